@@ -1,0 +1,181 @@
+"""Elementary functions for every kind of number that diffnum computes with.
+
+``exp log sqrt expm1 log1p sin cos`` and ``phi(k, z)`` take a Python float, a numpy array, a torch
+tensor, a sympy expression, an mpmath number or any object that brings the method itself (the
+truncated series of :mod:`diffnum.order`). The kind is read off the argument, so one formula
+serves a run in float64, a proof and a gradient.
+
+``phi`` are the functions of exponential integrators (Hochbruck & Ostermann 2010, eq. 2.10),
+
+    phi_0(z) = e^z,    phi_{k+1}(z) = (phi_k(z) - 1/k!) / z,    phi_k(0) = 1/k!,
+
+computed without cancellation: for ``z >= 0`` by their series of positive terms, for ``z < 0`` by
+the Kummer transform ``phi_k(z) = e^z / k! * sum_j k/(k+j) |z|^j / j!``, positive again, and far
+out by the recurrence.
+"""
+
+from __future__ import annotations
+
+import cmath
+import math
+from importlib import import_module
+from typing import Any
+
+__all__ = ["cos", "exp", "expm1", "log", "log1p", "phi", "sin", "sqrt"]
+
+# beyond this |z| the recurrence loses at most k/|z| of a digit per step and the series is long
+_FAR = 24.0
+
+
+def _apply(name: str, x: Any) -> Any:
+    if isinstance(x, (int, float)):
+        return _plain(name, float(x))
+    if isinstance(x, complex):
+        return getattr(cmath, name)(x)
+    own = getattr(x, name, None)
+    kind = type(x).__module__.partition(".")[0]
+    if kind not in ("numpy", "torch", "sympy", "mpmath") and own is not None:
+        return own()
+    if kind == "sympy":
+        return _sympy(name, x)
+    if kind in ("numpy", "torch", "mpmath"):
+        return getattr(import_module(kind), name)(x)
+    raise TypeError(f"{name} of {type(x).__name__} is not defined: use float, numpy, torch, sympy or mpmath numbers")
+
+
+def _plain(name: str, x: float) -> float:
+    # IEEE ends instead of Python's exceptions: an infinite log-SNR is a legitimate level
+    if name == "log" and x == 0:
+        return -math.inf
+    if name in ("exp", "expm1") and x > 709.78:
+        return math.inf
+    return getattr(math, name)(x)
+
+
+def _sympy(name: str, x: Any) -> Any:
+    import sympy
+
+    if name == "expm1":
+        return sympy.exp(x) - 1
+    if name == "log1p":
+        return sympy.log(1 + x)
+    return getattr(sympy, name)(x)
+
+
+def exp(x: Any) -> Any:
+    """``e**x``; ``inf`` on overflow for floats."""
+    return _apply("exp", x)
+
+
+def log(x: Any) -> Any:
+    """Natural logarithm; ``-inf`` at a float zero."""
+    return _apply("log", x)
+
+
+def sqrt(x: Any) -> Any:
+    """Square root."""
+    return _apply("sqrt", x)
+
+
+def expm1(x: Any) -> Any:
+    """``e**x - 1`` without cancellation."""
+    return _apply("expm1", x)
+
+
+def log1p(x: Any) -> Any:
+    """``log(1 + x)`` without cancellation."""
+    return _apply("log1p", x)
+
+
+def sin(x: Any) -> Any:
+    """Sine."""
+    return _apply("sin", x)
+
+
+def cos(x: Any) -> Any:
+    """Cosine."""
+    return _apply("cos", x)
+
+
+def phi(k: int, z: Any) -> Any:
+    """``phi_k(z)``, see the module's head; relative error a few ulp for floats of any size.
+
+    Args:
+        k: index, ``k >= 0``.
+        z: any kind of number. Arrays elementwise. A sympy zero gives ``1/k!``.
+    """
+    if k < 0:
+        raise ValueError(f"phi_{k} is not defined: use an index k >= 0")
+    if k == 0:
+        return exp(z)
+    if k == 1 and isinstance(z, float) and abs(z) > 1e-8:
+        return expm1(z) / z
+    if isinstance(z, (int, float)):
+        return _phi_plain(k, float(z))
+    kind = type(z).__module__.partition(".")[0]
+    if kind == "numpy":
+        numpy = import_module("numpy")
+        return numpy.vectorize(lambda entry: _phi_plain(k, float(entry)), otypes=[float])(z)
+    if kind == "torch":
+        return _phi_torch(k, z)
+    if kind == "mpmath":
+        mpmath = import_module("mpmath")
+        return mpmath.hyp1f1(1, k + 1, z) / mpmath.factorial(k)
+    if kind == "sympy":
+        return _phi_sympy(k, z)
+    return z.phi(k)
+
+
+def _phi_plain(k: int, z: float) -> float:
+    if z == -math.inf:
+        return 0.0
+    if abs(z) > _FAR:
+        value = exp(z)
+        for j in range(k):
+            value = (value - 1 / math.factorial(j)) / z
+        return value
+    term = 1 / math.factorial(k)
+    total, j = term, 0
+    if z >= 0:
+        while term > 1e-18 * total:
+            j += 1
+            term *= z / (k + j)
+            total += term
+        return total
+    power = 1.0
+    total = 1.0
+    while power * k / (k + j) > 1e-18 * total or j < -z:
+        j += 1
+        power *= -z / j
+        total += power * k / (k + j)
+    return term * math.exp(z) * total
+
+
+def _phi_torch(k: int, z: Any) -> Any:
+    torch = import_module("torch")
+    far = z.abs() > _FAR
+    near = torch.where(far, torch.zeros_like(z), z)
+    sign_free = near.abs()
+    up = torch.full_like(z, 1 / math.factorial(k))
+    down = torch.ones_like(z)
+    term, power = up, torch.ones_like(z)
+    for j in range(1, 100):
+        term = term * sign_free / (k + j)
+        power = power * sign_free / j
+        up = up + term
+        down = down + power * k / (k + j)
+    down = down * torch.exp(-sign_free) / math.factorial(k)
+    out = torch.where(far, z, torch.ones_like(z))
+    value = torch.exp(out)
+    for j in range(k):
+        value = (value - 1 / math.factorial(j)) / out
+    return torch.where(far, value, torch.where(z >= 0, up, down))
+
+
+def _phi_sympy(k: int, z: Any) -> Any:
+    sympy = import_module("sympy")
+    z = sympy.sympify(z)
+    if z.is_zero:
+        return sympy.Rational(1, math.factorial(k))
+    head = sum(z**j / sympy.factorial(j) for j in range(k))
+    return (sympy.exp(z) - head) / z**k

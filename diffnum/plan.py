@@ -1,0 +1,454 @@
+"""A sampler as data: straight-line code of linear combinations, model evaluations and draws.
+
+A :class:`Plan` is the whole of a sampler on one noise process and one time grid,
+
+.. code-block:: text
+
+    Lin(terms)                 register = sum of coefficient * register
+    Eval(x, level, quantity)   register = the model's prediction at that register and level
+    Noise(s, t, j)             register = a standard normal named by its interval and index
+
+with no control flow. Register 0 is the starting state ``x_T``; line ``i`` defines register
+``i + 1``. Everything that is done with a sampler (running it, proving it, comparing it) is
+:func:`interpret` with another kind of number. This module imports nothing of diffnum and no
+array library.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+__all__ = ["PREDICTIONS", "Eval", "Level", "Lin", "Noise", "Plan", "convert", "interpret", "to_data", "to_native"]
+
+SCHEMA = 1
+PREDICTIONS = ("data", "noise", "velocity", "score")
+
+
+@dataclass(frozen=True)
+class Level:
+    """A noise level of ``x = alpha * x0 + sigma * eps``.
+
+    Attributes:
+        t: the process's time label; what a network is told. Any scalar kind.
+        alpha, sigma: signal and noise scale, dimensionless.
+        lam: log-SNR ``log(alpha / sigma)``; ``-inf`` where ``alpha = 0``, ``inf`` where
+            ``sigma = 0``. Computed for plain floats, given for other kinds of number.
+        v: the pair ``(a, b)`` of the velocity prediction ``v = a * x0 + b * eps`` on this process:
+            ``(-sigma, alpha)`` when variance is preserved (Salimans & Ho 2022, appendix D),
+            ``(-1, 1)`` for flow matching, ``(0, 1)`` for variance exploding.
+        pure_noise, clean: structural flags for ``alpha = 0`` and ``sigma = 0``; the only facts
+            about a level on which a builder may branch.
+    """
+
+    t: Any
+    alpha: Any
+    sigma: Any
+    lam: Any = None
+    v: Any = None
+    pure_noise: bool = field(default=None)  # type: ignore[assignment]
+    clean: bool = field(default=None)  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        plain = isinstance(self.alpha, (int, float)) and isinstance(self.sigma, (int, float))
+        if self.pure_noise is None:
+            object.__setattr__(self, "pure_noise", plain and self.alpha == 0)
+        if self.clean is None:
+            object.__setattr__(self, "clean", plain and self.sigma == 0)
+        if self.v is None:
+            object.__setattr__(self, "v", (-self.sigma, self.alpha))
+        if self.lam is None:
+            if not plain:
+                raise TypeError("a Level of numbers other than floats needs its log-SNR: pass lam=")
+            if not (self.alpha >= 0 and self.sigma >= 0 and self.alpha + self.sigma > 0):
+                raise ValueError(
+                    f"alpha = {self.alpha!r}, sigma = {self.sigma!r} is no noise level: both must be >= 0 and one > 0"
+                )
+            lam = -math.inf if self.pure_noise else math.inf if self.clean else _log_ratio(self.alpha, self.sigma)
+            object.__setattr__(self, "lam", lam)
+
+
+def _log_ratio(alpha: float, sigma: float) -> float:
+    return math.log(alpha) - math.log(sigma)
+
+
+def convert(level: Level, source: str, target: str | tuple[Any, Any]) -> tuple[Any, Any]:
+    """Coefficients ``(a, b)`` of ``target = a * x + b * source``, both predictions at ``level``.
+
+    Every prediction is a fixed combination ``q = q0 x0 + q1 eps``: data ``(1, 0)``, noise
+    ``(0, 1)``, velocity ``level.v``, score ``(0, -1/sigma)``; with ``x = alpha x0 + sigma eps``,
+
+        b = (alpha target1 - sigma target0) / det,   a = (target0 source1 - target1 source0) / det,
+        det = alpha source1 - sigma source0.
+
+    Args:
+        target: a prediction's name or its pair ``(target0, target1)``.
+
+    Raises:
+        ZeroDivisionError: ``source`` does not determine ``target`` at this level (a noise
+            prediction at ``alpha = 0``, a data prediction at ``sigma = 0``).
+        ValueError: a name that is not one of :data:`PREDICTIONS`.
+    """
+    if source == target:
+        return 0.0, 1.0
+    s0, s1 = _pair(level, source)
+    t0, t1 = _pair(level, target) if isinstance(target, str) else target
+    det = level.alpha * s1 - level.sigma * s0
+    return (t0 * s1 - t1 * s0) / det, (level.alpha * t1 - level.sigma * t0) / det
+
+
+def _pair(level: Level, quantity: str) -> tuple[Any, Any]:
+    if quantity == "data":
+        return 1.0, 0.0
+    if quantity == "noise":
+        return 0.0, 1.0
+    if quantity == "score":
+        return 0.0, -1 / level.sigma
+    if quantity == "velocity":
+        return level.v
+    raise ValueError(f"prediction {quantity!r} is unknown: use one of {', '.join(PREDICTIONS)}")
+
+
+def to_native(level: Level, quantity: str) -> tuple[Any, Any]:
+    """``(a, b)`` of ``native = a * x + b * D`` with ``D = E[x0 | x]``; see :func:`convert`."""
+    return convert(level, "data", quantity)
+
+
+def to_data(level: Level, quantity: str) -> tuple[Any, Any]:
+    """``(a, b)`` of ``D = a * x + b * native``; see :func:`convert`."""
+    return convert(level, quantity, "data")
+
+
+@dataclass(frozen=True)
+class Lin:
+    """``register = sum(c * register_r for r, c in terms)``."""
+
+    terms: tuple[tuple[int, Any], ...]
+    name: str = ""
+    step: int = 0
+
+
+@dataclass(frozen=True)
+class Eval:
+    """``register = model(register_x, level)``, the model's prediction of ``quantity``."""
+
+    x: int
+    level: Level
+    quantity: str = "data"
+    name: str = ""
+    step: int = 0
+
+
+@dataclass(frozen=True)
+class Noise:
+    """``register = N(0, I)``, the ``j``-th draw that belongs to the interval from ``s`` to ``t``."""
+
+    s: Level
+    t: Level
+    j: int = 0
+    name: str = ""
+    step: int = 0
+
+
+Line = Lin | Eval | Noise
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One sampler on one grid: lines, and the names by which the readings find their way.
+
+    Attributes:
+        lines: the program.
+        levels: the ``n + 1`` grid levels from noise to data.
+        states: register of the state at each grid level; ``states[0] == 0``.
+        outputs: named result registers; the first is the sample.
+        prediction: what the model must return, one of :data:`PREDICTIONS`.
+        solver, process, end: where the plan comes from, for people and for JSON.
+        prior: standard deviation from which users draw ``x_T``.
+    """
+
+    lines: tuple[Line, ...]
+    levels: tuple[Level, ...]
+    states: tuple[int, ...]
+    outputs: tuple[tuple[str, int], ...]
+    prediction: str = "data"
+    solver: str = ""
+    process: Mapping[str, Any] = field(default_factory=dict)
+    end: str = "stop"
+    prior: Any = 1.0
+
+    @property
+    def start(self) -> Level:
+        """The level of ``x_T``."""
+        return self.levels[0]
+
+    @property
+    def stop(self) -> Level:
+        """The level to which the output belongs: the last grid level."""
+        return self.levels[-1]
+
+    @property
+    def steps(self) -> int:
+        """Number of grid steps."""
+        return len(self.levels) - 1
+
+    @cached_property
+    def evaluations(self) -> tuple[int, ...]:
+        """Registers that hold a model evaluation, in order."""
+        return tuple(r for r, line in enumerate(self.lines, 1) if isinstance(line, Eval))
+
+    @cached_property
+    def draws(self) -> tuple[int, ...]:
+        """Registers that hold a draw of noise, in order."""
+        return tuple(r for r, line in enumerate(self.lines, 1) if isinstance(line, Noise))
+
+    @property
+    def nfe(self) -> int:
+        """Number of model evaluations, wasted ones included."""
+        return len(self.evaluations)
+
+    @cached_property
+    def last_use(self) -> dict[int, int]:
+        """For each register the register in whose line it is read last (outputs: past the end)."""
+        last = {r: r for r in range(len(self.lines) + 1)}
+        for r, line in enumerate(self.lines, 1):
+            for source in sources(line):
+                last[source] = r
+        for _, r in self.outputs:
+            last[r] = len(self.lines) + 1
+        return last
+
+    @cached_property
+    def depth(self) -> int:
+        """How many steps back a step looks: 0 for a one-step method, p - 1 for p-step multistep."""
+        return max((d for d in self.depths), default=0)
+
+    @cached_property
+    def depths(self) -> tuple[int, ...]:
+        """:attr:`depth` of every step."""
+        born = {0: 0}
+        first: dict[int, int] = {}
+        boundary = {r: i for i, r in enumerate(self.states)}
+        for r, line in enumerate(self.lines, 1):
+            born[r] = line.step
+            # the state at level i is the start of step i, whichever step wrote it
+            homes = [boundary.get(s, born[s]) for s in sources(line)]
+            first[line.step] = min([first.get(line.step, line.step), *homes])
+        return tuple(i - first.get(i, i) for i in range(self.steps))
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of what the plan computes: names, solver and end policy do not enter."""
+        return hashlib.sha256(json.dumps(self._meaning(), sort_keys=True).encode()).hexdigest()
+
+    def _meaning(self) -> dict[str, Any]:
+        lines = [{k: v for k, v in entry.items() if k not in ("name", "step")} for entry in self._encode()["lines"]]
+        return {"lines": lines, "outputs": list(self.outputs), "prediction": self.prediction}
+
+    def _encode(self) -> dict[str, Any]:
+        table: dict[Any, int] = {}
+
+        def index(level: Level) -> int:
+            return table.setdefault(level, len(table))
+
+        levels = [index(level) for level in self.levels]
+        lines: list[dict[str, Any]] = []
+        for line in self.lines:
+            tag = {"name": line.name, "step": line.step}
+            if isinstance(line, Lin):
+                lines.append({"lin": [[r, _number(c)] for r, c in line.terms], **tag})
+            elif isinstance(line, Eval):
+                lines.append({"eval": line.x, "level": index(line.level), "quantity": line.quantity, **tag})
+            else:
+                lines.append({"noise": [index(line.s), index(line.t), line.j], **tag})
+        return {"table": [_encode_level(level) for level in table], "levels": levels, "lines": lines}
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as plain JSON data, with a schema number and its hash; floats survive exactly."""
+        return {
+            "schema": SCHEMA,
+            "hash": self.hash,
+            "solver": self.solver,
+            "prediction": self.prediction,
+            "process": dict(self.process),
+            "end": self.end,
+            "prior": _number(self.prior),
+            "states": list(self.states),
+            "outputs": [list(o) for o in self.outputs],
+            **self._encode(),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Plan:
+        """Inverse of :meth:`to_json`.
+
+        Raises:
+            ValueError: unknown schema, or a hash that does not belong to the content.
+        """
+        if data.get("schema") != SCHEMA:
+            raise ValueError(f"plan schema {data.get('schema')!r} is unknown: this diffnum reads schema {SCHEMA}")
+        try:
+            table = [_decode_level(entry) for entry in data["table"]]
+            plan = cls(
+                lines=tuple(_decode_line(entry, table) for entry in data["lines"]),
+                levels=tuple(table[i] for i in data["levels"]),
+                states=tuple(data["states"]),
+                outputs=tuple((name, r) for name, r in data["outputs"]),
+                prediction=data["prediction"],
+                solver=data["solver"],
+                process=data["process"],
+                end=data["end"],
+                prior=data["prior"],
+            )
+        except (KeyError, IndexError, TypeError) as error:
+            raise ValueError(f"the plan is incomplete or damaged ({error!r}): save it again") from error
+        if data.get("hash") != plan.hash:
+            raise ValueError(f"the plan's hash {data.get('hash')!r} does not match its content: it was edited or cut")
+        return plan
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write JSON to ``path``, whole or not at all."""
+        path = Path(path)
+        part = path.with_name(path.name + ".part")
+        part.write_text(json.dumps(self.to_json(), indent=1))
+        part.replace(path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Plan:
+        """Read a plan written by :meth:`save`; ``ValueError`` names the file and the trouble."""
+        try:
+            data = json.loads(Path(path).read_text())
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise ValueError(f"{path} is not a readable plan: {error}") from error
+        if not isinstance(data, dict):
+            raise ValueError(f"{path} is not a plan: it holds a JSON {type(data).__name__}, not an object")
+        return cls.from_json(data)
+
+    def rename(self, solver: str) -> Plan:
+        """The same plan under another solver name."""
+        return replace(self, solver=solver)
+
+    def __str__(self) -> str:
+        names = _names(self)
+        where = self.process.get("name", "?")
+        head = f"{self.solver or 'plan'} on {where}: {self.steps} steps, NFE {self.nfe}, {self.prediction} prediction"
+        rows = [head, f"  {names[0]} = x_T"]
+        rows += [f"  {names[r]} = {_show(line, names)}" for r, line in enumerate(self.lines, 1)]
+        rows.append("return " + ", ".join(names[r] for _, r in self.outputs))
+        return "\n".join(rows)
+
+
+def sources(line: Line) -> tuple[int, ...]:
+    """Registers that ``line`` reads."""
+    if isinstance(line, Lin):
+        return tuple(r for r, _ in line.terms)
+    return (line.x,) if isinstance(line, Eval) else ()
+
+
+def interpret(
+    plan: Plan,
+    x: Any,
+    lin: Callable[[Sequence[tuple[Any, Any]]], Any],
+    evaluate: Callable[[Any, Level, str], Any],
+    noise: Callable[[Noise], Any],
+    visit: Callable[[int, Line | None, Any], Any] | None = None,
+) -> tuple[Any, ...]:
+    """Run ``plan`` over any kind of number.
+
+    Args:
+        x: the value of register 0.
+        lin: from ``[(coefficient, value), ...]`` to their combination.
+        evaluate: from ``(value, level, quantity)`` to the prediction.
+        noise: from a :class:`Noise` line to its draw.
+        visit: called with ``(register, line, value)`` after each definition (``line`` is None for
+            register 0); what it returns takes the value's place. Return the value to only look.
+
+    Returns:
+        The outputs in the plan's order. Registers are dropped after their last use.
+    """
+    see = visit or (lambda register, line, value: value)
+    values = {0: see(0, None, x)}
+    for r, line in enumerate(plan.lines, 1):
+        if isinstance(line, Lin):
+            value = lin([(c, values[source]) for source, c in line.terms])
+        elif isinstance(line, Eval):
+            value = evaluate(values[line.x], line.level, line.quantity)
+        else:
+            value = noise(line)
+        values[r] = see(r, line, value)
+        for source in {*sources(line), r}:
+            if plan.last_use[source] <= r:
+                del values[source]
+    return tuple(values[r] for _, r in plan.outputs)
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"coefficient {value!r} is not a number: only numeric plans have a JSON form") from error
+
+
+def _encode_level(level: Level) -> dict[str, Any]:
+    # lam is infinite at the ends, which JSON cannot hold: there it follows from alpha and sigma
+    lam = None if level.pure_noise or level.clean else _number(level.lam)
+    return {
+        "t": _number(level.t),
+        "alpha": _number(level.alpha),
+        "sigma": _number(level.sigma),
+        "lam": lam,
+        "v": [_number(c) for c in level.v],
+    }
+
+
+def _decode_level(entry: Mapping[str, Any]) -> Level:
+    return Level(entry["t"], entry["alpha"], entry["sigma"], lam=entry["lam"], v=tuple(entry["v"]))
+
+
+def _decode_line(entry: Mapping[str, Any], table: Sequence[Level]) -> Line:
+    tag = {"name": entry["name"], "step": entry["step"]}
+    if "lin" in entry:
+        return Lin(tuple((r, c) for r, c in entry["lin"]), **tag)
+    if "eval" in entry:
+        return Eval(entry["eval"], table[entry["level"]], entry["quantity"], **tag)
+    s, t, j = entry["noise"]
+    return Noise(table[s], table[t], j, **tag)
+
+
+def _names(plan: Plan) -> dict[int, str]:
+    names = {0: "x0"}
+    used = {"x0"}
+    state = {r: f"x{i}" for i, r in enumerate(plan.states)}
+    for r, line in enumerate(plan.lines, 1):
+        base = state.get(r) or f"{line.name or 'u'}{line.step}"
+        name = base
+        for mark in "bcdefghijklmnopqrstuvwyz":
+            if name not in used:
+                break
+            name = base + mark
+        names[r] = name
+        used.add(name)
+    return names
+
+
+def _show(line: Line, names: Mapping[int, str]) -> str:
+    if isinstance(line, Lin):
+        return " ".join(f"{_sign(c)} {names[r]}" for r, c in line.terms)
+    if isinstance(line, Eval):
+        return f"{line.quantity}({names[line.x]}; alpha={_short(line.level.alpha)}, sigma={_short(line.level.sigma)})"
+    return f"N(0, I) of ({_short(line.s.t)}, {_short(line.t.t)}) no. {line.j}"
+
+
+def _sign(c: Any) -> str:
+    return f"{c:+.4f}" if isinstance(c, float) and 1e-4 <= abs(c) < 1e4 else f"+{_short(c)}"
+
+
+def _short(c: Any) -> str:
+    return f"{c:.4g}" if isinstance(c, (int, float)) else f"({c})"

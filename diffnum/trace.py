@@ -1,0 +1,358 @@
+"""Write the formula of the paper; get a :class:`~diffnum.plan.Plan`.
+
+The author of a sampler is a function ``f(T, grid)`` over symbols that record themselves: a
+:class:`Form` is a linear combination of registers, a :class:`Trace` hands out the state ``T.x``,
+the steps of the grid, evaluations of the model and draws of noise.
+
+.. code-block:: python
+
+    @solver(order=1, cold=1, cite="song2021ddim", eq="12")
+    def ddim(T, grid):
+        for s, t in T.steps(grid):
+            r = t.sigma / s.sigma
+            T.x = r * T.x + (t.alpha - r * s.alpha) * T.denoise(T.x, s)
+
+Builders branch on indices and on the flags ``pure_noise`` and ``clean``, never on numbers, so the
+same source runs on floats, torch leaves, sympy expressions and truncated series.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from .plan import PREDICTIONS, Eval, Level, Lin, Line, Noise, Plan, convert
+
+__all__ = ["Evaluation", "Form", "Solver", "Trace", "compile", "solver"]
+
+
+@dataclass(frozen=True)
+class Form:
+    """A linear combination of registers; ``+ -`` with forms, ``* /`` with coefficients."""
+
+    terms: tuple[tuple[int, Any], ...] = ()
+
+    # numpy scalars and arrays must not swallow a Form from the left
+    __array_ufunc__ = None
+
+    def __add__(self, other: Form | int) -> Form:
+        if not isinstance(other, Form):
+            return self if other == 0 else NotImplemented
+        terms = dict(self.terms)
+        for r, c in other.terms:
+            terms[r] = terms[r] + c if r in terms else c
+        return Form(tuple(terms.items()))
+
+    __radd__ = __add__
+
+    def __neg__(self) -> Form:
+        return Form(tuple((r, -c) for r, c in self.terms))
+
+    def __sub__(self, other: Form) -> Form:
+        return self + (-other)
+
+    def __mul__(self, c: Any) -> Form:
+        if isinstance(c, Form):
+            raise TypeError("a sampler is linear in its registers: a product of two forms has no plan")
+        return Form(tuple((r, _times(c, a)) for r, a in self.terms))
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, c: Any) -> Form:
+        return Form(tuple((r, a / c) for r, a in self.terms))
+
+
+def _times(c: Any, a: Any) -> Any:
+    # 1.0 is the identity for every kind of number, so exact kinds stay exact
+    return c if isinstance(a, float) and a == 1.0 else c * a
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One call of the model, read as any prediction; a reading that a level does not allow raises when used."""
+
+    trace: Trace
+    x: int
+    register: int
+    level: Level
+    name: str
+
+    @property
+    def data(self) -> Form:
+        """``D = E[x0 | x]``."""
+        return self.read("data")
+
+    @property
+    def noise(self) -> Form:
+        """``E[eps | x] = (x - alpha D) / sigma``."""
+        return self.read("noise")
+
+    @property
+    def score(self) -> Form:
+        """``grad log p(x) = (alpha D - x) / sigma^2``."""
+        return self.read("score")
+
+    @property
+    def slope(self) -> Form:
+        """``dx/dc = alpha' D + sigma' E[eps | x]``, the probability-flow ODE in the process's own clock ``c``."""
+        return self.read(self.trace.process.rates(self.level))
+
+    def read(self, target: str | tuple[Any, Any]) -> Form:
+        """``target`` as a form in the native prediction and the input, see :func:`diffnum.plan.convert`."""
+        if self.trace.prediction == target or target == self.level.v and self.trace.prediction == "velocity":
+            return Form(((self.register, 1.0),))
+        a, b = convert(self.level, self.trace.prediction, target)
+        return self.trace._converted(((self.x, a), (self.register, b)), self.name)
+
+
+@dataclass
+class Trace:
+    """The recorder that a sampler's function receives.
+
+    Attributes:
+        x: the state, a :class:`Form`; assign the new state to it.
+        process: the noise process, for levels between grid points and for clock rates.
+        prediction: the model's native quantity.
+    """
+
+    process: Any
+    prediction: str = "data"
+    x: Form = field(default_factory=lambda: Form(((0, 1.0),)))
+    lines: list[Line] = field(default_factory=list)
+    states: list[int] = field(default_factory=lambda: [0])
+    conversions: set[int] = field(default_factory=set)
+    step: int = 0
+    _increments: dict[tuple[int, int], Any] = field(default_factory=dict)
+    _levels: list[Level] = field(default_factory=list)
+
+    def steps(self, grid: Any) -> Iterator[tuple[Level, Level]]:
+        """The grid's pairs ``(s, t)`` from noise to data; pins the state to a register at every boundary."""
+        if len(self.states) != 1 or self.step:
+            raise ValueError("T.steps was used twice: a sampler walks its grid once")
+        for i, (s, t) in enumerate(zip(grid.levels[:-1], grid.levels[1:], strict=True)):
+            self.step = i
+            self._remember(s, t, grid.h[i])
+            yield s, t
+            self.states.append(self.pin(self.x, "x"))
+            self.x = Form(((self.states[-1], 1.0),))
+        self.step = len(grid.levels) - 1
+
+    def h(self, s: Level, t: Level) -> Any:
+        """Log-SNR increment from ``s`` to ``t``; the grid's own where it has one."""
+        known = self._increments.get((id(s), id(t)))
+        return t.lam - s.lam if known is None else known
+
+    def between(self, s: Level, t: Level, r: Any) -> Level:
+        """The level at log-SNR ``lam_s + r h``; ``t`` may be clean or ``s`` pure noise only where r is 0 or 1."""
+        h = self.h(s, t)
+        u = self.process.at(s.lam + r * h)
+        self._remember(s, u, r * h)
+        return u
+
+    def clock_between(self, s: Level, t: Level, r: Any) -> Level:
+        """The level at ``c_s + r (c_t - c_s)`` in the process's clock."""
+        c = self.process.clock(s)
+        return self.process.at_clock(c + r * (self.process.clock(t) - c))
+
+    def dt(self, s: Level, t: Level) -> Any:
+        """Clock increment from ``s`` to ``t`` (negative where the clock runs with the noise)."""
+        return self.process.clock(t) - self.process.clock(s)
+
+    def evaluate(self, x: Form, level: Level, name: str = "D") -> Evaluation:
+        """Call the model once at ``x`` and ``level``."""
+        register = self.pin(x, "u")
+        self.lines.append(Eval(register, level, self.prediction, name, self.step))
+        return Evaluation(self, register, len(self.lines), level, name)
+
+    def denoise(self, x: Form, level: Level, name: str = "D") -> Form:
+        """``E[x0 | x]``, for one call of the model."""
+        return self.evaluate(x, level, name).data
+
+    def slope(self, x: Form, level: Level, name: str = "v") -> Form:
+        """``dx/dc`` of the probability-flow ODE, for one call of the model."""
+        return self.evaluate(x, level, name).slope
+
+    def noise(self, s: Level, t: Level, name: str = "z") -> Form:
+        """A fresh standard normal that belongs to the interval from ``s`` to ``t``."""
+        j = sum(isinstance(line, Noise) and line.s is s and line.t is t for line in self.lines)
+        self.lines.append(Noise(s, t, j, name, self.step))
+        return Form(((len(self.lines), 1.0),))
+
+    def pin(self, x: Form, name: str = "u") -> int:
+        """The register that holds ``x``; a new line unless ``x`` is a register already."""
+        terms = tuple((r, c) for r, c in x.terms if not (isinstance(c, (int, float)) and c == 0))
+        if len(terms) == 1 and isinstance(terms[0][1], float) and terms[0][1] == 1.0:
+            return terms[0][0]
+        self.lines.append(Lin(terms, name, self.step))
+        return len(self.lines)
+
+    def _converted(self, terms: tuple[tuple[int, Any], ...], name: str) -> Form:
+        self.lines.append(Lin(terms, name, self.step))
+        self.conversions.add(len(self.lines))
+        return Form(((len(self.lines), 1.0),))
+
+    def _remember(self, s: Level, t: Level, h: Any) -> None:
+        # ids are keys because equal levels of a foreign grid may differ in h; the list keeps them alive
+        self._levels += [s, t]
+        self._increments[id(s), id(t)] = h
+
+
+@dataclass(frozen=True)
+class Solver:
+    """A sampler with its claim; call it through :func:`compile`.
+
+    Attributes:
+        build: ``f(T, grid, **options)``.
+        order: warm order, with exact starting values; weak order when ``stochastic``.
+        cold: order with the start-up as published.
+        cite, eq: bibliography key and equation number.
+        family: shelf in listings.
+        note: one sentence where the published claim and the truth differ.
+        options: bound keyword options.
+    """
+
+    build: Callable[..., None]
+    order: int
+    cold: int
+    cite: str
+    eq: str = ""
+    family: str = ""
+    note: str = ""
+    stochastic: bool = False
+    options: tuple[tuple[str, Any], ...] = ()
+    name: str = ""
+
+    def with_options(self, **options: Any) -> Solver:
+        """The same sampler with keyword options bound, such as ``eta=1.0``."""
+        return replace(self, options=tuple({**dict(self.options), **options}.items()))
+
+
+def solver(
+    order: int,
+    cold: int,
+    cite: str,
+    eq: str = "",
+    family: str = "",
+    note: str = "",
+    stochastic: bool = False,
+) -> Callable[[Callable[..., None]], Solver]:
+    """Decorator above a sampler's formula: the one place where its claim stands."""
+
+    def wrap(build: Callable[..., None]) -> Solver:
+        made = Solver(build, order, cold, cite, eq, family, note, stochastic, name=build.__name__)
+        object.__setattr__(made, "__doc__", build.__doc__)
+        return made
+
+    return wrap
+
+
+def compile(sampler: Solver | Callable[..., None], levels: Any, prediction: str = "data", **options: Any) -> Plan:
+    """Compile a sampler on a grid.
+
+    Args:
+        sampler: a :class:`Solver` or any function ``f(T, grid, **options)``.
+        levels: a :class:`diffnum.grid.Grid`; its end policy is applied here: ``"denoise"``
+            returns ``D`` at the last level, ``"half"`` returns ``(x / alpha + D) / 2``.
+        prediction: what the model will return.
+        options: keyword options of the sampler.
+
+    Raises:
+        ValueError: unknown prediction; a sampler that is not finite at an end of this grid.
+    """
+    if prediction not in PREDICTIONS:
+        raise ValueError(f"prediction {prediction!r} is unknown: use one of {', '.join(PREDICTIONS)}")
+    build, bound = (sampler.build, dict(sampler.options)) if isinstance(sampler, Solver) else (sampler, {})
+    name = getattr(sampler, "name", "") or getattr(sampler, "__name__", "plan")
+    trace = Trace(levels.process, prediction)
+    try:
+        build(trace, levels, **{**bound, **options})
+        if len(trace.states) != len(levels.levels):
+            raise ValueError(f"{name} did not walk its grid to the end: loop over T.steps(grid)")
+        out = trace.pin(_end(trace, levels), "out")
+        lines = _finite(trace.lines)
+    except (ZeroDivisionError, OverflowError, _Infinite) as error:
+        raise ValueError(_refusal(name, prediction, levels)) from error
+    lines, states, outputs = _fold(lines, trace.conversions, trace.states, [out])
+    return Plan(
+        lines=tuple(lines),
+        levels=tuple(levels.levels),
+        states=tuple(states),
+        outputs=(("x", outputs[0]),),
+        prediction=prediction,
+        solver=name,
+        process=levels.process.to_json(),
+        end=levels.end,
+        prior=levels.process.prior(levels.levels[0]),
+    )
+
+
+def _end(trace: Trace, levels: Any) -> Form:
+    if levels.end in ("stop", "zero"):
+        return trace.x
+    stop = levels.levels[-1]
+    D = trace.denoise(trace.x, stop)
+    return D if levels.end == "denoise" else 0.5 * D + (0.5 / stop.alpha) * trace.x
+
+
+class _Infinite(Exception):
+    pass
+
+
+def _finite(lines: list[Line]) -> list[Line]:
+    for line in lines:
+        if isinstance(line, Lin) and any(isinstance(c, float) and not math.isfinite(c) for _, c in line.terms):
+            raise _Infinite
+    return lines
+
+
+def _refusal(name: str, prediction: str, levels: Any) -> str:
+    start, stop = levels.levels[0], levels.levels[-1]
+    ends = [f"alpha = 0 (t = {start.t:g})"] * start.pure_noise + [f"sigma = 0 (t = {stop.t:g})"] * stop.clean
+    if not ends:
+        return f"{name} has a coefficient that is not finite on this grid of {len(levels.levels)} levels: check its levels"
+    remedy = ["start at alpha > 0"] * start.pure_noise + ["stop at sigma > 0"] * stop.clean
+    return (
+        f"{name} with {prediction} prediction is not defined at {' or '.join(ends)}: "
+        f"{' or '.join(remedy)}, or use another prediction or sampler"
+    )
+
+
+def _fold(
+    lines: list[Line], conversions: set[int], states: list[int], outputs: list[int]
+) -> tuple[list[Line], list[int], list[int]]:
+    """Fold a conversion into its users where that moves fewer registers than storing it, and renumber.
+
+    A stored conversion costs two reads, one write and one read per use; a folded one costs a read
+    of the prediction per use, and a read of its input where the user does not read that already.
+    """
+    keep = {*states, *outputs, *(line.x for line in lines if isinstance(line, Eval))}
+    for r in sorted(conversions - keep):
+        terms = lines[r - 1].terms  # type: ignore[union-attr]
+        users = [i for i, line in enumerate(lines) if isinstance(line, Lin) and any(q == r for q, _ in line.terms)]
+        reads = [{q for q, _ in lines[i].terms} for i in users]  # type: ignore[union-attr]
+        folded = sum(len({q for q, _ in terms} - seen) for seen in reads)
+        if folded <= 3 + len(users):
+            for i in users:
+                lines[i] = _substitute(lines[i], r, terms)
+            lines[r - 1] = Lin((), "", -1)
+    number = {0: 0}
+    kept: list[Line] = []
+    for r, line in enumerate(lines, 1):
+        if isinstance(line, Lin) and line.step < 0:
+            continue
+        if isinstance(line, Lin):
+            line = replace(line, terms=tuple((number[q], c) for q, c in line.terms))
+        elif isinstance(line, Eval):
+            line = replace(line, x=number[line.x])
+        kept.append(line)
+        number[r] = len(kept)
+    return kept, [number[r] for r in states], [number[r] for r in outputs]
+
+
+def _substitute(line: Line, r: int, terms: tuple[tuple[int, Any], ...]) -> Line:
+    assert isinstance(line, Lin)
+    form = Form(tuple((q, c) for q, c in line.terms if q != r))
+    c = next(c for q, c in line.terms if q == r)
+    return replace(line, terms=(form + c * Form(terms)).terms)
