@@ -1,0 +1,282 @@
+"""Noise that belongs to an interval and a sample, not to a call.
+
+A draw ``N(0, I)`` of a plan is named by its interval ``(s, t)``, its index ``j`` there and the number of
+the sample it is for. :class:`Counter` turns these names into normals without any state, by Philox4x32-10
+(Salmon, Moraes, Dror & Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3"): a keyed
+bijection of 128-bit blocks, ten multiplications deep. So sample 17 gets the same noise alone, in a batch
+of a thousand or in the second chunk of one, in numpy and in torch, on a CPU and on a GPU, in bfloat16 and
+in float64: the integer bits are the same everywhere, the normals agree to float64 rounding, and the cast
+to the state's dtype comes last.
+
+The names are laid out in two applications of the same function ``philox(counter, key)``:
+
+.. code-block:: text
+
+    w0 w1 w2 w3 = philox((low(s.t), high(s.t), low(t.t), high(t.t)), (low(seed), high(seed)))
+    four words  = philox((block, low(sample), high(sample) ^ w2, j ^ w3), (w0, w1))
+
+with ``low`` and ``high`` the 32-bit halves of a 64-bit pattern, for times that of their float64. One block
+of four words makes two uniforms of 52 bits and, by Box and Muller (1958), elements ``2 * block`` and
+``2 * block + 1`` of the flattened sample. Since both maps are bijections, distinct names inside one interval
+never share a block, and two intervals do so with probability ``2**-64``.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from .num import cos, log, sin, sqrt
+from .plan import Noise, Plan
+
+__all__ = ["Counter", "Source", "as_source", "box_muller", "philox"]
+
+Source = Callable[[Noise, Any], Any]
+"""From a plan's :class:`~diffnum.plan.Noise` line and the array it acts on to the draw."""
+
+_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+_WEYL = (0x9E3779B9, 0xBB67AE85)
+_WORD = 0xFFFFFFFF
+# never the bits of a time, which cannot be NaN: x_T belongs to no interval
+_START = 0x7FF8000000000000
+# blocks worked on at once: temporaries stay in a CPU's cache, and a GPU gets work enough
+_CHUNK = {"cpu": 1 << 14, "other": 1 << 22}
+
+
+def philox(counter: Sequence[Any], key: Sequence[int]) -> tuple[Any, Any, Any, Any]:
+    """Philox4x32-10: four words of 32 bits from four words and a key of two.
+
+    Args:
+        counter: four words, each a Python int, a numpy array of uint64 or a torch tensor of int64 with
+            values below ``2**32``; shapes broadcast. A product of two words needs 64 bits, which wrap
+            in int64 to the right pattern.
+        key: two Python ints below ``2**32``.
+
+    Returns:
+        Four words of the same kind, as Salmon et al. 2011 publish them in Random123's test vectors.
+    """
+    a, b, c, d = counter
+    k, m = key
+    for _ in range(10):
+        p, q = a * _MULTIPLIERS[0], c * _MULTIPLIERS[1]
+        a, b, c, d = _high(q) ^ b ^ k, q & _WORD, _high(p) ^ d ^ m, p & _WORD
+        k, m = (k + _WEYL[0]) & _WORD, (m + _WEYL[1]) & _WORD
+    return a, b, c, d
+
+
+def _high(product: Any) -> Any:
+    # the mask undoes the sign that int64 carries into the upper half
+    return (product >> 32) & _WORD
+
+
+def box_muller(words: Sequence[Any]) -> Any:
+    """Two float64 normals from each block of four 32-bit words.
+
+    With ``u = (k + 1/2) 2**-52`` for the first 52 bits ``k`` of two words, exact in float64 and never 0
+    or 1, the pair is ``sqrt(-2 log u1) (cos 2 pi u2, sin 2 pi u2)``; the largest is 8.6.
+
+    Args:
+        words: four arrays of shape ``(n, blocks)``.
+
+    Returns:
+        Array of shape ``(n, 2 * blocks)``, pairs side by side.
+    """
+    radius = sqrt(-2.0 * log(_uniform(words[0], words[1])))
+    angle = (2.0 * math.pi) * _uniform(words[2], words[3])
+    pair = (radius * cos(angle), radius * sin(angle))
+    if isinstance(radius, np.ndarray):
+        return np.stack(pair, axis=-1).reshape(len(radius), -1)
+    return import_module("torch").stack(pair, -1).flatten(1)
+
+
+def _uniform(first: Any, second: Any) -> Any:
+    bits = (first << 20) | (second >> 12)
+    return ((bits.astype(np.float64) if isinstance(bits, np.ndarray) else bits.double()) + 0.5) * 2.0**-52
+
+
+@dataclass(frozen=True)
+class Counter:
+    """Independent draws for every seed, sample, interval and index, without state.
+
+    A Counter is a noise source for :func:`diffnum.sample`. It names an interval by the exact float64 bits
+    of its two times, so it is the same on the same grid only; refining a grid gives fresh noise.
+
+    Attributes:
+        seed: ``0 <= seed < 2**64``.
+        first: number of the batch's first sample. A long run is cut into batches by
+            ``Counter(seed, first=k)`` for the batch that starts with sample ``k``, and equals the run in one piece.
+
+    Raises:
+        ValueError: ``seed`` or ``first`` is not an integer in its range.
+    """
+
+    seed: int
+    first: int = 0
+
+    def __post_init__(self) -> None:
+        _check_integer("seed", self.seed, 64)
+        _check_integer("first", self.first, 62)
+
+    def __call__(self, line: Noise, x: Any, offset: int = 0) -> Any:
+        """The draw of ``line`` for the batch ``x``, row ``i`` being for sample ``first + offset + i``.
+
+        Args:
+            line: the plan's line; its times ``s.t``, ``t.t`` and its index ``j`` name the draw.
+            x: numpy array or torch tensor of a floating dtype, batch first, shape ``(n, ...)``.
+            offset: added to ``first`` when a caller cuts ``x`` itself.
+
+        Returns:
+            An array of the shape, device and dtype of ``x``.
+
+        Raises:
+            ValueError: ``x`` has no batch axis or no floating dtype, a time is NaN or not a number, or
+                ``j`` or ``offset`` is no index.
+        """
+        if not x.shape:
+            raise ValueError("noise for an array without axes has no sample to belong to: give x a batch axis, x[None]")
+        stream = self._stream(_bits(line.s.t), _bits(line.t.t), line.j)
+        return _draw(stream, self._sample(offset), tuple(x.shape), x)
+
+    def initial(self, n: int, shape: int | Sequence[int], std: float = 1.0, like: Any = None, offset: int = 0) -> Any:
+        """``x_T = std * N(0, I)`` of shape ``(n, *shape)``, independent of the draws of every interval.
+
+        Args:
+            n: number of samples, ``first + offset`` being the first.
+            shape: shape of one sample; an int for a vector.
+            std: standard deviation, ``plan.prior``; multiplied in float64 before the cast.
+            like: array or tensor whose kind, device and dtype to follow; numpy float64 if None.
+            offset: as in a call.
+        """
+        _check_integer("n", n, 48)
+        whole = (n, shape) if isinstance(shape, int) else (n, *shape)
+        like = np.empty(0) if like is None else like
+        return _draw(self._stream(_START, _START, 0), self._sample(offset), whole, like, float(std))
+
+    def _sample(self, offset: int) -> int:
+        _check_integer("offset", offset, 62)
+        return int(self.first) + int(offset)
+
+    def _stream(self, s: int, t: int, j: int) -> tuple[int, int, int, int]:
+        _check_integer("j", j, 32)
+        # plain ints: a numpy integer would wrap with a warning
+        seed = int(self.seed)
+        w0, w1, w2, w3 = philox((s & _WORD, s >> 32, t & _WORD, t >> 32), (seed & _WORD, seed >> 32))
+        return w0, w1, w2, w3 ^ int(j)
+
+
+def as_source(noise: Any, plan: Plan | None = None) -> Source:
+    """What a run draws from, out of what its caller gave.
+
+    Args:
+        noise: a :class:`Counter`; or None, for plans without draws; or any callable ``f(s, t, j, x)`` of
+            two levels, an index and the array whose shape and dtype its result must have.
+        plan: if given, None is refused here when the plan draws, rather than at the first draw.
+
+    Returns:
+        A function of a noise line and an array.
+
+    Raises:
+        ValueError: the plan draws and there is nothing to draw from; later, a draw of another shape or dtype.
+        TypeError: ``noise`` is none of the three.
+    """
+    if isinstance(noise, Counter):
+        return noise
+    if noise is None:
+        if plan is not None and plan.draws:
+            raise ValueError(_nothing(plan.solver or "this plan", len(plan.draws)))
+        return _refuse
+    if callable(noise):
+        return lambda line, x: _checked(noise(line.s, line.t, line.j, x), x)
+    raise TypeError(f"noise = {noise!r} is no source of draws: pass a Counter(seed), a function f(s, t, j, x) or None")
+
+
+def _refuse(line: Noise, x: Any) -> Any:
+    raise ValueError(_nothing("this plan", 1))
+
+
+def _nothing(name: str, draws: int) -> str:
+    return f"{name} draws noise {draws} time{'s' * (draws > 1)} and was given no source: pass noise=Counter(seed)"
+
+
+def _checked(draw: Any, x: Any) -> Any:
+    shape, dtype = getattr(draw, "shape", None), getattr(draw, "dtype", None)
+    if shape != x.shape or dtype != x.dtype:
+        raise ValueError(
+            f"the noise function returned shape {shape} of {dtype} for a state of shape {x.shape} of {x.dtype}: "
+            "return an array like x"
+        )
+    return draw
+
+
+def _draw(stream: Sequence[int], first: int, shape: tuple[int, ...], like: Any, scale: float = 1.0) -> Any:
+    kind = _Kind(like)
+    n, size = shape[0], math.prod(shape[1:])
+    blocks = kind.range(0, (size + 1) // 2)
+    out = kind.empty(n, size)
+    rows = max(1, _CHUNK[kind.where] // max(1, len(blocks)))
+    for start in range(0, n, rows):
+        samples = kind.range(first + start, min(rows, n - start))
+        out[start : start + rows] = scale * box_muller(_words(stream, samples, blocks))[:, :size]
+    return kind.send(out.reshape(shape))
+
+
+def _words(stream: Sequence[int], samples: Any, blocks: Any) -> tuple[Any, Any, Any, Any]:
+    # (n, 1) against (1, blocks): what depends on the sample alone is computed once per sample
+    samples = samples[:, None]
+    counter = (blocks[None, :], samples & _WORD, (samples >> 32) ^ stream[2], stream[3])
+    return philox(counter, (stream[0], stream[1]))
+
+
+class _Kind:
+    """Where and in what dtype ``like`` lives: the few array makers that numpy and torch spell differently."""
+
+    def __init__(self, like: Any) -> None:
+        self.like = like
+        self.torch = None if type(like).__module__ == "numpy" else import_module("torch")
+        if self.torch is None:
+            floating, self.where = np.issubdtype(like.dtype, np.floating), "cpu"
+        else:
+            floating, device = like.dtype.is_floating_point, like.device
+            # Metal has no float64: there the numbers are made on the host
+            self.device = self.torch.device("cpu") if device.type == "mps" else device
+            self.where = "cpu" if self.device.type == "cpu" else "other"
+        if not floating:
+            raise ValueError(f"noise of dtype {like.dtype} does not exist: give a real floating-point array")
+
+    def range(self, first: int, count: int) -> Any:
+        """``first, first + 1, ...`` in 64-bit integers."""
+        if self.torch is None:
+            return np.arange(first, first + count, dtype=np.uint64)
+        return self.torch.arange(first, first + count, dtype=self.torch.int64, device=self.device)
+
+    def empty(self, *shape: int) -> Any:
+        """An array to fill, already of the final dtype."""
+        if self.torch is None:
+            return np.empty(shape, dtype=self.like.dtype)
+        return self.torch.empty(shape, dtype=self.like.dtype, device=self.device)
+
+    def send(self, array: Any) -> Any:
+        """To the device of ``like``."""
+        return array if self.torch is None else array.to(self.like.device)
+
+
+def _bits(t: Any) -> int:
+    """The float64 pattern of a time, with one zero."""
+    try:
+        value = float(t.detach() if hasattr(t, "detach") else t)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"time {t!r} is not a number: only numeric plans have draws with values") from error
+    if math.isnan(value):
+        raise ValueError("an interval that ends at time nan names no draw: give its levels a time")
+    return struct.unpack("<Q", struct.pack("<d", value + 0.0))[0]
+
+
+def _check_integer(name: str, value: Any, bits: int) -> None:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or not 0 <= value < 1 << bits:
+        raise ValueError(f"{name} = {value!r} names no draw: use an integer from 0 to 2**{bits} - 1")
