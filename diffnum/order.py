@@ -1,0 +1,355 @@
+"""Proofs of order: B-series over rooted trees of one step of the traced plan, in exact arithmetic.
+
+In ``u = x / sigma`` and the process's clock ``c`` the probability-flow ODE of any process is
+
+    u' = w(c) G(u, c),   w = (alpha' - alpha sigma'/sigma) / sigma,   G(u, c) = D(sigma u, c),
+
+with ``G`` an arbitrary smooth vector field of a *system*: nothing commutes and nothing is scalar.
+A value is expanded in ``u0`` and the elementary differentials
+
+    (k; t1, ..., tm)  =  d^k/dc^k d^m/du^m G (F(t1), ..., F(tm))    at (u0, c0),
+
+a rooted tree with ``k`` clock leaves (Hairer, Norsett & Wanner 1993, II.2 and II.12, for
+non-autonomous systems), with coefficients that are truncated series in ``h``. The process is
+generic: ``alpha`` and ``sigma`` are power series with random rational coefficients, steps have
+random rational ratios. What is proved is the plan that runs, on every process at once: a
+polynomial identity that holds at random rationals fails to be one with probability zero.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+from .plan import Level, Plan, interpret
+from .series import Series, compose, h_series, revert
+from .trace import Solver, compile
+
+__all__ = ["GenericGrid", "GenericProcess", "Proof", "local_errors", "prove", "root_condition", "show_tree"]
+
+STATE: tuple[Any, ...] = ("u",)
+Tree = tuple[Any, ...]
+Expansion = Mapping[Tree, Series]
+
+
+@dataclass(frozen=True)
+class GenericProcess:
+    """A process with power series ``alpha(theta)``, ``sigma(theta)`` in the clock displacement ``theta``.
+
+    Attributes:
+        alphas, sigmas: coefficients, exact or extended numbers; ``sigmas[0] != 0``.
+    """
+
+    alphas: tuple[Any, ...]
+    sigmas: tuple[Any, ...]
+    preserves_variance: bool = False
+    name: str = "generic"
+
+    @staticmethod
+    def random(seed: int, order: int) -> GenericProcess:
+        """Random small rationals; ``alpha`` falls and ``sigma`` rises with the clock."""
+        rng = random.Random(seed)
+        alphas = (_rational(rng), -_rational(rng), *(_signed(rng) for _ in range(order)))
+        sigmas = (_rational(rng), _rational(rng), *(_signed(rng) for _ in range(order)))
+        return GenericProcess(alphas, sigmas)
+
+    @property
+    def _lams(self) -> tuple[Any, ...]:
+        n = len(self.alphas)
+        lam = Series(0, self.alphas).log() - Series(0, self.sigmas).log()
+        return tuple(lam[i] for i in range(n))
+
+    def level(self, theta: Series) -> Level:
+        """The level at clock displacement ``theta``; ``lam`` is relative to ``theta = 0``."""
+        return self._level(theta, compose(self._lams, theta))
+
+    def _level(self, theta: Series, lam: Series) -> Level:
+        return Level(theta, compose(self.alphas, theta), compose(self.sigmas, theta), lam, pure_noise=False, clean=False)
+
+    def at(self, lam: Series) -> Level:
+        """The level at relative log-SNR ``lam``."""
+        return self._level(revert(self._lams, lam), lam)
+
+    def clock(self, level: Level) -> Series:
+        """``theta``."""
+        return level.t
+
+    def at_clock(self, c: Series) -> Level:
+        """As :meth:`level`."""
+        return self.level(c)
+
+    def rates(self, level: Level) -> tuple[Series, Series]:
+        """``(alpha', sigma')``."""
+        return compose(_derivative(self.alphas), level.t), compose(_derivative(self.sigmas), level.t)
+
+    def prior(self, level: Level) -> float:
+        """No meaning here."""
+        return 1.0
+
+    def to_json(self) -> dict[str, Any]:
+        """A name for printing."""
+        return {"name": self.name}
+
+
+def _rational(rng: random.Random) -> Fraction:
+    return Fraction(rng.randint(3, 9), rng.randint(3, 9))
+
+
+def _signed(rng: random.Random) -> Fraction:
+    return rng.choice((-1, 1)) * _rational(rng) / 4
+
+
+def _derivative(c: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(k * x for k, x in enumerate(c))[1:]
+
+
+@dataclass(frozen=True)
+class GenericGrid:
+    """Levels at ``theta_i = -(r_1 + ... + r_i) h`` relative to level ``origin``; a grid for :func:`compile`."""
+
+    process: Any
+    levels: tuple[Level, ...]
+    h: tuple[Any, ...]
+    end: str = "stop"
+
+    @staticmethod
+    def build(process: Any, ratios: Sequence[Any], order: int) -> GenericGrid:
+        """``len(ratios)`` steps of sizes ``ratios * h``; the last one starts at ``theta = 0``."""
+        at = [-sum(ratios[: i + 1]) + sum(ratios[:-1]) for i in range(-1, len(ratios))]
+        levels = tuple(process.level(h_series(order, a)) for a in at)
+        return GenericGrid(process, levels, tuple(t.lam - s.lam for s, t in pairwise(levels)))
+
+
+def _node(arguments: Sequence[tuple[Tree, int]], k: int) -> Tree:
+    return (k, *(t for t, m in arguments for _ in range(m)))
+
+
+def _multisets(keys: Sequence[Tree], room: int, cost: Callable[[Tree], int]) -> list[list[tuple[Tree, int]]]:
+    """All multisets of ``keys`` with total cost at most ``room``."""
+    if not keys:
+        return [[]]
+    head, rest = keys[0], keys[1:]
+    found = []
+    for m in range(room // cost(head) + 1):
+        tail = _multisets(rest, room - m * cost(head), cost)
+        found += [([(head, m)] if m else []) + more for more in tail]
+    return found
+
+
+def _field(u: Expansion, theta: Series, order: int) -> dict[Tree, Series]:
+    """``G(u, c0 + theta)`` by Taylor's theorem, up to ``O(h^order)``."""
+    delta = {t: s for t, s in u.items() if s.valuation < min(order, s.end)}
+    if STATE in u:
+        bump = u[STATE] - 1
+        delta = {t: s for t, s in delta.items() if t != STATE}
+        if bump.valuation < min(order, bump.end):
+            delta[STATE] = bump
+    if any(s.valuation < 1 for s in delta.values()):
+        raise Inconsistent("an evaluation sees a state that does not tend to x_s as h tends to 0")
+    keys = sorted(delta, key=repr)
+    out: dict[Tree, Series] = {}
+    moves = theta.valuation < theta.end
+    for chosen in _multisets(keys, order - 1, lambda t: delta[t].valuation):
+        weight = theta._lift(1)
+        for t, m in chosen:
+            weight = weight * delta[t] ** m * Fraction(1, math.factorial(m))
+        for k in range(order if moves else 1):
+            if weight.valuation + k * (theta.valuation if moves else 0) >= order:
+                break
+            term = weight * theta**k * Fraction(1, math.factorial(k))
+            node = _node(chosen, k)
+            out[node] = out[node] + term if node in out else term
+    return out
+
+
+class Inconsistent(ValueError):
+    """The plan is not a consistent discretisation: its order is zero."""
+
+
+@lru_cache(maxsize=32)
+def _exact_flow(process: GenericProcess, order: int) -> dict[Tree, tuple[Any, ...]]:
+    """Coefficients in ``theta`` of the exact solution ``u(theta)`` by Picard iteration."""
+    theta = h_series(order)
+    a, s = compose(process.alphas, theta), compose(process.sigmas, theta)
+    da, ds = process.rates(Level(theta, a, s, theta, v=(a, s), pure_noise=False, clean=False))
+    w = (da - a * ds / s) / s
+    u: dict[Tree, Series] = {STATE: theta._lift(1)}
+    for n in range(1, order):
+        field = _field(u, theta, n)
+        u = {STATE: theta._lift(1)} | {t: _integral(w * g, order) for t, g in field.items()}
+    return {t: tuple(series[i] if i < series.end else Fraction(0) for i in range(order)) for t, series in u.items()}
+
+
+def _integral(g: Series, order: int) -> Series:
+    # Picard needs the known part only; what lies beyond is filled by later sweeps
+    known = [Fraction(0)] * order
+    for i in range(max(g.v, 0), min(g.end, order - 1)):
+        known[i + 1] = g[i] / (i + 1)
+    return Series(0, tuple(known))
+
+
+def _exact_state(process: GenericProcess, level: Level, order: int) -> dict[Tree, Series]:
+    return {t: level.sigma * compose(c, level.t) for t, c in _exact_flow(process, order).items()}
+
+
+def _combine(terms: Sequence[tuple[Any, Expansion]]) -> dict[Tree, Series]:
+    out: dict[Tree, Series] = {}
+    for c, value in terms:
+        for t, s in value.items():
+            out[t] = out[t] + s * c if t in out else s * c
+    return out
+
+
+def local_errors(plan: Plan, process: GenericProcess, order: int) -> list[dict[Tree, Series]]:
+    """For each step the expansion of (computed - exact) state when every earlier state is exact.
+
+    Args:
+        plan: compiled on a :class:`GenericGrid` of ``process`` with data prediction.
+        order: expansions are known up to ``O(h^order)``.
+    """
+    where = {r: level for r, level in zip(plan.states, plan.levels, strict=True)}
+    errors: list[dict[Tree, Series]] = []
+
+    def visit(r: int, line: Any, value: Expansion) -> Expansion:
+        if r not in where or line is None:
+            return value
+        exact = _exact_state(process, where[r], order)
+        errors.append(_combine([(Fraction(1), value), (Fraction(-1), exact)]))
+        return exact
+
+    def evaluate(value: Expansion, level: Level, quantity: str) -> Expansion:
+        scale = 1 / level.sigma
+        return _field({t: s * scale for t, s in value.items()}, level.t, order)
+
+    def refuse(line: Any) -> Any:
+        raise ValueError(f"{plan.solver} draws noise: its order is weak, use prove_weak")
+
+    start = _exact_state(process, plan.start, order)
+    interpret(plan, start, _combine, evaluate, refuse, visit)
+    return errors
+
+
+def _leading(error: Expansion, order: int) -> tuple[int, dict[Tree, Any]]:
+    """Lowest power in the expansion, and the trees that carry it."""
+    low = min((s.valuation for s in error.values()), default=order)
+    return low, {t: s[low] for t, s in error.items() if s.valuation == low < s.end}
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What algebra says of a sampler.
+
+    Attributes:
+        order: with exact history. ``cold``: with the start-up as published.
+        violated: conditions that fail at ``order + 1``, as elementary differentials with residuals.
+        stable: zero-stable (root condition over the stated ratios).
+        kind: "order" for deterministic, "weak order" for stochastic samplers.
+    """
+
+    order: int
+    cold: int
+    violated: tuple[str, ...]
+    stable: bool
+    kind: str = "order"
+
+
+def prove(solver: Solver | Callable[..., None], highest: int = 6, seeds: Sequence[int] = (1, 2)) -> Proof:
+    """Order of a deterministic sampler, two-sided: residual zero up to ``p``, non-zero at ``p + 1``.
+
+    Step ratios are random rationals in [1/2, 2]. Cold order is ``min(p, q_i + 1)`` over the local
+    orders ``q_i`` of the start-up steps, each of which is taken once.
+    """
+    proofs = [_prove_once(solver, highest, seed) for seed in seeds]
+    if len({(p.order, p.cold) for p in proofs}) > 1:
+        raise ArithmeticError(f"{getattr(solver, 'name', solver)}: seeds disagree, {proofs}")
+    return proofs[0]
+
+
+def _prove_once(solver: Solver | Callable[..., None], highest: int, seed: int) -> Proof:
+    depth = traced_depth(solver)
+    for order in range(4, highest + 3):
+        process, plan = generic_plan(solver, depth + 2, order, seed)
+        try:
+            found = [_leading(error, order) for error in local_errors(plan, process, order)]
+        except Inconsistent as error:
+            return Proof(0, 0, (str(error),), root_condition(plan))
+        warm = min(low for low, _ in found[depth:])
+        if warm < order:
+            break
+    p = max(warm - 1, 0)
+    cold = min([p, *(low for low, _ in found[:depth])])
+    worst = next(trees for low, trees in found[depth:] if low == warm)
+    violated = tuple(f"{show_tree(t)}: {c}" for t, c in sorted(worst.items(), key=repr))
+    return Proof(p, cold, violated, root_condition(plan))
+
+
+def traced_depth(solver: Solver | Callable[..., None]) -> int:
+    """How many earlier steps a step of ``solver`` reads."""
+    return generic_plan(solver, 8, 3, 0)[1].depth
+
+
+def generic_plan(
+    solver: Solver | Callable[..., None], steps: int, order: int, seed: int
+) -> tuple[GenericProcess, Plan]:
+    """The solver traced on a random generic process with random rational step ratios."""
+    rng = random.Random(1000 + seed)
+    process = GenericProcess.random(seed, order)
+    ratios = [Fraction(rng.randint(4, 8), rng.randint(4, 8)) for _ in range(steps)]
+    return process, compile(solver, GenericGrid.build(process, ratios, order))
+
+
+def show_tree(tree: Tree) -> str:
+    """A tree as an elementary differential of the denoiser: ``D_cu(D, D_c)``."""
+    if tree == STATE:
+        return "x"
+    k, *children = tree
+    head = "D" + ("_" + "c" * k + "u" * len(children) if k or children else "")
+    return head + (f"({', '.join(show_tree(t) for t in children)})" if children else "")
+
+
+def root_condition(plan: Plan, bound: float = 1e6) -> bool:
+    """Zero-stability: with ``D = 0`` a state is a bounded combination of earlier ones.
+
+    Every state is replaced by its own unit; if state ``i + 1`` reads only state ``i`` (in ``u = x / sigma``,
+    with coefficient 1) the method is zero-stable for every step ratio. Otherwise the products of
+    companion matrices along the plan's own random ratios are bounded by ``bound``.
+    """
+    import numpy as np
+
+    unit = {r: {r: 1.0} for r in plan.states}
+    scale = {r: _head(level.sigma) for r, level in zip(plan.states, plan.levels, strict=True)}
+    rows: list[dict[int, float]] = []
+
+    def combine(terms: Sequence[tuple[Any, dict[int, float]]]) -> dict[int, float]:
+        out: dict[int, float] = {}
+        for c, value in terms:
+            for r, a in value.items():
+                out[r] = out.get(r, 0.0) + _head(c) * a
+        return out
+
+    def visit(r: int, line: Any, value: dict[int, float]) -> dict[int, float]:
+        if r in unit and line is not None:
+            rows.append({q: a * scale[q] / scale[r] for q, a in value.items() if a})
+        return unit.get(r, value)
+
+    interpret(plan, unit[0], combine, lambda x, level, quantity: {}, lambda line: {}, visit)
+    width = max(plan.depth + 1, 1)
+    if all(set(row) <= {plan.states[i]} for i, row in enumerate(rows)):
+        return all(abs(sum(row.values()) - 1) < 1e-9 for row in rows)
+    product, largest = np.eye(width), 1.0
+    for i, row in list(enumerate(rows))[width - 1 :] * 50:
+        companion = np.eye(width, k=-1)
+        companion[0] = [row.get(plan.states[i - j], 0.0) for j in range(width)]
+        product = companion @ product
+        largest = max(largest, float(np.abs(product).max()))
+    return largest < bound
+
+
+def _head(c: Any) -> float:
+    return float(c[0]) if isinstance(c, Series) else float(c)

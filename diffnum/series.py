@@ -1,0 +1,223 @@
+"""Truncated Laurent series in the step size ``h``: the numbers of proofs.
+
+``Series(v, (c0, c1, ...))`` stands for ``c0 h^v + c1 h^(v+1) + ... + O(h^(v+n))``; coefficients are
+exact (Fraction), symbolic (sympy) or extended (mpmath). Precision is tracked: a division by ``h``
+costs one order and nothing is ever invented. The elementary functions bring the methods that
+:mod:`diffnum.num` looks for, so a builder runs on series unchanged.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+__all__ = ["Series", "compose", "h_series", "revert"]
+
+
+def _exact(x: Any) -> Any:
+    # floats in a builder are dyadic literals such as 0.5, or they are wrong: both stay exactly what they are
+    return Fraction(x) if isinstance(x, (int, float)) else x
+
+
+def _is_zero(c: Any) -> bool:
+    if isinstance(c, (int, Fraction)):
+        return c == 0
+    if type(c).__module__.startswith("mpmath"):
+        return abs(c) < 1e-30
+    return bool(c == 0 or c.simplify() == 0)
+
+
+@dataclass(frozen=True)
+class Series:
+    """``sum(c[i] h^(v + i)) + O(h^(v + len(c)))``."""
+
+    v: int
+    c: tuple[Any, ...]
+
+    # numpy scalars must not take the operation over
+    __array_ufunc__ = None
+
+    @property
+    def end(self) -> int:
+        """First unknown power of ``h``."""
+        return self.v + len(self.c)
+
+    def __getitem__(self, power: int) -> Any:
+        """Coefficient of ``h^power``; IndexError where it is not known."""
+        if power >= self.end:
+            raise IndexError(f"the coefficient of h^{power} is not known: the series ends at O(h^{self.end})")
+        return self.c[power - self.v] if power >= self.v else Fraction(0)
+
+    @property
+    def valuation(self) -> int:
+        """Lowest power with a non-zero coefficient; :attr:`end` for a series that is zero as far as known."""
+        return next((self.v + i for i, c in enumerate(self.c) if not _is_zero(c)), self.end)
+
+    def trim(self) -> Series:
+        """The same series without leading zeros."""
+        v = self.valuation
+        return Series(v, self.c[v - self.v :])
+
+    def shift(self, k: int) -> Series:
+        """Times ``h^k``."""
+        return Series(self.v + k, self.c)
+
+    def map(self, f: Callable[[Any], Any]) -> Series:
+        """``f`` on every coefficient."""
+        return Series(self.v, tuple(f(c) for c in self.c))
+
+    def _lift(self, other: Any) -> Series:
+        if isinstance(other, Series):
+            return other
+        constant = (_exact(other),) + (Fraction(0),) * max(0, self.end - 1)
+        return Series(0, constant[: max(self.end, 0)])
+
+    def __add__(self, other: Any) -> Series:
+        other = self._lift(other)
+        v, end = min(self.v, other.v), min(self.end, other.end)
+        return Series(v, tuple(self[i] + other[i] for i in range(v, end)))
+
+    __radd__ = __add__
+
+    def __neg__(self) -> Series:
+        return self.map(lambda c: -c)
+
+    def __sub__(self, other: Any) -> Series:
+        return self + (-_lifted(self, other))
+
+    def __rsub__(self, other: Any) -> Series:
+        return self._lift(other) - self
+
+    def __mul__(self, other: Any) -> Series:
+        if not isinstance(other, Series):
+            if hasattr(other, "terms"):
+                return NotImplemented
+            factor = _exact(other)
+            return self.map(lambda c: c * factor)
+        a, b = self.trim(), other.trim()
+        n = min(len(a.c), len(b.c))
+        return Series(a.v + b.v, tuple(_convolve(a.c, b.c, k) for k in range(n)))
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> Series:
+        if not isinstance(other, Series):
+            return self * (1 / _exact(other))
+        return self * other.inverse()
+
+    def __rtruediv__(self, other: Any) -> Series:
+        return self.inverse() * other
+
+    def inverse(self) -> Series:
+        """``1 / self``; ZeroDivisionError where no coefficient is non-zero."""
+        a = self.trim()
+        if not a.c:
+            raise ZeroDivisionError("the series vanishes as far as it is known")
+        out: list[Any] = [1 / a.c[0]]
+        for k in range(1, len(a.c)):
+            out.append(-sum((a.c[i] * out[k - i] for i in range(1, k + 1)), Fraction(0)) / a.c[0])
+        return Series(-a.v, tuple(out))
+
+    def __pow__(self, n: int) -> Series:
+        if n < 0:
+            return self.inverse() ** (-n)
+        out = self._lift(1)
+        for _ in range(n):
+            out = out * self
+        return out
+
+    def _by_ode(self, start: Any, step: Callable[[list[Any], int], Any]) -> Series:
+        out = [start]
+        for k in range(1, self.end):
+            out.append(step(out, k))
+        return Series(0, tuple(out))
+
+    def _regular(self, name: str) -> None:
+        if self.trim().v < 1:
+            raise ValueError(f"{name} of a series needs a zero constant term, got h^{self.trim().v}: use differences")
+
+    def exp(self) -> Series:
+        """``e^self`` for a series without constant term."""
+        self._regular("exp")
+        return self._by_ode(
+            Fraction(1), lambda out, k: sum((i * self[i] * out[k - i] for i in range(1, k + 1)), Fraction(0)) / k
+        )
+
+    def expm1(self) -> Series:
+        """``e^self - 1``."""
+        return self.exp() - 1
+
+    def log(self) -> Series:
+        """``log(self / self[0])``: the constant is dropped, since only differences of logarithms enter."""
+        a = self.trim()
+        if a.v != 0:
+            raise ValueError(f"log of a series that starts at h^{a.v} is not a series: divide first")
+        unit = a / a.c[0]
+        return unit._by_ode(
+            Fraction(0),
+            lambda out, k: unit[k] - sum((i * out[i] * unit[k - i] for i in range(1, k)), Fraction(0)) / k,
+        )
+
+    def sqrt(self) -> Series:
+        """Square root; the leading term needs an even power and, for rationals, a rational root."""
+        a = self.trim()
+        if a.v % 2:
+            raise ValueError(f"the square root of a series that starts at h^{a.v} is not a series: use a finer variable")
+        root = [_root(a.c[0])]
+        for k in range(1, len(a.c)):
+            cross = sum((root[i] * root[k - i] for i in range(1, k)), Fraction(0))
+            root.append((a.c[k] - cross) / (2 * root[0]))
+        return Series(a.v // 2, tuple(root))
+
+    def phi(self, k: int) -> Series:
+        """``phi_k(self)`` by its power series ``sum z^j / (j + k)!``."""
+        self._regular("phi")
+        total, power = self._lift(Fraction(1, math.factorial(k))), self._lift(1)
+        for j in range(1, self.end):
+            power = power * self
+            total = total + power * Fraction(1, math.factorial(j + k))
+        return total
+
+
+def _lifted(series: Series, other: Any) -> Series:
+    return series._lift(other)
+
+
+def _convolve(a: Sequence[Any], b: Sequence[Any], k: int) -> Any:
+    return sum((a[i] * b[k - i] for i in range(k + 1)), Fraction(0))
+
+
+def _root(c: Any) -> Any:
+    if not isinstance(c, Fraction):
+        from .num import sqrt
+
+        return sqrt(c)
+    root = Fraction(math.isqrt(c.numerator), math.isqrt(c.denominator)) if c > 0 else Fraction(0)
+    if root**2 != c:
+        raise ValueError(f"{c} has no rational root: use mpmath coefficients")
+    return root
+
+
+def h_series(order: int, factor: Any = 1) -> Series:
+    """``factor * h + O(h^order)``."""
+    return Series(0, (Fraction(0), _exact(factor)) + (Fraction(0),) * (order - 2))
+
+
+def compose(outer: Sequence[Any], inner: Series) -> Series:
+    """``sum(outer[k] inner^k)`` for ``inner`` without constant term (Horner)."""
+    total = inner._lift(outer[-1])
+    for c in reversed(outer[:-1]):
+        total = total * inner + c
+    return total
+
+
+def revert(outer: Sequence[Any], inner: Series) -> Series:
+    """``x`` with ``compose(outer, x) = inner``, for ``outer[0] = 0``, ``outer[1] != 0`` (Newton)."""
+    x = inner / outer[1]
+    slope = [k * c for k, c in enumerate(outer)][1:]
+    for _ in range(max(1, inner.end).bit_length() + 1):
+        x = x - (compose(outer, x) - inner) / compose(slope, x)
+    return x
