@@ -1,0 +1,75 @@
+# Everything runs from a virtual environment that the first target builds by itself.
+#
+#   make study                 rank samplers on the handwritten digits; results in study/
+#   make study DATA=folder     the same for a folder of images (NFE=5,8,10,20 and OUT=study may be given too)
+#   make test                  all tests, then the notebooks
+#   make test-full             the slow checks as well
+#   make lint                  ruff and pyright
+#   make notebooks             run the notebooks again and keep their outputs
+#   make lab                   open them in JupyterLab
+#   make lock                  compute constraints.txt again (make lock UPGRADE=1 moves every pin but torch)
+#   make clean                 remove the environment and the caches, never results
+#
+# An NVIDIA driver too old for the default CUDA build of torch: install another build of the same version first,
+#   python3 -m venv .venv && .venv/bin/pip install torch==2.13.0 --index-url https://download.pytorch.org/whl/cu126 && make study
+
+PYTHON ?= python3
+VENV   ?= .venv
+EXTRAS ?= lab,interop,images,dev
+DATA   ?= digits
+NFE    ?= 5,8,10,20
+OUT    ?= study
+
+TORCH  := 2.13.0
+PY     := $(VENV)/bin/python
+STAMP  := $(VENV)/.installed
+PYTEST := $(PY) -m pytest -q
+
+.DEFAULT_GOAL := study
+.DELETE_ON_ERROR:
+.PHONY: study test test-full lint notebooks lab lock clean
+
+study: $(STAMP)
+	@$(PY) -m diffnum study "$(DATA)" --nfe "$(NFE)" --out "$(OUT)"
+
+# One thread: on few cores the barriers of a second one cost more than it brings, by up to a factor of hundreds.
+test test-full notebooks: export OMP_NUM_THREADS := 1
+test test-full notebooks: export MPLBACKEND := Agg
+
+# Two calls, since loading nbval costs every run about two seconds.
+test: $(STAMP)
+	@$(PYTEST) -p no:nbval
+	@$(PYTEST) --nbval-lax --nbval-current-env notebooks
+
+test-full: $(STAMP)
+	@$(PYTEST) -p no:nbval -m "full or not full" --timeout=3600
+	@$(PYTEST) --nbval-lax --nbval-current-env notebooks
+
+lint: $(STAMP)
+	@$(PY) -m ruff check .
+	@$(PY) -m pyright --pythonpath $(PY)
+
+notebooks: $(STAMP)
+	@$(PY) -m nbconvert --log-level=WARN --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+
+lab: $(STAMP)
+	@$(PY) -m jupyterlab notebooks
+
+# Universal pins: markers cover every platform and Python from 3.11 on. torch is pinned without a local version, so
+# that 2.13.0, 2.13.0+cpu and 2.13.0+cu126 all satisfy it.
+lock: $(STAMP)
+	@$(PY) -m pip install -qq --disable-pip-version-check uv
+	@echo "torch==$(TORCH)" | $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --all-extras \
+	    --no-annotate --no-header $(if $(UPGRADE),--upgrade) -c - pyproject.toml -o constraints.txt
+	@grep -v -E '^(-e|diffnum)' constraints.txt > constraints.part && mv constraints.part constraints.txt
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist
+	find diffnum theory tests notebooks -name __pycache__ -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(f"Python {sys.version.split()[0]} is too old: diffnum needs 3.11 or newer (make PYTHON=python3.11 ...)" if sys.version_info < (3, 11) else 0)'
+	@echo "Installing the pinned dependencies into $(VENV): once, about two minutes and 2 GB"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $@
