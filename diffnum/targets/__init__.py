@@ -1,0 +1,1 @@
+"""Data distributions whose denoiser, score, density and probability-flow map are exact."""
