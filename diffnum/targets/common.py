@@ -66,7 +66,11 @@ def suit(x: Array, level: Level) -> Level:
     """``level`` with numbers that ``x`` can be multiplied by: plain floats where ``x`` is numpy and they are torch."""
     if not is_torch(level.alpha) and not is_torch(level.sigma):
         return level
-    cast = (lambda c: c.to(x.device) if is_torch(c) else c) if is_torch(x) else float
+    move = (lambda c: c.to(x.device)) if is_torch(x) else (lambda c: c.item())
+
+    def cast(c: Any) -> Any:
+        return move(c) if is_torch(c) else c
+
     t, alpha, sigma, lam = (cast(c) for c in (level.t, level.alpha, level.sigma, level.lam))
     v = (cast(level.v[0]), cast(level.v[1]))
     return Level(t, alpha, sigma, lam=lam, v=v, pure_noise=level.pure_noise, clean=level.clean)
