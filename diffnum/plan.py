@@ -172,6 +172,8 @@ class Plan:
         prediction: what the model must return, one of :data:`PREDICTIONS`.
         solver, process, end: where the plan comes from, for people and for JSON.
         prior: standard deviation from which users draw ``x_T``.
+        conversions: for each prediction read as another quantity ``(step, name, folded, stored)``,
+            the registers moved if it is folded into its users or stored once; the smaller was taken.
     """
 
     lines: tuple[Line, ...]
@@ -183,6 +185,7 @@ class Plan:
     process: Mapping[str, Any] = field(default_factory=dict)
     end: str = "stop"
     prior: Any = 1.0
+    conversions: tuple[tuple[int, str, int, int], ...] = ()
 
     @property
     def start(self) -> Level:
@@ -282,6 +285,7 @@ class Plan:
             "prior": _number(self.prior),
             "states": list(self.states),
             "outputs": [list(o) for o in self.outputs],
+            "conversions": [list(c) for c in self.conversions],
             **self._encode(),
         }
 
@@ -306,6 +310,7 @@ class Plan:
                 process=data["process"],
                 end=data["end"],
                 prior=data["prior"],
+                conversions=tuple((i, name, a, b) for i, name, a, b in data["conversions"]),
             )
         except (KeyError, IndexError, TypeError) as error:
             raise ValueError(f"the plan is incomplete or damaged ({error!r}): save it again") from error

@@ -274,7 +274,7 @@ def compile(sampler: Solver | Callable[..., None], levels: Any, prediction: str 
         lines = _finite(trace.lines)
     except (ZeroDivisionError, OverflowError, _Infinite) as error:
         raise ValueError(_refusal(name, prediction, levels)) from error
-    lines, states, outputs = _fold(lines, trace.conversions, trace.states, [out])
+    lines, states, outputs, conversions = _fold(lines, trace.conversions, trace.states, [out])
     return Plan(
         lines=tuple(lines),
         levels=tuple(levels.levels),
@@ -285,6 +285,7 @@ def compile(sampler: Solver | Callable[..., None], levels: Any, prediction: str 
         process=levels.process.to_json(),
         end=levels.end,
         prior=levels.process.prior(levels.levels[0]),
+        conversions=tuple(conversions),
     )
 
 
@@ -321,19 +322,24 @@ def _refusal(name: str, prediction: str, levels: Any) -> str:
 
 def _fold(
     lines: list[Line], conversions: set[int], states: list[int], outputs: list[int]
-) -> tuple[list[Line], list[int], list[int]]:
+) -> tuple[list[Line], list[int], list[int], list[tuple[int, str, int, int]]]:
     """Fold a conversion into its users where that moves fewer registers than storing it, and renumber.
 
     A stored conversion costs two reads, one write and one read per use; a folded one costs a read
     of the prediction per use, and a read of its input where the user does not read that already.
     """
     keep = {*states, *outputs, *(line.x for line in lines if isinstance(line, Eval))}
-    for r in sorted(conversions - keep):
-        terms = lines[r - 1].terms  # type: ignore[union-attr]
+    report: list[tuple[int, str, int, int]] = []
+    for r in sorted(conversions):
+        line = lines[r - 1]
+        assert isinstance(line, Lin)
+        terms = line.terms
         users = [i for i, line in enumerate(lines) if isinstance(line, Lin) and any(q == r for q, _ in line.terms)]
         reads = [{q for q, _ in lines[i].terms} for i in users]  # type: ignore[union-attr]
         folded = sum(len({q for q, _ in terms} - seen) for seen in reads)
-        if folded <= 3 + len(users):
+        stored = 3 + len(users)
+        report.append((line.step, line.name, stored + 1 if r in keep else folded, stored))
+        if r not in keep and folded <= stored:
             for i in users:
                 lines[i] = _substitute(lines[i], r, terms)
             lines[r - 1] = Lin((), "", -1)
@@ -348,7 +354,7 @@ def _fold(
             line = replace(line, x=number[line.x])
         kept.append(line)
         number[r] = len(kept)
-    return kept, [number[r] for r in states], [number[r] for r in outputs]
+    return kept, [number[r] for r in states], [number[r] for r in outputs], report
 
 
 def _substitute(line: Line, r: int, terms: tuple[tuple[int, Any], ...]) -> Line:

@@ -1,0 +1,90 @@
+"""diffnum: the oracle for diffusion samplers.
+
+Exact targets, every sampler as one small linear plan, a certificate for each, and from there to
+images. Public names are imported when first used, so ``import diffnum`` is quick.
+
+    import diffnum as dn
+    process = dn.VP()
+    levels = dn.grid.log_snr(process, 10)
+    plan = dn.compile("dpmpp_2m", levels)
+    target = dn.Gaussian.power_law(64)
+    mean, variance = dn.moments(plan, target)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+try:
+    __version__ = version("diffnum")
+except PackageNotFoundError:
+    __version__ = "0+unknown"
+
+_HOMES = {
+    "plan": ("Level", "Plan"),
+    "process": ("VP", "Cosine", "VE", "EDM", "SubVP", "Flow", "DDPM"),
+    "trace": ("solver",),
+    "targets": ("Gaussian", "Product1D", "Mixture", "Empirical", "Conditional"),
+    "read.sample": ("sample",),
+    "read.tableau": ("tableau",),
+    "read.moments": ("moments",),
+    "read.symbolic": ("symbolic", "leading_error"),
+    "read.cost": ("cost",),
+    "read.distance": ("w2", "kl", "frechet"),
+}
+_NAMES = {name: home for home, names in _HOMES.items() for name in names}
+_ROOMS = ("figures", "grid", "images", "lab", "noise", "num", "order", "process", "read", "series", "solvers", "study", "targets")
+
+__all__ = ["certify", "compile", *_NAMES, *_ROOMS]  # pyright: ignore[reportUnsupportedDunderAll]
+
+if TYPE_CHECKING:
+    from . import figures, grid, images, lab, noise, num, order, process, read, series, solvers, study, targets
+    from .certificate import Certificate
+    from .plan import Level, Plan
+    from .process import DDPM, EDM, VE, VP, Cosine, Flow, SubVP
+    from .read.cost import cost
+    from .read.distance import frechet, kl, w2
+    from .read.moments import moments
+    from .read.sample import sample
+    from .read.symbolic import leading_error, symbolic
+    from .read.tableau import tableau
+    from .targets import Conditional, Empirical, Gaussian, Mixture, Product1D
+    from .trace import Solver, solver
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMES:
+        value = getattr(import_module(f".{_NAMES[name]}", __name__), name)
+        globals()[name] = value
+        return value
+    if name in _ROOMS:
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"diffnum has no {name!r}: its public names are {', '.join(sorted(__all__))}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _named(sampler: Solver | Callable[..., None] | str) -> Any:
+    if not isinstance(sampler, str):
+        return sampler
+    known = import_module(".solvers", __name__).ALL
+    if sampler not in known:
+        raise ValueError(f"sampler {sampler!r} is unknown: use one of {', '.join(known)}")
+    return known[sampler]
+
+
+def compile(
+    sampler: Solver | Callable[..., None] | str, levels: Any, prediction: str = "data", **options: Any
+) -> Plan:
+    """Compile a sampler, or its name, on a grid; see :func:`diffnum.trace.compile`."""
+    return import_module(".trace", __name__).compile(_named(sampler), levels, prediction, **options)
+
+
+def certify(sampler: Solver | Callable[..., None] | str) -> Certificate:
+    """The certificate of a sampler, or of its name; see :func:`diffnum.certificate.certify`."""
+    return import_module(".certificate", __name__).certify(_named(sampler))

@@ -1,0 +1,89 @@
+"""What a plan costs: a ledger of model evaluations, draws, live registers and bytes moved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..plan import Eval, Lin, Plan, sources
+
+__all__ = ["Cost", "cost"]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The ledger of a plan.
+
+    Attributes:
+        nfe: model evaluations; ``calls`` is that times the calls per evaluation (2 under guidance).
+        start_up: evaluations in the first steps, where a multistep method's history is incomplete.
+        final: evaluations after the last step (full or half denoise).
+        repeated: evaluations at a level evaluated before (correctors).
+        wasted: evaluations that never reach an output.
+        draws: draws of noise.
+        live: largest number of registers held at once.
+        moved: registers read and written by linear lines, times ``bytes_per_register`` in ``bytes``.
+        folded, stored: predictions read as another quantity and folded into their users or stored
+            once, whichever moves fewer registers (``Plan.conversions`` has both numbers of each).
+    """
+
+    nfe: int
+    calls: int
+    start_up: int
+    final: int
+    repeated: int
+    wasted: int
+    draws: int
+    live: int
+    moved: int
+    bytes: int
+    folded: int
+    stored: int
+
+
+def cost(plan: Plan, calls_per_evaluation: int = 1, bytes_per_register: int = 1) -> Cost:
+    """Count ``plan``; see :class:`Cost`.
+
+    Args:
+        calls_per_evaluation: 2 for classifier-free guidance in two passes.
+        bytes_per_register: size of one state, for ``bytes``.
+    """
+    evals = [(r, line) for r, line in enumerate(plan.lines, 1) if isinstance(line, Eval)]
+    seen: set[float] = set()
+    repeated = 0
+    for _, line in evals:
+        repeated += line.level.lam in seen
+        seen.add(line.level.lam)
+    needed = _needed(plan)
+    moved = sum(len(line.terms) + 1 for line in plan.lines if isinstance(line, Lin))
+    folded = sum(a <= b for _, _, a, b in plan.conversions)
+    return Cost(
+        nfe=plan.nfe,
+        calls=plan.nfe * calls_per_evaluation,
+        start_up=sum(line.step < plan.depth for _, line in evals),
+        final=sum(line.step >= plan.steps for _, line in evals),
+        repeated=repeated,
+        wasted=sum(r not in needed for r, _ in evals),
+        draws=len(plan.draws),
+        live=_peak(plan),
+        moved=moved,
+        bytes=moved * bytes_per_register,
+        folded=folded,
+        stored=len(plan.conversions) - folded,
+    )
+
+
+def _needed(plan: Plan) -> set[int]:
+    needed = {r for _, r in plan.outputs}
+    for r in range(len(plan.lines), 0, -1):
+        if r in needed:
+            needed.update(sources(plan.lines[r - 1]))
+    return needed
+
+
+def _peak(plan: Plan) -> int:
+    live, peak = {0}, 1
+    for r, line in enumerate(plan.lines, 1):
+        live.add(r)
+        peak = max(peak, len(live))
+        live -= {q for q in (*sources(line), r) if plan.last_use[q] <= r}
+    return peak

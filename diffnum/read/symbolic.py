@@ -1,0 +1,94 @@
+"""What a sampler gets wrong, as a formula: the plan read with sympy numbers on a Gaussian of variance ``c``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from ..order import GenericGrid, GenericProcess, traced_depth
+from ..plan import Level, Noise, Plan, interpret, to_native
+from ..series import Series, h_series
+from ..trace import Solver, compile
+from .moments import denoiser_gain
+
+__all__ = ["LeadingError", "leading_error", "symbolic"]
+
+
+@dataclass(frozen=True)
+class LeadingError:
+    """``error of one step = coefficient * h^power + ...`` from exact history.
+
+    Attributes:
+        power: one more than the order.
+        coefficient: sympy expression in the data variance ``c``.
+    """
+
+    power: int
+    coefficient: Any
+
+
+def symbolic(plan: Plan, variance: Any) -> Any:
+    """The factor by which ``plan`` multiplies ``x_T`` on ``N(0, variance)``, in the arithmetic of its coefficients.
+
+    Args:
+        plan: a deterministic plan, of floats, sympy expressions or series.
+        variance: any scalar: a sympy symbol gives a formula.
+    """
+    return _run(plan, variance, 1, {})
+
+
+def _run(plan: Plan, variance: Any, x: Any, exact: dict[int, Any], errors: list[Any] | None = None) -> Any:
+    def lin(terms: Sequence[tuple[Any, Any]]) -> Any:
+        return sum((c * value for c, value in terms[1:]), terms[0][0] * terms[0][1])
+
+    def evaluate(value: Any, level: Level, quantity: str) -> Any:
+        a, b = to_native(level, quantity)
+        return (a + b * denoiser_gain(variance, level)) * value
+
+    def refuse(line: Noise) -> Any:
+        raise ValueError(f"{plan.solver} draws noise: its output has a law, not a factor; use moments")
+
+    def visit(r: int, line: Any, value: Any) -> Any:
+        if r in exact and line is not None and errors is not None:
+            errors.append(value - exact[r])
+        return exact.get(r, value)
+
+    return interpret(plan, x, lin, evaluate, refuse, visit)[0]
+
+
+def leading_error(solver: Solver | Callable[..., None], variance: Any = None, highest: int = 5) -> LeadingError:
+    """Leading error of one step at ``sigma = 1`` on ``alpha = 1``, from exact history, steps ``h`` in log-SNR.
+
+    The state is one standard deviation, ``sqrt(1 + c)``; for DDIM the result is
+    ``-c / (2 (1 + c)^(3/2)) h^2``.
+
+    Raises:
+        ValueError: a sampler that draws noise; no error found up to ``h^highest``.
+    """
+    import sympy
+
+    c = sympy.Symbol("c", positive=True) if variance is None else variance
+    depth = traced_depth(solver)
+    order = highest + 1
+    plain = tuple(Fraction(int(i == 0)) for i in range(order))
+    linear = tuple(Fraction(int(i <= 1)) for i in range(order))
+    process = GenericProcess(plain, linear)
+    at = [process.at(h_series(order, i)) for i in range(-depth, 2)]
+    grid = GenericGrid(process, tuple(at), tuple(t.lam - s.lam for s, t in zip(at[:-1], at[1:], strict=True)))
+    plan = compile(solver, grid)
+    exact = {r: _exact(level, c) for r, level in zip(plan.states, plan.levels, strict=True)}
+    errors: list[Series] = []
+    _run(plan, c, exact[0], exact, errors)
+    error = errors[-1].map(sympy.simplify)
+    power = error.valuation
+    if power >= error.end:
+        raise ValueError(f"no error up to h^{error.end - 1}: raise highest")
+    return LeadingError(power, sympy.simplify(error[power] * sympy.sqrt(1 + c)))
+
+
+def _exact(level: Level, c: Any) -> Series:
+    return ((level.sigma * level.sigma + c) / (1 + c)).sqrt()
+
+
