@@ -23,7 +23,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .plan import PREDICTIONS, Eval, Level, Lin, Line, Noise, Plan, convert
+from .plan import PREDICTIONS, Eval, Level, Lin, Line, Noise, Plan
+from .prediction import convert
 
 __all__ = ["Evaluation", "Form", "Solver", "Trace", "compile", "solver"]
 

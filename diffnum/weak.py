@@ -18,7 +18,8 @@ from fractions import Fraction
 from typing import Any
 
 from .order import GenericGrid, GenericProcess, Proof, root_condition
-from .plan import Level, Noise, Plan, interpret, to_native
+from .plan import Level, Noise, Plan, interpret
+from .prediction import to_native
 from .series import Series, h_series
 from .trace import Solver, compile
 

@@ -14,16 +14,18 @@ ROOT = Path(__file__).parents[1]
 ROOMS = """
     num
     plan
+    prediction
     process process_table
     grid lint
     trace
     noise
-    order series
+    order series weak
     solvers
     targets
     read
     lifting
-    certificate certify
+    witness mutants
+    certificate
     study
     design
     models

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ..plan import Level, Noise, Plan, interpret, to_native
+from ..plan import Level, Noise, Plan, interpret
+from ..prediction import to_native
 
 __all__ = ["Affine", "affine", "moments"]
 

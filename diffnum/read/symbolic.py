@@ -8,7 +8,8 @@ from fractions import Fraction
 from typing import Any
 
 from ..order import GenericGrid, GenericProcess, traced_depth
-from ..plan import Level, Noise, Plan, interpret, to_native
+from ..plan import Level, Noise, Plan, interpret
+from ..prediction import to_native
 from ..series import Series, h_series
 from ..trace import Solver, compile
 from .moments import denoiser_gain

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ..plan import Level, Plan, interpret, to_native
+from ..plan import Level, Plan, interpret
+from ..prediction import to_native
 
 __all__ = ["Tableau", "canonical", "distance", "tableau"]
 

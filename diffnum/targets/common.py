@@ -15,7 +15,8 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from .. import num
-from ..plan import PREDICTIONS, Level, to_native
+from ..plan import PREDICTIONS, Level
+from ..prediction import to_native
 
 __all__ = ["Array", "convert", "elementwise", "enter", "generator", "is_torch", "leave", "like", "suit", "vector"]
 
