@@ -1,17 +1,154 @@
-"""Studies as numbers: rankings of samplers on surrogates of data. No files, no printing."""
+"""Studies as numbers: published errors on Gaussians, and rankings of samplers on surrogates of data.
+
+No files, no printing.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import product
 from typing import Any
 
-from .plan import Plan
+import numpy as np
 
-__all__ = ["Entry", "Ranking"]
+from . import grid as grids_
+from .grid import Grid
+from .plan import Level, Plan
+from .process import VP
+from .read.distance import gaussian_w2, w2
+from .read.moments import moments
+from .read.sample import sample
+from .solvers import ALL
+from .targets.gaussian import Gaussian
+from .trace import Solver, compile
 
+__all__ = ["ENDS", "GRIDS", "Entry", "GaussianErrors", "Ranking", "gaussian_errors", "rank"]
+
+MakeGrid = Callable[..., Grid]
+""":data:`GRIDS`' kind: ``make(process, n, end=end)``."""
+
+GRIDS: dict[str, MakeGrid] = {
+    make.__name__: make
+    for make in (grids_.uniform, grids_.log_snr, grids_.karras, grids_.exponential, grids_.edm, grids_.quadratic)
+}
+ENDS = ("stop", "zero", "denoise")
+
+SCHEMES = ("euler_maruyama", "exponential_integrator", "euler", "heun", "rk4")
+INITS = {"p_T": "marginal", "normal": "prior"}
 MEASURES = ("w2", "path")
+# a time below any rounding stands for t = 0, where the drift has a limit but sigma' has none
+ZERO = 1e-40
+
+
+@dataclass(frozen=True)
+class GaussianErrors:
+    """Errors of a scheme on a centred Gaussian: 2-Wasserstein distances to the data law.
+
+    Attributes:
+        total: of the scheme's output.
+        initialisation: of the exact solution down to ``t = 0`` from ``N(0, I)``.
+        truncation: of the marginal at ``eps``.
+        discretisation: of the scheme from the exact law at ``t = 1`` on ``points`` levels down to ``t = 0``; nan where
+            it has no value: :func:`gaussian_errors`.
+        scheme, points, eps, init: the question.
+    """
+
+    total: float
+    initialisation: float
+    truncation: float
+    discretisation: float
+    scheme: str
+    points: int
+    eps: float
+    init: str
+
+
+def gaussian_errors(
+    spectrum: Any, scheme: str, points: int = 50, eps: float = 1e-3, init: str = "p_T"
+) -> GaussianErrors:
+    """Exact errors of a classical scheme on ``N(0, diag(spectrum))`` under linear VP (0.1, 20), as published by
+    Pierret & Galerne (2025, "Diffusion models for Gaussian distributions: exact solutions and Wasserstein errors").
+
+    The grid is uniform in ``t`` from 1 to ``eps``. ``initialisation``, ``truncation`` and ``discretisation`` have only
+    that error switched on and need not add up. With ``a``, ``s`` the scales at ``t = 1`` and ``v = a^2 c + s^2``, the
+    exact variances at ``t = 0`` from ``N(0, 1)`` are ``c / v`` along the probability-flow ODE (Euler, Heun, RK4) and
+    ``c + c^2 a^4 (1 - c) / v^2`` along the reverse SDE (Euler-Maruyama, exponential integrator).
+
+    At ``t = 0`` the drift of the ODE is ``-beta/2 (1 - 1/c) x``: Heun and RK4, which ask for it there, are run as they
+    stand, with no lower-order last step, to a level below rounding. In a direction of variance zero it is infinite, and
+    ``discretisation`` is nan, and so is ``total`` with ``eps = 0``. The other schemes do not ask.
+
+    Args:
+        spectrum: variances, any shape, zeros allowed.
+        scheme: one of ``euler_maruyama, exponential_integrator, euler, heun, rk4``.
+        points: number of levels, one more than steps.
+        eps: where the grid ends, ``0 <= eps < 1``.
+        init: ``"p_T"`` starts from the marginal at ``t = 1``, ``"normal"`` from ``N(0, I)``.
+
+    Raises:
+        ValueError: variances that are negative or not finite; another scheme or init; fewer than two
+            points; ``eps`` outside [0, 1).
+    """
+    if scheme not in SCHEMES:
+        raise ValueError(f"scheme {scheme!r} is unknown: use one of {', '.join(SCHEMES)}")
+    if init not in INITS:
+        raise ValueError(f"init = {init!r} is unknown: use 'p_T' or 'normal'")
+    if not (isinstance(points, int) and points >= 2):
+        raise ValueError(f"points = {points!r} is no number of levels: use a whole number >= 2")
+    if not 0 <= eps < 1:
+        raise ValueError(f"eps = {eps!r} is no end of a grid that starts at t = 1: use 0 <= eps < 1")
+    c = np.asarray(spectrum, dtype=np.float64).ravel()
+    target, solver = Gaussian(np.zeros(len(c)), c), ALL[scheme]
+    return GaussianErrors(
+        total=_scheme_error(solver, target, points, eps, init),
+        initialisation=_initialisation(c, solver.stochastic),
+        truncation=_truncation(c, eps),
+        discretisation=_scheme_error(solver, target, points, 0.0, "p_T"),
+        scheme=scheme,
+        points=points,
+        eps=eps,
+        init=init,
+    )
+
+
+def _scheme_error(solver: Solver, target: Gaussian, points: int, eps: float, init: str) -> float:
+    process, last = VP(), max(eps, ZERO)
+    times = [*np.linspace(1.0, eps, points)[:-1].tolist(), last]
+    # the score is the prediction whose coefficients stay finite at t = 0
+    plan = compile(solver, grids_.custom(process, times=times), "score")
+    asks_at_zero = eps == 0 and any(plan.lines[r - 1].level == plan.stop for r in plan.evaluations)  # type: ignore[union-attr]
+    if asks_at_zero and target.singular:
+        return math.nan
+    return float(gaussian_w2(0.0, _output_variance(plan, target, INITS[init]), 0.0, target.variances))
+
+
+def _output_variance(plan: Plan, target: Gaussian, init: str) -> np.ndarray:
+    if plan.draws:
+        return moments(plan, target, init)[1]
+    # a plan without draws is one factor per mode: the target's own score has no cancellation near t = 0
+    start = np.full(target.dim, plan.prior**2) if init == "prior" else target.marginal(plan.start)[1]
+    return sample(plan, target, np.sqrt(start)) ** 2
+
+
+def _initialisation(c: np.ndarray, stochastic: bool) -> float:
+    start = VP().level(1.0)
+    v = start.alpha**2 * c + start.sigma**2
+    excess = start.alpha**2 * (1 - c) / v
+    if stochastic:
+        excess = excess * start.alpha**2 * c / v
+    # sqrt(c (1 + excess)) - sqrt(c), without the cancellation
+    return float(np.linalg.norm(np.sqrt(c) * excess / (1 + np.sqrt(1 + excess))))
+
+
+def _truncation(c: np.ndarray, eps: float) -> float:
+    if eps == 0:
+        return 0.0
+    stop = VP().level(eps)
+    v = stop.alpha**2 * c + stop.sigma**2
+    return float(np.linalg.norm(stop.sigma**2 * (1 - c) / (np.sqrt(v) + np.sqrt(c))))
 
 
 @dataclass(frozen=True)
@@ -100,3 +237,116 @@ class Ranking:
 
     def _at(self, budget: int) -> Iterator[Entry]:
         return (entry for entry in self.all if entry.budget == budget)
+
+
+def rank(
+    process: Any,
+    gaussian: Any,
+    mixture: Any,
+    budgets: Sequence[int],
+    samplers: Sequence[Solver] | None = None,
+    grids: Mapping[str, MakeGrid] | None = None,
+    ends: Sequence[str] = ENDS,
+    paths: int = 64,
+    seed: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Ranking:
+    """Every sampler on every grid with every end, at every budget, judged on two surrogates of the data.
+
+    A candidate is the plan with the most steps that stays within the budget; a sampler that a grid or an end
+    refuses has none there. On the Gaussian the error is exact and includes the start from the prior, the
+    discretisation and the end. On the mixture the points start from its marginal at the plan's first level, and are
+    compared with the exact flow down to the data.
+
+    Args:
+        process: the noise process.
+        gaussian: a target with exact moments (:class:`~diffnum.targets.Gaussian`).
+        mixture: a target with ``sample`` and ``flow`` of the same dimension.
+        budgets: numbers of model evaluations, each once.
+        samplers: None for all.
+        grids: by name, ``make(process, n, end=end)``; None for :data:`GRIDS`.
+        ends: end policies of the grids.
+        paths: number of points on the mixture.
+        seed: of these points.
+        on_progress: called with ``(done, total)`` after each candidate.
+
+    Raises:
+        ValueError: no budgets, budgets that are not whole numbers >= 1 or come twice, no paths, surrogates of
+            different dimensions.
+    """
+    budgets = _checked(budgets)
+    if not (isinstance(paths, int) and paths >= 1):
+        raise ValueError(f"paths = {paths!r} is no number of points: use a whole number >= 1")
+    if gaussian.dim != mixture.dim:
+        raise ValueError(
+            f"dimensions {gaussian.dim} (Gaussian) and {mixture.dim} (mixture) differ: fit both to the same data"
+        )
+    members = tuple(ALL.values()) if samplers is None else tuple(samplers)
+    courses = product((GRIDS if grids is None else grids).items(), ends)
+    candidates = list(product(members, courses, budgets))
+    judge = _Judge(gaussian, mixture, paths, seed)
+    found: dict[int, list[Entry]] = {budget: [] for budget in budgets}
+    for done, (solver, ((name, make), end), budget) in enumerate(candidates, 1):
+        plan = _longest(solver, partial(make, process, end=end), budget)
+        if plan is not None:
+            errors = judge.w2(plan), judge.path(plan)
+            found[budget].append(Entry(budget, solver.name, name, end, plan.steps, plan.nfe, *errors, plan))
+        if on_progress is not None:
+            on_progress(done, len(candidates))
+    absent = {
+        budget: tuple(solver.name for solver in members if solver.name not in {e.sampler for e in entries})
+        for budget, entries in found.items()
+    }
+    return Ranking(tuple(entry for entries in found.values() for entry in entries), absent)
+
+
+def _checked(budgets: Sequence[int]) -> tuple[int, ...]:
+    for budget in budgets:
+        if not (isinstance(budget, int) and budget >= 1):
+            raise ValueError(f"budget {budget!r} is no number of model evaluations: use whole numbers >= 1")
+        if list(budgets).count(budget) > 1:
+            raise ValueError(f"budget {budget} comes {list(budgets).count(budget)} times: name each once")
+    if not budgets:
+        raise ValueError("no budget was given: name at least one number of model evaluations")
+    return tuple(budgets)
+
+
+def _longest(solver: Solver, make: Callable[[int], Grid], budget: int) -> Plan | None:
+    """The plan with the most steps within ``budget``; None where it is refused or one step is too dear."""
+    n = budget
+    while n >= 1:
+        try:
+            plan = compile(solver, make(n))
+        except ValueError:
+            return None
+        if plan.nfe <= budget:
+            return plan
+        # nfe is a multiple of n but for less than one step's evaluations saved at the ends
+        n = min(n - 1, n * budget // plan.nfe + 1)
+    return None
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """The errors of plans; exact ends of the flow are computed once per starting level."""
+
+    gaussian: Any
+    mixture: Any
+    paths: int
+    seed: int
+    _ends: dict[Level, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+
+    def w2(self, plan: Plan) -> float:
+        return w2(plan, self.gaussian, at="data", init="prior")
+
+    def path(self, plan: Plan) -> float:
+        if plan.draws:
+            return math.nan
+        x, end = self._flow(plan.start)
+        return float(np.sqrt(np.mean((sample(plan, self.mixture, x) - end) ** 2)))
+
+    def _flow(self, start: Level) -> tuple[np.ndarray, np.ndarray]:
+        if start not in self._ends:
+            x = self.mixture.sample(self.paths, self.seed, start)
+            self._ends[start] = x, self.mixture.flow(x, start, Level(0.0, 1.0, 0.0))
+        return self._ends[start]
