@@ -17,6 +17,7 @@ import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -136,14 +137,14 @@ def exponential(
     ``rho = 1`` is :func:`log_snr`; larger values put more levels near the data. Refused where that is.
     """
     _check_positive("rho", rho)
-    return _schedule(process, n, start, stop, end, lambda *a: _power_lams(*a, rho))
+    return _schedule(process, n, start, stop, end, partial(_power_lams, rho=rho))
 
 
 def karras(process: Process, n: int, start: Any = None, stop: Any = None, end: str = "stop", rho: float = 7.0) -> Grid:
     """Equally spaced in ``(sigma / alpha)^(1/rho)`` (Karras et al. 2022, eq. 5); refused where ``start`` has
     ``alpha = 0``. See :func:`uniform`."""
     _check_positive("rho", rho)
-    return _schedule(process, n, start, stop, end, lambda *a: _karras_ratios(*a, rho))
+    return _schedule(process, n, start, stop, end, partial(_karras_ratios, rho=rho))
 
 
 def edm(process: Process, n: int, start: Any = None, stop: Any = None, end: str = "zero") -> Grid:

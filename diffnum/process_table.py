@@ -1,4 +1,4 @@
-"""``log alpha`` through the nodes of a discrete table of betas, and back.
+"""A discrete table of betas as a noise process: ``log alpha`` through its nodes, and back.
 
 Node ``i`` of a table of ``N`` betas stands at ``t = i`` and has ``alpha_i^2 = prod_{j <= i} (1 - beta_j)``
 (Ho, Jain & Abbeel 2020, eq. 4); ``t = -1`` is the data, ``alpha = 1``. Piece ``j`` is ``t`` in
@@ -12,11 +12,29 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal
+from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
-from .num import exp, expm1, log, sqrt
+import numpy as np
 
-__all__ = ["Table"]
+from .num import exp, expm1, log, sqrt
+from .plan import Level
+from .process_shared import (
+    as_float,
+    circle,
+    diffusion_on_circle,
+    level_at,
+    level_on_circle,
+    of_lam,
+    of_time,
+    require,
+    softplus,
+    time_of,
+    unit_prior,
+)
+
+__all__ = ["DDPM", "Table"]
 
 Cubic = tuple[float, float, float, float]
 
@@ -115,7 +133,7 @@ def _nodes(betas: Sequence[float]) -> tuple[tuple[float, ...], tuple[float, ...]
 
 
 def _polygon(logs: Sequence[float]) -> tuple[Cubic, ...]:
-    return tuple((a, b - a, 0.0, 0.0) for a, b in zip(logs[:-1], logs[1:], strict=True))
+    return tuple((a, b - a, 0.0, 0.0) for a, b in pairwise(logs))
 
 
 def _spline(logs: Sequence[float]) -> tuple[Cubic, ...]:
@@ -173,3 +191,88 @@ def _newton(cubic: Cubic, fall: float) -> float:
             break
         w = w - step if low <= w - step <= high else (low + high) / 2
     return w
+
+
+@dataclass(frozen=True, repr=False)
+class DDPM:
+    """A discrete table as a process (Ho, Jain & Abbeel 2020, eq. 4): ``alpha(i)^2 = prod_{j <= i} (1 - beta_j)``.
+
+    ``t`` in [-1, N - 1]: an integer is the table's entry, -1 the data. Between nodes ``log alpha`` is linear in
+    ``t``, or with ``smooth`` one C2 cubic spline; in a last interval that ends at ``alpha = 0`` (a last beta of 1),
+    ``alpha`` itself is linear. At a kink the derivatives are those of the interval below.
+
+    Args:
+        betas: any sequence of numbers; default 1000 from 1e-4 to 0.02, linear. A tuple once built.
+        smooth: no kinks.
+
+    Raises:
+        ValueError: a beta outside (0, 1), except a last one of 1 without ``smooth``; a spline that is not monotone.
+    """
+
+    betas: Sequence[float] | None = None
+    smooth: bool = False
+    name = "DDPM"
+    preserves_variance = True
+    t_stop = 0.0
+    t_clean = -1.0
+
+    def __post_init__(self) -> None:
+        betas = tuple(float(beta) for beta in (np.linspace(1e-4, 0.02, 1000) if self.betas is None else self.betas))
+        require(len(betas) > 0, "DDPM(betas=()) has no noise: give at least one beta")
+        for i, beta in enumerate(betas):
+            last = i == len(betas) - 1 and not self.smooth
+            require(
+                0 < beta < 1 or (last and beta == 1),
+                f"betas[{i}] = {beta!r} is outside (0, 1): only the last beta may be 1, and only without smooth",
+            )
+        object.__setattr__(self, "betas", betas)
+        _ = self._table  # built now, so that a spline that is not monotone is refused now
+
+    @cached_property
+    def _table(self) -> Table:
+        return Table.through(tuple(self.betas or ()), self.smooth)
+
+    def __repr__(self) -> str:
+        betas = tuple(self.betas or ())
+        return f"DDPM({len(betas)} betas from {betas[0]:g} to {betas[-1]:g}, smooth={self.smooth})"
+
+    @property
+    def t_start(self) -> float:
+        return len(self._table.alphas) - 2.0
+
+    @of_time
+    def alpha(self, t: Any) -> Any:
+        return self._table.alpha(t)
+
+    @of_time
+    def sigma(self, t: Any) -> Any:
+        return self._table.sigma(t)
+
+    @of_time
+    def lam(self, t: Any) -> Any:
+        return self._table.lam(t)
+
+    @of_lam
+    def t(self, lam: Any) -> Any:
+        at = as_float(lam)
+        if at is None:
+            raise TypeError("a table of betas has no symbolic inverse: give a number")
+        return self._table.find(at, -softplus(-2 * lam) / 2, circle(lam)[0])
+
+    @of_time
+    def drift(self, t: Any) -> Any:
+        return self._table.slope(t)
+
+    def rates(self, level: Level) -> tuple[Any, Any]:
+        slope = self._table.alpha_rate(level.t, level.alpha)
+        return slope, -level.alpha * slope / level.sigma
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.name, "betas": list(self.betas or ()), "smooth": self.smooth}
+
+    level = level_at
+    at = level_on_circle
+    clock = time_of
+    at_clock = level_at
+    diffusion = diffusion_on_circle
+    prior = unit_prior

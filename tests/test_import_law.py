@@ -15,7 +15,7 @@ ROOMS = """
     num
     plan
     prediction
-    process process_table
+    process process_table process_shared
     grid lint
     trace
     noise
