@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -28,6 +29,7 @@ def beta(t):
     return LOW + (HIGH - LOW) * t
 
 
+@cache
 def alpha(t):
     return mp.exp(-(HIGH - LOW) * t**2 / 4 - LOW * t / 2)
 

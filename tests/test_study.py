@@ -164,13 +164,15 @@ def test_rows_are_the_candidates(ranking):
     assert sum(row["best"] for row in rows) == len(ranking.entries)
 
 
-@pytest.mark.parametrize("make", [dn.VP, dn.Cosine, dn.VE, dn.EDM, dn.SubVP, dn.Flow, dn.DDPM])
-def test_path_error_falls_to_zero_with_the_budget(make, gaussian, mixture):
-    found = rank(make(), gaussian, mixture, (8, 32, 128), samplers=[ALL["ddim"], ALL["dpmpp_2m"]], paths=4)
-    for name, order in (("ddim", 1), ("dpmpp_2m", 2)):
-        few, more, many = (min(e.path for e in found.all if e.sampler == name and e.budget == b) for b in found.budgets)
-        assert few > more > many
-        assert many < few / 16**order * 6
+PROCESSES = [dn.VP(), dn.Cosine(), dn.VE(sigma_min=1e-3), dn.EDM(), dn.SubVP(), dn.Flow(), dn.DDPM()]
+
+
+@pytest.mark.parametrize("process", PROCESSES, ids=lambda process: process.name)
+@pytest.mark.parametrize(("name", "order"), [("ddim", 1), ("dpmpp_2m", 2)])
+def test_path_error_falls_to_zero_at_the_samplers_order(process, name, order, gaussian, mixture):
+    found = rank(process, gaussian, mixture, (8, 64), samplers=[ALL[name]], ends=("zero", "denoise"), paths=4)
+    few, many = (found.winner(budget, by="path").path for budget in found.budgets)
+    assert many < 3 * few / 8**order
 
 
 def test_more_evaluations_bring_the_law_closer(process, gaussian, mixture):
@@ -209,6 +211,33 @@ def test_progress_counts_every_candidate(process, gaussian, mixture):
     rank(process, gaussian, mixture, (1, 2), samplers, paths=1, on_progress=lambda *at: seen.append(at))
     total = 2 * len(GRIDS) * len(ENDS) * 2
     assert seen == [(done, total) for done in range(1, total + 1)]
+
+
+class Shy:
+    """A mixture whose flow refuses points beyond a limit, whatever comes with them."""
+
+    def __init__(self, mixture, limit):
+        self.mixture, self.limit, self.dim = mixture, limit, mixture.dim
+        self.sample, self.denoise, self.predict = mixture.sample, mixture.denoise, mixture.predict
+
+    def flow(self, x, s, t):
+        if x[:, 0].max() > self.limit:
+            raise ValueError("a watershed")
+        return self.mixture.flow(x, s, t)
+
+
+def test_points_whose_flow_is_unknown_are_left_out(process, gaussian, mixture):
+    start = process.level(process.t_start)
+    x = mixture.sample(9, 4, start)
+    limit = np.sort(x[:, 0])[6]
+    one = {"samplers": [ALL["ddim"]], "grids": {"uniform": dn.grid.uniform}, "ends": ("zero",)}
+    setting = one | {"paths": 9, "seed": 4}
+    entry = rank(process, gaussian, Shy(mixture, limit), (6,), **setting).all[0]
+    x = x[x[:, 0] <= limit]
+    apart = dn.sample(entry.plan, mixture, x) - mixture.flow(x, start, DATA)
+    assert entry.path == pytest.approx(np.sqrt((apart**2).mean()), rel=1e-9)
+    with pytest.raises(ValueError, match="a watershed"):
+        rank(process, gaussian, Shy(mixture, x[:, 0].min()), (6,), **setting)
 
 
 @pytest.mark.parametrize(
