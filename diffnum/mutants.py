@@ -16,8 +16,9 @@ from typing import Any
 from .order import Inconsistent, generic_plan, local_errors, traced_depth
 from .plan import Eval, Lin, Line, Plan
 from .trace import Solver
+from .weak import DIGITS, generic_weak_plan, weak_order
 
-__all__ = ["Mutant", "exact_survivors", "measured_mutants", "start_up_mutants"]
+__all__ = ["Mutant", "exact_survivors", "measured_mutants", "same_order", "same_weak_order", "start_up_mutants"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,31 @@ def exact_survivors(solver: Solver | Callable[..., None], order: int, seed: int 
             if min((s.valuation for s in error.values()), default=order + 1) > order:
                 free.append(f"{line.name or 'u'} line, coefficient of register {q}")
     return count, tuple(free)
+
+
+def same_order(solver: Solver | Callable[..., None], index: int, order: int, seed: int = 1) -> bool:
+    """Whether the ``index``-th of :func:`measured_mutants` is, by proof, another method of ``order``.
+
+    Evaluating DDIM at the end of its step instead of its start is first order too: no order test can
+    notice, so such a mutant is reported as free and not as a survivor.
+    """
+    process, plan = generic_plan(solver, traced_depth(solver) + 2, order + 2, seed)
+    _, broken = list(measured_mutants(lambda n: plan, 0))[index]
+    try:
+        error = local_errors(broken(0), process, order + 1)[-1]
+    except Inconsistent:
+        return False
+    return min((s.valuation for s in error.values()), default=order + 1) > order
+
+
+def same_weak_order(solver: Solver | Callable[..., None], index: int, order: int, seed: int = 1) -> bool:
+    """As :func:`same_order` for weak order: a flipped sign of a symmetric draw has the same law."""
+    import mpmath
+
+    process, plan = generic_weak_plan(solver, seed)
+    with mpmath.workdps(DIGITS):
+        _, broken = list(measured_mutants(lambda n: plan, 0))[index]
+        return weak_order(broken(0), process, seed)[0] >= order
 
 
 def _positions(plan: Plan) -> dict[int, list[int]]:

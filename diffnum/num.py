@@ -115,7 +115,7 @@ def phi(k: int, z: Any) -> Any:
     kind = type(z).__module__.partition(".")[0]
     if kind == "numpy":
         numpy = import_module("numpy")
-        return numpy.vectorize(lambda entry: _phi_plain(k, float(entry)), otypes=[float])(z)
+        return numpy.vectorize(lambda entry: phi(k, float(entry)), otypes=[float])(z)
     if kind == "torch":
         return _phi_torch(k, z)
     if kind == "mpmath":

@@ -265,6 +265,8 @@ def prove(solver: Solver | Callable[..., None], highest: int = 6, seeds: Sequenc
     Step ratios are random rationals in [1/2, 2]. Cold order is ``min(p, q_i + 1)`` over the local
     orders ``q_i`` of the start-up steps, each of which is taken once.
     """
+    if getattr(solver, "stochastic", False):
+        raise ValueError(f"{solver.name} draws noise: its order is weak, use diffnum.weak.prove_weak")  # type: ignore[union-attr]
     proofs = [_prove_once(solver, highest, seed) for seed in seeds]
     if len({(p.order, p.cold) for p in proofs}) > 1:
         raise ArithmeticError(f"{getattr(solver, 'name', solver)}: seeds disagree, {proofs}")

@@ -331,11 +331,17 @@ def _fold(
     """
     keep = {*states, *outputs, *(line.x for line in lines if isinstance(line, Eval))}
     report: list[tuple[int, str, int, int]] = []
+    readers: dict[int, list[int]] = {r: [] for r in conversions}
+    for i, line in enumerate(lines):
+        if isinstance(line, Lin):
+            for q, _ in line.terms:
+                if q in readers:
+                    readers[q].append(i)
     for r in sorted(conversions):
         line = lines[r - 1]
         assert isinstance(line, Lin)
         terms = line.terms
-        users = [i for i, line in enumerate(lines) if isinstance(line, Lin) and any(q == r for q, _ in line.terms)]
+        users = readers[r]
         reads = [{q for q, _ in lines[i].terms} for i in users]  # type: ignore[union-attr]
         folded = sum(len({q for q, _ in terms} - seen) for seen in reads)
         stored = 3 + len(users)

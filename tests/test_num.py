@@ -1,0 +1,75 @@
+"""phi against its definition at 60 digits, and one function across kinds of number."""
+
+import math
+
+import mpmath
+import numpy as np
+import pytest
+import sympy
+from hypothesis import given
+from hypothesis import strategies as st
+
+from diffnum import num
+
+
+def exact_phi(k: int, z: float) -> mpmath.mpf:
+    with mpmath.workdps(60):
+        return mpmath.hyp1f1(1, k + 1, mpmath.mpf(z)) / mpmath.factorial(k)
+
+
+@given(st.integers(1, 7), st.floats(-1e3, 300.0))
+def test_phi_matches_the_confluent_hypergeometric_function(k, z):
+    assert abs(mpmath.mpf(num.phi(k, z)) / exact_phi(k, z) - 1) < 1e-14
+
+
+@given(st.integers(0, 6), st.floats(-30.0, 30.0).filter(lambda z: abs(z) > 1e-3))
+def test_phi_satisfies_its_recurrence(k, z):
+    left = num.phi(k + 1, z) * z + 1 / math.factorial(k)
+    assert left == pytest.approx(num.phi(k, z), rel=1e-12)
+
+
+@pytest.mark.parametrize("k", range(7))
+def test_phi_at_zero_and_at_minus_infinity(k):
+    assert num.phi(k, 0.0) == pytest.approx(1 / math.factorial(k), rel=1e-15)
+    assert num.phi(k, -math.inf) == 0.0
+
+
+@pytest.mark.parametrize("name", ["exp", "log", "sqrt", "expm1", "log1p", "sin", "cos"])
+def test_every_kind_of_number_gives_the_same_value(name):
+    import torch
+
+    f, x = getattr(num, name), 0.375
+    expected = getattr(math, name)(x)
+    assert f(x) == expected
+    for value in (np.float64(x), np.array([x]), torch.tensor(x, dtype=torch.float64), mpmath.mpf(x), sympy.Rational(3, 8)):
+        assert float(f(value).item() if hasattr(f(value), "item") else f(value)) == pytest.approx(expected, rel=1e-15)
+
+
+@pytest.mark.parametrize("z", [-40.0, -3.0, -1e-9, 0.0, 1e-6, 2.0, 30.0])
+def test_phi_of_arrays_matches_phi_of_floats(z):
+    import torch
+
+    for k in range(1, 5):
+        assert float(num.phi(k, np.array([z]))[0]) == num.phi(k, z)
+        assert float(num.phi(k, torch.tensor(z, dtype=torch.float64))) == pytest.approx(num.phi(k, z), rel=1e-13)
+        assert float(num.phi(k, mpmath.mpf(z))) == pytest.approx(num.phi(k, z), rel=1e-13)
+
+
+def test_phi_of_torch_has_the_derivative_of_phi():
+    import torch
+
+    z = torch.tensor([-30.0, -2.0, 0.5, 3.0], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: num.phi(2, x), (z,))
+
+
+def test_phi_of_a_symbol_is_its_closed_form():
+    z = sympy.Symbol("z")
+    assert sympy.simplify(num.phi(2, z) - (sympy.exp(z) - 1 - z) / z**2) == 0
+    assert num.phi(3, sympy.Integer(0)) == sympy.Rational(1, 6)
+
+
+def test_unknown_kinds_and_indices_are_refused():
+    with pytest.raises(TypeError, match="str"):
+        num.exp("1")
+    with pytest.raises(ValueError, match="phi_-1"):
+        num.phi(-1, 0.5)
