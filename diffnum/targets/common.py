@@ -18,7 +18,20 @@ from .. import num
 from ..plan import PREDICTIONS, Level
 from ..prediction import to_native
 
-__all__ = ["Array", "convert", "elementwise", "enter", "generator", "is_torch", "leave", "like", "suit", "vector"]
+__all__ = [
+    "Array",
+    "axes",
+    "convert",
+    "elementwise",
+    "enter",
+    "generator",
+    "is_torch",
+    "leave",
+    "like",
+    "orthonormal",
+    "suit",
+    "vector",
+]
 
 Array = Any  # numpy.ndarray or torch.Tensor
 
@@ -133,6 +146,38 @@ def vector(name: str, values: Sequence[float] | Array, shape: tuple[int, ...] | 
         raise ValueError(f"{name} holds {array[place]} at index {place}: give finite numbers")
     array.flags.writeable = False
     return array
+
+
+def orthonormal(name: str, basis: np.ndarray) -> None:
+    """Refuse columns that are further than 1e-10 from orthonormal by a ``ValueError``."""
+    error = float(np.abs(basis.T @ basis - np.eye(basis.shape[1])).max())
+    if error > 1e-10:
+        raise ValueError(f"{name} has columns {error:.1e} away from orthonormal: pass it through numpy.linalg.qr")
+
+
+def axes(x: Array, basis: Array, kept: dict[Any, Array]) -> Array:
+    """Orthonormal columns as the kind of ``x``, kept in ``kept``.
+
+    In extended precision they are made orthonormal to that precision by Newton's iteration ``B (3 -
+    B^T B) / 2``: float64 columns would cap every error there at 1e-16.
+    """
+    if not is_torch(x) and x.dtype != np.dtype(object):
+        return basis
+    key = (x.device, x.dtype) if is_torch(x) else import_module("mpmath").mp.prec
+    if key not in kept:
+        kept[key] = like(x, basis) if is_torch(x) else _polish(basis)
+    return kept[key]
+
+
+def _polish(basis: np.ndarray) -> np.ndarray:
+    mpmath = import_module("mpmath")
+    exact = basis.astype(object) * mpmath.mpf(1)
+    for _ in range(2 + mpmath.mp.prec.bit_length()):
+        error = exact.T @ exact - np.eye(basis.shape[1], dtype=int)
+        exact = exact - exact @ error / 2
+        if abs(error).max() < mpmath.mp.eps:
+            break
+    return exact
 
 
 def generator(rng: np.random.Generator | int) -> np.random.Generator:

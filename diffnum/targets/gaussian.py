@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 
 from ..plan import PREDICTIONS, Level
-from .common import Array, elementwise, enter, generator, is_torch, leave, like, suit, vector
+from .common import Array, axes, elementwise, enter, generator, is_torch, leave, like, orthonormal, suit, vector
 
 __all__ = ["Gaussian"]
-
-_ORTHONORMAL = 1e-10
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,9 +61,7 @@ class Gaussian:
         if shape[1] > shape[0]:
             raise ValueError(f"{shape[1]} variances in dimension {shape[0]}: give at most one per dimension")
         object.__setattr__(self, "basis", vector("basis", self.basis, shape))
-        error = float(np.abs(self.basis.T @ self.basis - np.eye(shape[1])).max())
-        if error > _ORTHONORMAL:
-            raise ValueError(f"basis has columns {error:.1e} away from orthonormal: pass it through numpy.linalg.qr")
+        orthonormal("basis", self.basis)
 
     @classmethod
     def fit(cls, data: Array, shrinkage: float | None = None) -> Gaussian:
@@ -263,12 +259,7 @@ class Gaussian:
         return float(level.alpha) * x + float(level.sigma) * rng.standard_normal(x.shape)
 
     def _basis(self, x: Array) -> Array:
-        if not is_torch(x):
-            return self.basis
-        key = (x.device, x.dtype)
-        if key not in self._cast:
-            self._cast[key] = like(x, self.basis)
-        return self._cast[key]
+        return axes(x, self.basis, self._cast)
 
     def _split(self, r: Array) -> tuple[Array, Array | None]:
         """Coordinates of ``r`` in the basis, and what lies outside it (None where nothing can)."""

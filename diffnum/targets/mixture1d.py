@@ -1,0 +1,218 @@
+"""Mixtures of normals and point masses on the line, for float64, torch and extended precision."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..plan import Level
+from .common import Array, is_torch, like, vector
+
+__all__ = ["Atoms1D", "Mixture1D", "Numbers", "numbers"]
+
+
+class Numbers(NamedTuple):
+    """The functions that mixtures need of one kind of number, and its rounding unit."""
+
+    exp: Callable[[Any], Any]
+    log: Callable[[Any], Any]
+    log_ndtr: Callable[[Any], Any]
+    amax: Callable[[Any, int], Any]
+    eps: Any
+    half_log_2pi: Any
+
+
+def _log_ndtr(z: Any) -> Any:
+    from scipy.special import log_ndtr
+
+    return log_ndtr(z)
+
+
+_HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+_FLOAT = Numbers(np.exp, np.log, _log_ndtr, np.amax, 2.0**-52, _HALF_LOG_2PI)
+
+
+def numbers(y: Array) -> Numbers:
+    """The :class:`Numbers` of ``y``."""
+    if is_torch(y):
+        import torch
+
+        eps = torch.finfo(y.dtype).eps
+        return Numbers(torch.exp, torch.log, torch.special.log_ndtr, torch.amax, eps, _HALF_LOG_2PI)
+    return _FLOAT if y.dtype != object else _extended()
+
+
+def _extended() -> Numbers:
+    import mpmath as mp
+
+    def each(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        return lambda a: np.asarray(np.frompyfunc(f, 1, 1)(a))
+
+    log_ndtr = each(lambda z: mp.log(mp.ncdf(z)))
+    return Numbers(each(mp.exp), each(mp.log), log_ndtr, np.amax, mp.eps, mp.log(2 * mp.pi) / 2)
+
+
+def _log_sum_exp(xp: Numbers, e: Any) -> Any:
+    top = xp.amax(e, -1)
+    if xp is _FLOAT:
+        top = np.maximum(top, -1e300)  # a sum of zeros is zero, not NaN
+    with np.errstate(divide="ignore"):
+        return top + xp.log(xp.exp(e - top[..., None]).sum(-1))
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture1D:
+    """``sum_k w_k N(m_k, s_k^2)``; ``s_k = 0`` is a point mass.
+
+    With ``v_k = alpha^2 s_k^2 + sigma^2``, ``r_k = y - alpha m_k`` and responsibilities
+    ``g_k ~ w_k v_k^-1/2 exp(-r_k^2 / 2 v_k)`` taken relative to the largest,
+
+        E[x0 | y] = sum_k g_k (m_k + alpha s_k^2 / v_k r_k),    d/dy log p = -sum_k g_k r_k / v_k.
+
+    Args:
+        weights: ``(K,)``, non-negative; normalised to sum 1.
+        means: ``(K,)``.
+        stds: ``(K,)``, non-negative.
+
+    All three may be ``(d, K)``: a bundle of ``d`` laws along the last axis of ``y``.
+
+    Raises:
+        ValueError: shapes that differ, negative or non-finite numbers, weights that sum to 0;
+            later, the density or score of point masses without noise.
+    """
+
+    weights: np.ndarray
+    means: np.ndarray
+    stds: np.ndarray
+    variances: np.ndarray = field(init=False, repr=False)
+    _kept: dict[Any, tuple[Any, Any, Any]] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        shape = np.shape(self.means)
+        for name in ("weights", "means", "stds"):
+            array = vector(name, getattr(self, name), shape if len(shape) == 2 else None)
+            if array.shape != shape:
+                raise ValueError(f"{name} has {len(array)} entries for {shape[0]} means: give one per component")
+            if name != "means" and array.min() < 0:
+                raise ValueError(f"{name} holds {array.min()}: give numbers >= 0")
+            object.__setattr__(self, name, array)
+        total = self.weights.sum(-1, keepdims=True)
+        if total.min() == 0:
+            raise ValueError("the weights sum to 0: give a component of positive weight")
+        object.__setattr__(self, "weights", self.weights / total)
+        object.__setattr__(self, "variances", self.stds**2)
+        with np.errstate(divide="ignore"):
+            self._kept[np.float64] = (np.log(self.weights), self.means, self.variances)
+
+    @property
+    def atoms(self) -> bool:
+        """Whether point masses are among the components."""
+        return bool(np.any((self.variances == 0) & (self.weights > 0)))
+
+    @cached_property
+    def mean(self) -> Any:
+        """``E[x0]``."""
+        return (self.weights * self.means).sum(-1)
+
+    @cached_property
+    def std(self) -> Any:
+        """Standard deviation of ``x0``."""
+        return np.sqrt((self.weights * (self.variances + (self.means - self.mean[..., None]) ** 2)).sum(-1))
+
+    def _parts(self, y: Array, xp: Numbers) -> tuple[Any, Any, Any]:
+        if is_torch(y):
+            key = (y.device, y.dtype)
+            if key not in self._kept:
+                a, b, c = (like(y, part) for part in self._kept[np.float64])
+                self._kept[key] = (a, b, c)
+            return self._kept[key]
+        if y.dtype == object:
+            return xp.log(self.weights), self.means, self.variances
+        return self._kept[np.float64]
+
+    def _joint(self, y: Array, level: Level) -> tuple[Numbers, Any, Any, Any, Any]:
+        """``(numbers, log w_k N(y; ...) without log sqrt(2 pi), r, v, (means, variances))``."""
+        xp = numbers(y)
+        log_w, means, c = self._parts(y, xp)
+        v = level.alpha**2 * c + level.sigma**2
+        r = y[..., None] - level.alpha * means
+        return xp, log_w - 0.5 * (xp.log(v) + r * r / v), r, v, (means, c)
+
+    def denoise(self, y: Array, level: Level) -> Array:
+        """``E[x0 | y]``."""
+        if level.clean:
+            return y / level.alpha
+        xp, e, r, v, (means, c) = self._joint(y, level)
+        g = xp.exp(e - xp.amax(e, -1)[..., None])
+        return (g * (means + level.alpha * c / v * r)).sum(-1) / g.sum(-1)
+
+    def score(self, y: Array, level: Level) -> Array:
+        """``d/dy log p(y)``."""
+        self._need_density(level, "score")
+        xp, e, r, v, _ = self._joint(y, level)
+        g = xp.exp(e - xp.amax(e, -1)[..., None])
+        return -(g * (r / v)).sum(-1) / g.sum(-1)
+
+    def variance(self, y: Array, level: Level) -> Array:
+        """``Var[x0 | y]``."""
+        if level.clean:
+            return 0 * y
+        xp, e, r, v, (means, c) = self._joint(y, level)
+        g = xp.exp(e - xp.amax(e, -1)[..., None])
+        g = g / g.sum(-1)[..., None]
+        centres = means + level.alpha * c / v * r
+        middle = (g * centres).sum(-1)[..., None]
+        return (g * (c * level.sigma**2 / v + (centres - middle) ** 2)).sum(-1)
+
+    def log_pdf(self, y: Array, level: Level) -> Array:
+        """``log p(y)``."""
+        self._need_density(level, "density")
+        xp, e, *_ = self._joint(y, level)
+        return _log_sum_exp(xp, e) - xp.half_log_2pi
+
+    def log_tail(self, y: Array, sign: Any, level: Level) -> Array:
+        """``log P(sign (Y - y) >= 0)``; numpy arrays."""
+        xp = numbers(y)
+        log_w, means, c = self._parts(y, xp)
+        r = np.asarray(sign)[..., None] * (level.alpha * means - y[..., None])
+        s = (level.alpha**2 * c + level.sigma**2) ** 0.5
+        if level.clean and self.atoms:
+            z = np.where(s > 0, r / (s + (s == 0)), np.where(r >= 0, np.inf, -np.inf))
+        else:
+            z = r / s
+        return _log_sum_exp(xp, log_w + xp.log_ndtr(z))
+
+    def bracket(self, log_p: np.ndarray, sign: np.ndarray, level: Level) -> tuple[Array, Array]:
+        """Between the smallest and the largest quantile of the components at the same tail."""
+        from scipy.special import ndtri_exp
+
+        z = -sign * ndtri_exp(log_p.astype(float))
+        s = (level.alpha**2 * self.variances + level.sigma**2) ** 0.5
+        ends = level.alpha * self.means + s * z[..., None]
+        # ndtri_exp is rounded, so the root may lie a little outside
+        slack = 1e-13 * (abs(z)[..., None] * s + abs(level.alpha * self.means)).max(-1)
+        here = self.weights > 0
+        return np.where(here, ends, np.inf).min(-1) - slack, np.where(here, ends, -np.inf).max(-1) + slack
+
+    def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """``(n,)`` draws of ``x0``, or ``(n, d)`` of a bundle."""
+        edges = np.cumsum(self.weights, axis=-1)[..., :-1]
+        k = (rng.random((n, *self.means.shape[:-1]))[..., None] >= edges).sum(-1)
+        means, stds = (np.take_along_axis(np.broadcast_to(a, (n, *a.shape)), k[..., None], -1)[..., 0]
+                       for a in (self.means, self.stds))
+        return means + stds * rng.standard_normal(k.shape)
+
+    def _need_density(self, level: Level, what: str) -> None:
+        if level.clean and self.atoms:
+            raise ValueError(f"point masses have no {what} at sigma = 0: ask at a level of noise")
+
+
+def Atoms1D(points: Sequence[float] | Array, weights: Sequence[float] | Array | None = None) -> Mixture1D:
+    """Point masses at ``points`` (``(K,)``) with ``weights`` (equal if None): a :class:`Mixture1D` without width."""
+    means = np.asarray(points, dtype=float)
+    return Mixture1D(np.ones(means.shape) if weights is None else weights, means, np.zeros(means.shape))  # type: ignore[arg-type]
