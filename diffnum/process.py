@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .num import cos, exp, expm1, log, log1p, sin, sqrt
+from .num import exp, expm1, log, log1p, sin, sqrt
 from .plan import Level
 from .process_shared import (
     ROUNDING,
@@ -181,7 +181,7 @@ class Cosine:
         if at is not None and at > 0.75:
             return sqrt((1 - alpha) * (1 + alpha))
         k = self._k(t)
-        return sqrt(sin(k * t) * sin(k * (t + 2 * like(self.s, t)))) / sin(k)
+        return sqrt(sin(k * t)) * sqrt(sin(k * (t + 2 * like(self.s, t)))) / sin(k)
 
     @of_time
     def lam(self, t: Any) -> Any:
@@ -194,17 +194,21 @@ class Cosine:
             return 1 - asin(alpha * sin(k)) / k
         # sin(theta - theta_0) = sigma^2 cos(theta_0) / (sin(theta) + alpha sin(theta_0)), all terms positive
         near, far = sin(k * like(self.s, lam)), sigma * sin(k)
-        return asin(sigma * far / (sqrt(near * near + far * far) + alpha * near)) / k
+        whole = near * sqrt(1 + (far / near) ** 2) if self.s else far
+        return asin(sigma * far / (whole + alpha * near)) / k
 
     @of_time
     def drift(self, t: Any) -> Any:
-        k = self._k(t)
-        return -k * cos(k * (1 - t)) / sin(k * (1 - t))
+        return self._slope(t) / self.alpha(t)
 
     def rates(self, level: Level) -> tuple[Any, Any]:
-        k = self._k(level.t)
-        slope = -k * cos(k * (1 - level.t)) / sin(k)
+        slope = self._slope(level.t)
         return slope, -level.alpha * slope / level.sigma
+
+    def _slope(self, t: Any) -> Any:
+        # cos(k (1 - t)) near its zero would cancel
+        k = self._k(t)
+        return -k * sin(k * (t + like(self.s, t))) / sin(k)
 
     level = level_at
     at = level_on_circle
@@ -346,7 +350,7 @@ class Flow:
         require(0 < self.shift < math.inf, f"Flow(shift={self.shift!r}) has no such shift: use a positive number")
 
     def _stretch(self, t: Any) -> Any:
-        return 1 + (like(self.shift, t) - 1) * t
+        return self.shift * t + (1 - t)
 
     @of_time
     def alpha(self, t: Any) -> Any:
@@ -419,7 +423,7 @@ def _rate(process: VP | SubVP, t: Any) -> Any:
 
 def _time_of_fall(process: VP | SubVP, fall: Any) -> Any:
     """``t`` where ``-2 log alpha = fall``: the root of the quadratic that does not cancel."""
-    half = process.beta_min / 2
+    half = like(process.beta_min / 2, fall)
     return fall / (half + sqrt(half * half + (process.beta_max - process.beta_min) / 2 * fall))
 
 

@@ -157,12 +157,10 @@ def of_lam(f: Method) -> Method:
         at = as_float(lam)
         if at is None:
             return f(self, lam)
-        noisiest = self.lam(self.t_start)
-        _check_lam(self, at, noisiest)
-        if at == math.inf:
-            return self.t_clean
-        if at <= noisiest:
-            return self.t_start
+        noisiest, cleanest = self.lam(self.t_start), self.lam(self.t_clean)
+        _check_lam(self, at, noisiest, cleanest)
+        if not noisiest < at < cleanest:
+            return self.t_start if at <= noisiest else self.t_clean
         t = f(self, lam)
         value = as_float(t)
         assert value is not None
@@ -171,8 +169,8 @@ def of_lam(f: Method) -> Method:
     return _each(functools.wraps(f)(checked))
 
 
-def _check_lam(process: Any, lam: float, noisiest: float) -> None:
-    low, high = max(noisiest, -DEEPEST), min(process.lam(process.t_clean), DEEPEST)
+def _check_lam(process: Any, lam: float, noisiest: float, cleanest: float) -> None:
+    low, high = max(noisiest, -DEEPEST), min(cleanest, DEEPEST)
     slack = ROUNDING * max(1.0, abs(lam))
     inside = low - slack <= lam <= high + slack if math.isfinite(lam) else lam in (math.inf, noisiest)
     pure = "-inf, " if noisiest == -math.inf else ""

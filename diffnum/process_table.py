@@ -26,6 +26,7 @@ from .process_shared import (
     diffusion_on_circle,
     level_at,
     level_on_circle,
+    like,
     of_lam,
     of_time,
     require,
@@ -82,15 +83,15 @@ class Table:
         j, w, _ = self._piece(t)
         if j < len(self.cubics):
             return sqrt(-expm1(2 * _value(self.cubics[j], w)))
-        a, s = self.alphas[j], self.sigmas[j]
-        return sqrt((s * s / (1 + a) + a * w) * (1 + self.alpha(t)))
+        a = self.alphas[j]
+        return sqrt((self._missing(j, t) + a * w) * (1 + self.alpha(t)))
 
     def lam(self, t: Any) -> Any:
         """``log(alpha / sigma)``."""
         if isinstance(t, float) and t == int(t):
             return self.lams[int(t) + 1]
-        j, w, rest = self._piece(t)
-        above = _value(self.cubics[j], w) if j < len(self.cubics) else self.logs[j] + log(rest)
+        j, w, _ = self._piece(t)
+        above = _value(self.cubics[j], w) if j < len(self.cubics) else log(self.alpha(t))
         return above - log(self.sigma(t))
 
     def slope(self, t: Any) -> Any:
@@ -103,14 +104,22 @@ class Table:
         j, w, _ = self._piece(t)
         return alpha * _slope(self.cubics[j], w) if j < len(self.cubics) else -self.alphas[j]
 
-    def find(self, lam: float, log_alpha: Any, alpha: Any) -> Any:
-        """``t`` from the log-SNR: its float ``lam`` chooses the piece, ``log_alpha`` and ``alpha`` the place in it."""
+    def find(self, lam: float, log_alpha: Any, alpha: Any, sigma: Any) -> Any:
+        """``t`` from the log-SNR: its float ``lam`` chooses the piece, the others the place in it."""
         j = bisect_left(self.lams, -lam, key=lambda entry: -entry) - 1
         if isinstance(alpha, float) and self.lams[j + 1] == lam:
             return float(j)
-        if j == len(self.cubics):
-            return j - alpha / self.alphas[j]
-        return (j - 1) + _root(self.cubics[j], log_alpha)
+        if j < len(self.cubics):
+            return (j - 1) + _root(self.cubics[j], log_alpha)
+        a = self.alphas[j]
+        if alpha < a / 2:
+            return j - alpha / a
+        return (j - 1) + (sigma * sigma / (1 + alpha) - self._missing(j, alpha)) / a
+
+    def _missing(self, j: int, x: Any) -> Any:
+        """``1 - alpha`` at the node below piece ``j``, in the kind of ``x``."""
+        a, s = self.alphas[j], self.sigmas[j]
+        return s * s / (1 + a) if isinstance(x, float) else like(1.0, x) - a
 
     def _piece(self, t: Any) -> tuple[int, Any, Any]:
         at = t.detach() if hasattr(t, "detach") else t
@@ -257,7 +266,7 @@ class DDPM:
         at = as_float(lam)
         if at is None:
             raise TypeError("a table of betas has no symbolic inverse: give a number")
-        return self._table.find(at, -softplus(-2 * lam) / 2, circle(lam)[0])
+        return self._table.find(at, -softplus(-2 * lam) / 2, *circle(lam))
 
     @of_time
     def drift(self, t: Any) -> Any:
