@@ -15,8 +15,8 @@ from .process import Flow, Process, as_float
 
 __all__ = ["Finding", "lint"]
 
-# a last step that divides sigma by this is a list that stops just short of zero
-_CLIFF = 1000.0
+# a last step that divides sigma by this, and is so much longer than the one before, stops just short of zero
+_CLIFF, _LEAP = 1000.0, 4.0
 # a last step this much smaller than the one before is an evaluation spent on nothing
 _STUB = 20.0
 
@@ -104,14 +104,14 @@ def _end(good: list[tuple[int, float]]) -> Iterator[Finding]:
         )
     positive = [(j, s) for j, s in good if s > 0]
     steps = [math.log(s / t) for (_, s), (_, t) in pairwise(positive)]
-    if not steps or steps[-1] <= 0:
+    if len(steps) < 2 or min(steps[-2:]) <= 0:
         return
     i, last = positive[-1]
-    if steps[-1] > math.log(_CLIFF):
+    if steps[-1] > math.log(_CLIFF) and steps[-1] > _LEAP * steps[-2]:
         yield Finding(
             "last-step", i, last, f"the last step divides sigma by {math.exp(steps[-1]):.3g}: end at zero or higher up"
         )
-    elif len(steps) > 1 and steps[-1] * _STUB < steps[-2]:
+    elif steps[-1] * _STUB < steps[-2]:
         yield Finding(
             "last-step",
             i,

@@ -255,7 +255,7 @@ def derivative_times(process):
 def test_rates_drift_and_diffusion_agree_with_differences_at_50_digits(name):
     process = PROCESSES[name]
     for t in derivative_times(process):
-        alpha, sigma = truth(process, t)
+        _, sigma = truth(process, t)
         da, ds = clock_derivatives(process, t)
         for rate, exact in zip(process.rates(process.level(t)), (da, ds), strict=True):
             assert abs(rate - exact) <= 1e-14 * abs(exact) + 1e-30, t
