@@ -77,13 +77,19 @@ def like(x: Array, value: Any) -> Array:
 
 
 def suit(x: Array, level: Level) -> Level:
-    """``level`` with numbers that ``x`` can be multiplied by: plain floats where ``x`` is numpy and they are torch."""
-    if not is_torch(level.alpha) and not is_torch(level.sigma):
+    """``level`` with numbers that ``x`` can be multiplied by without loss.
+
+    Tensors become floats for numpy, and floats (exactly) mpmath numbers for object arrays: a gain
+    formed in float64 would silently cap extended precision.
+    """
+    objects = not is_torch(x) and x.dtype == np.dtype(object)
+    if not objects and not is_torch(level.alpha) and not is_torch(level.sigma):
         return level
-    move = (lambda c: c.to(x.device)) if is_torch(x) else (lambda c: c.item())
 
     def cast(c: Any) -> Any:
-        return move(c) if is_torch(c) else c
+        if is_torch(c):
+            c = c.to(x.device) if is_torch(x) else c.item()
+        return import_module("mpmath").mpf(c) if objects and isinstance(c, (int, float)) else c
 
     t, alpha, sigma, lam = (cast(c) for c in (level.t, level.alpha, level.sigma, level.lam))
     v = (cast(level.v[0]), cast(level.v[1]))
