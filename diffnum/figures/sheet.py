@@ -19,7 +19,7 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FAINT", "SOFT", "TEXT", "Ink", "footer", "inks", "panels", "read_numbers", "save", "style"]
+__all__ = ["FAINT", "SOFT", "TEXT", "Ink", "footer", "inks", "made_with", "panels", "read_numbers", "save", "style"]
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222")
 _DASHES: tuple[Any, ...] = ("-", (0, (4, 1.4)), (0, (1.2, 1.2)), (0, (6, 1.4, 1.2, 1.4)))
@@ -142,7 +142,7 @@ def save(
         raise ValueError(f"{path} does not end in .png: a figure is saved as PNG, with svg=True also as SVG")
     if not numbers:
         raise ValueError(f"the figure {path.name} has no numbers: pass what it shows as numbers={{name: array}}")
-    text = json.dumps({"rerun": rerun, "made_with": _made_with(), "numbers": _plain(numbers)}, indent=1)
+    text = json.dumps({"rerun": rerun, "made_with": made_with(), "numbers": _plain(numbers)}, indent=1)
     path.parent.mkdir(parents=True, exist_ok=True)
     parts = {path.with_suffix(suffix): path.with_suffix(suffix + ".part") for suffix in (".png", ".json")}
     if svg:
@@ -178,7 +178,7 @@ def footer(fig: Figure, rerun: str) -> None:
     """Put versions, machine and the command ``rerun`` in small grey letters under all that ``fig`` shows, once."""
     for old in [text for text in fig.texts if text.get_gid() == "footer"]:
         old.remove()
-    made = _made_with()
+    made = made_with()
     width = int(fig.get_figwidth() * 72 / 4.1)
     first = " · ".join([*(f"{name} {made[name]}" for name in ("diffnum", "torch", "numpy")), made["machine"]])
     text = "\n".join([first, *textwrap.wrap(f"rerun: {rerun}", width, subsequent_indent="    ")])
@@ -189,7 +189,8 @@ def footer(fig: Figure, rerun: str) -> None:
     fig.text(x, y, text, va="top", fontsize=7, color=SOFT, linespacing=1.4, gid="footer")
 
 
-def _made_with() -> dict[str, str]:
+def made_with() -> dict[str, str]:
+    """Versions of what made a result, and the machine, for footers and records."""
     found = {}
     for name in ("diffnum", "torch", "numpy", "matplotlib"):
         try:
