@@ -1,0 +1,132 @@
+"""The report of a study: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+from ..study import MEASURES, Entry
+from .pictures import Picture
+from .result import Study, record
+
+__all__ = ["number", "render"]
+
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def number(value: float, digits: int = 3) -> str:
+    """``value`` to ``digits`` significant digits, as people write it: ``0.0312``, ``1240``, ``3.10×10⁻⁶``.
+
+    Zeros that are significant stay; from 10000 and below 0.001 powers of ten take over; NaN is a dash.
+    """
+    if math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if value == 0:
+        return "0"
+    mantissa, exponent = f"{abs(value):.{digits - 1}e}".split("e")
+    sign, power = "−" * (value < 0), int(exponent)
+    if not -3 <= power < 4:
+        return f"{sign}{mantissa}×10{str(power).translate(_SUPERSCRIPT)}"
+    decimals = max(0, digits - 1 - power)
+    return sign + f"{abs(float(f'{mantissa}e{exponent}')):.{decimals}f}"
+
+
+def render(study: Study, pictures: Mapping[str, Sequence[Picture]]) -> str:
+    """The page.
+
+    Args:
+        pictures: by section, from :func:`diffnum.lab.pictures.draw_all`; embedded as they are.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"number": number, "embed": _embed, "many": _many}
+    source = files("diffnum.lab").joinpath("report.html.j2").read_text(encoding="utf-8")
+    return environment.from_string(source).render(
+        study=study,
+        facts=record(study),
+        pictures={name: list(found) for name, found in pictures.items()},
+        tables={by: [_row(study, e, by, _after(study, e, by)) for e in study.winners(by)] for by in MEASURES},
+        candidates={budget: _candidates(study, budget) for budget in study.budgets},
+        answer=_answer(study),
+        agree=_agreement(study),
+        spectrum=_spectrum(study),
+        example=study.winners()[0],
+        file_of=study.file_of,
+        process=_process(study.process),
+    )
+
+
+def _row(study: Study, entry: Entry, by: str, after: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    return {"entry": entry, "value": getattr(entry, by), "percent": study.percent(entry, by), "after": after}
+
+
+def _after(study: Study, entry: Entry, by: str) -> dict[str, Any] | None:
+    """The sampler that comes second, and by what factor."""
+    ranked = study.ranking.best(entry.budget, by)
+    value = getattr(entry, by)
+    if len(ranked) < 2 or not value > 0:
+        return None
+    return {"sampler": ranked[1].sampler, "factor": getattr(ranked[1], by) / value}
+
+
+def _candidates(study: Study, budget: int) -> list[dict[str, Any]]:
+    """Each sampler at a budget: its best candidate by the study's measure, and by the other."""
+    other = {e.sampler: e for by in MEASURES if by != study.by for e in study.ranking.best(budget, by)}
+    best = {by: study.ranking.winner(budget, by) for by in MEASURES if study.ranking.best(budget, by)}
+    rows = []
+    for entry in study.ranking.best(budget, study.by):
+        chosen = {study.by: entry, **{by: other.get(entry.sampler) for by in MEASURES if by != study.by}}
+        rows.append({by: chosen[by] for by in MEASURES} | {"firsts": {by for by in best if chosen[by] is best[by]}})
+    return rows
+
+
+def _answer(study: Study) -> list[dict[str, Any]]:
+    """The winners by the study's measure, budgets with the same sampler and grid together."""
+    groups: dict[tuple[str, str], list[int]] = {}
+    for entry in study.winners():
+        groups.setdefault((entry.sampler, entry.grid), []).append(entry.budget)
+    return [{"sampler": s, "grid": grid, "budgets": budgets} for (s, grid), budgets in groups.items()]
+
+
+def _agreement(study: Study) -> dict[str, list[int]]:
+    """Budgets at which the two measures name one sampler, and those at which they do not."""
+    first, second = ({e.budget: e.sampler for e in study.winners(by)} for by in MEASURES)
+    both = [budget for budget in first if budget in second]
+    same = [budget for budget in both if first[budget] == second[budget]]
+    return {"same": same, "different": [budget for budget in both if budget not in same]}
+
+
+def _spectrum(study: Study) -> dict[str, Any]:
+    """How the data's variance is spread over directions."""
+    variances = study.surrogate.gaussian.eigen()[1]
+    total = variances.sum()
+    share, ninety, count = 0.0, 0, 0
+    for count, variance in enumerate(sorted(variances, reverse=True), 1):
+        share += variance / total
+        if share >= 0.9:
+            ninety = count
+            break
+    per_value = study.surrogate.spread / math.sqrt(study.surrogate.dim)
+    return {"ninety": ninety or count, "flat": int((variances == 0).sum()), "per_value": per_value}
+
+
+def _process(process: Any) -> str:
+    facts = process.to_json()
+    inside = ", ".join(f"{k} {v:g}" for k, v in facts.get("params", facts).items() if isinstance(v, int | float))
+    return f"{type(process).__name__} process" + (f" ({inside})" if inside else "")
+
+
+def _many(values: Sequence[Any]) -> str:
+    """``5, 8 and 10``."""
+    words = [str(value) for value in values]
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1] if words else ""
+
+
+def _embed(picture: Picture) -> str:
+    return "data:image/png;base64," + base64.b64encode(picture.path.read_bytes()).decode()

@@ -1,0 +1,193 @@
+"""The study: from a folder of images to the sampler to use, with everything behind the answer on disk."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shlex
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..images import load
+from ..process import VP
+from ..study import MEASURES, rank
+from .folder import RECORD, check_out, fresh_folder, write_text
+from .result import Study, record, rerun_command, results_csv
+from .surrogate import Surrogate
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+
+__all__ = ["run_study", "winners_table"]
+
+TITLES = {"w2": "Closest law on the Gaussian", "path": "Closest path on the mixture"}
+
+
+def run_study(
+    source: str | os.PathLike[str],
+    budgets: Sequence[int],
+    out: str | os.PathLike[str],
+    process: Any = None,
+    components: int = 10,
+    by: str = "w2",
+    seed: int = 0,
+    size: int | tuple[int, int] | None = None,
+    limit: int | None = None,
+    console: Console | None = None,
+) -> Study:
+    """Rank every sampler for a set of images, and write report, numbers and plans.
+
+    A Gaussian and a mixture are fitted to the images. On the Gaussian the law of every sampler's output is exact,
+    and so is its 2-Wasserstein distance to the data's; on the mixture the end of every path is compared with that
+    of the exact probability flow. ``out`` is written whole or not at all:
+
+    .. code-block:: text
+
+        report.html      everything to be seen, in one file
+        results.csv      every candidate
+        plans/           the best plan of each sampler at each budget; `diffnum sample` runs them
+        surrogate.npz    both laws
+        figures/         pictures, with their numbers beside them
+        study.json       parameters, versions and winners
+
+    Args:
+        source: see :func:`diffnum.images.load`.
+        budgets: numbers of model evaluations, each >= 1.
+        out: a folder that is new, empty or an earlier study, which is replaced at the end.
+        process: a noise process; VP if None.
+        components: of the mixture.
+        by: ``"w2"`` or ``"path"``, the measure that decides.
+        seed: of the mixture's fit and of all noise.
+        size, limit: resample the images; take at most so many.
+        console: a rich console for progress bars and the table of winners; quiet if None.
+
+    Raises:
+        ValueError: bad input, before anything is computed where possible; nothing is written.
+    """
+    budgets = _check_budgets(budgets)
+    if by not in MEASURES:
+        raise ValueError(f"by = {by!r} is unknown: use one of {', '.join(MEASURES)}")
+    out = check_out(out)
+    process = VP() if process is None else process
+    command = rerun_command(source, budgets, out, process, components, by, seed, size, limit)
+    began = time.perf_counter()
+    with _bars(console) as stage:
+        with stage("reading images", 1):
+            dataset = load(source, size=size, limit=limit)
+        with stage(f"fitting a Gaussian and {components} components to {len(dataset)} images", 1):
+            surrogate = Surrogate.fit(dataset, components, seed)
+        with stage("ranking samplers", None) as advance:
+            pair = surrogate.gaussian, surrogate.mixture
+            ranking = rank(process, *pair, budgets, paths=_points(surrogate.dim), seed=seed, on_progress=advance)
+        seconds = time.perf_counter() - began
+        study = Study(dataset, surrogate, process, ranking, by, components, seed, command, seconds)
+        if not study.budgets:
+            raise ValueError(f"no sampler has a plan with {max(budgets)} evaluations or fewer: raise --nfe")
+        with stage("drawing and writing", None) as advance:
+            _write(study, out, advance)
+    if console is not None:
+        _say(study, out, console)
+    return study
+
+
+def winners_table(study: Study, by: str) -> Table:
+    """The winner per budget by one measure, as a rich table."""
+    from rich.table import Table
+
+    from .report import number
+
+    title = f"{TITLES[by]} (% of the images' spread)"
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table.add_column("budget", justify="right")
+    table.add_column("winner", style="bold green" if by == study.by else "bold", no_wrap=True)
+    table.add_column("grid", no_wrap=True)
+    table.add_column("end", no_wrap=True)
+    table.add_column("W₂" if by == "w2" else "path", justify="right", no_wrap=True)
+    table.add_column("%", justify="right", no_wrap=True)
+    table.add_column("runner-up", style="dim")
+    for entry in study.winners(by):
+        value = getattr(entry, by)
+        ranked = study.ranking.best(entry.budget, by)
+        after = f"{ranked[1].sampler} ×{getattr(ranked[1], by) / value:.2f}" if len(ranked) > 1 and value else ""
+        row = (number(value), number(study.percent(entry, by), 2), after)
+        table.add_row(str(entry.budget), entry.sampler, entry.grid, entry.end, *row)
+    return table
+
+
+def _check_budgets(budgets: Sequence[int]) -> tuple[int, ...]:
+    if not budgets:
+        raise ValueError("no budget was given: name numbers of model evaluations, such as 5,8,10,20")
+    for n in budgets:
+        if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+            raise ValueError(f"budget {n!r} is no number of evaluations: use whole numbers >= 1, such as 5,8,10,20")
+    return tuple(dict.fromkeys(budgets))
+
+
+def _points(dim: int) -> int:
+    """Points on the mixture: fewer in many dimensions, each of which is more numbers to average over."""
+    return max(8, min(64, 64 * 256 // dim))
+
+
+def _write(study: Study, out: Path, advance: Any) -> None:
+    from .pictures import draw_all
+    from .report import render
+
+    with fresh_folder(out) as folder:
+        (folder / "plans").mkdir()
+        for name, entry in study.plan_files().items():
+            entry.plan.save(folder / name)
+        study.surrogate.save(folder / "surrogate.npz")
+        write_text(folder / "results.csv", results_csv(study))
+        pictures = draw_all(study, folder / "figures", advance)
+        write_text(folder / "report.html", render(study, pictures))
+        files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+        content = record(study) | {"files": [*files, RECORD]}
+        write_text(folder / RECORD, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def _say(study: Study, out: Path, console: Console) -> None:
+    for by in sorted(MEASURES, key=lambda by: by != study.by):
+        console.print()
+        console.print(winners_table(study, by))
+    console.print()
+    for budget, names in study.ranking.absent.items():
+        if names:
+            console.print(f"[dim]no plan with {budget} evaluations or fewer: {', '.join(names)}[/dim]", highlight=False)
+    console.print(f"report   {out / 'report.html'}", highlight=False, soft_wrap=True)
+    example = study.file_of(study.winners()[-1])
+    console.print(f"samples  diffnum sample {shlex.quote(str(out / example))}", highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _bars(console: Console | None) -> Iterator[Any]:
+    """A function ``stage(title, total)`` whose block is one progress bar; its value is ``advance(done, total)``."""
+    from rich.console import Console as Quiet
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    shown = console or Quiet(file=io.StringIO())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=shown, disable=console is None) as progress:
+
+        @contextmanager
+        def stage(title: str, total: int | None) -> Iterator[Any]:
+            task = progress.add_task(title, total=total)
+
+            def advance(done: int, of: int) -> None:
+                progress.update(task, completed=done, total=of)
+
+            yield advance
+            whole = progress.tasks[task].total or 1
+            progress.update(task, completed=whole, total=whole)
+
+        yield stage
