@@ -1,0 +1,5 @@
+"""``python -m diffnum`` is the ``diffnum`` command."""
+
+from .cli import main
+
+main()
