@@ -1,7 +1,20 @@
 """Data distributions whose denoiser, score, density and probability-flow map are exact."""
 
+from .conditional import Conditional
+from .empirical import Empirical
 from .gaussian import Gaussian
 from .laws import Atoms1D, Laplace1D, Mixture1D, Uniform1D
+from .mixture import Mixture
 from .product import Product1D
 
-__all__ = ["Atoms1D", "Gaussian", "Laplace1D", "Mixture1D", "Product1D", "Uniform1D"]
+__all__ = [
+    "Atoms1D",
+    "Conditional",
+    "Empirical",
+    "Gaussian",
+    "Laplace1D",
+    "Mixture",
+    "Mixture1D",
+    "Product1D",
+    "Uniform1D",
+]
