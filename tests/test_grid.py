@@ -489,6 +489,7 @@ def test_each_fault_is_found_where_it_is(sigmas, code, index):
     [
         ([5.0, 1.0, 1.0, 0.5, 0.0], ["duplicate"]),
         ([5.0, 1.0 + 1e-9, 1.0, 0.4, 0.0], ["float32-duplicate"]),
+        ([5.0, 1.0, 1.0, 0.0], ["duplicate"]),
         ([5.0, math.nan, 1.0, 0.0], ["nan"]),
         ([0.0, 1.0, 5.0], ["ascending"]),
         ([5.0, 1.0, 0.5], ["no-zero"]),

@@ -213,9 +213,25 @@ def test_ends_in_time_come_back_from_their_log_snr(name):
     assert process.t(process.lam(process.t_clean)) == process.t_clean
 
 
-def test_ve_ends_are_its_sigmas():
-    process = VE(0.013, 47.7)
-    assert (process.sigma(0), process.sigma(1)) == (0.013, 47.7)
+@pytest.mark.parametrize("ends", [(0.02, 80.0), (0.081, 50.3), (0.09, 63.1), (0.096, 26.6)])
+def test_ve_ends_are_its_sigmas(ends):
+    process = VE(*ends)
+    assert (process.sigma(0), process.sigma(1)) == ends
+
+
+@pytest.mark.parametrize(
+    "process",
+    [
+        VP(0.23596699557770248, 26.73987290741689),
+        VP(7.520004296115085, 0.5034269624411336),
+        SubVP(0.04276480912032254, 3.1120884093334027),
+    ],
+)
+def test_a_log_snr_one_ulp_inside_gives_a_time_inside(process):
+    # found by search: here the inverse rounds to 1 + 2^-52, which is outside
+    level = process.at(math.nextafter(process.lam(1.0), 0))
+    assert level.t == 1.0
+    assert process.rates(level) == pytest.approx(process.rates(process.level(1.0)))
 
 
 @every
