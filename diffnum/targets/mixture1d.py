@@ -58,11 +58,11 @@ def _extended() -> Numbers:
 
 
 def _log_sum_exp(xp: Numbers, e: Any) -> Any:
-    top = xp.amax(e, -1)
+    top = xp.amax(e, 0)
     if xp is _FLOAT:
         top = np.maximum(top, -1e300)  # a sum of zeros is zero, not NaN
     with np.errstate(divide="ignore"):
-        return top + xp.log(xp.exp(e - top[..., None]).sum(-1))
+        return top + xp.log(xp.exp(e - top).sum(0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +90,7 @@ class Mixture1D:
     means: np.ndarray
     stds: np.ndarray
     variances: np.ndarray = field(init=False, repr=False)
-    _kept: dict[Any, tuple[Any, Any, Any]] = field(default_factory=dict, init=False, repr=False)
+    _kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         shape = np.shape(self.means)
@@ -107,7 +107,9 @@ class Mixture1D:
         object.__setattr__(self, "weights", self.weights / total)
         object.__setattr__(self, "variances", self.stds**2)
         with np.errstate(divide="ignore"):
-            self._kept[np.float64] = (np.log(self.weights), self.means, self.variances)
+            parts = np.log(self.weights), self.means, self.variances
+        # in memory too: numpy lays a result out as its inputs, and reduces a short last axis slowly
+        self._kept[np.float64] = tuple(np.ascontiguousarray(part.T) for part in parts)
 
     @property
     def atoms(self) -> bool:
@@ -125,22 +127,26 @@ class Mixture1D:
         return np.sqrt((self.weights * (self.variances + (self.means - self.mean[..., None]) ** 2)).sum(-1))
 
     def _parts(self, y: Array, xp: Numbers) -> tuple[Any, Any, Any]:
+        """Log-weights, means and variances as the kind of ``y``, components along a new first axis."""
+        parts = self._kept[np.float64]
         if is_torch(y):
             key = (y.device, y.dtype)
             if key not in self._kept:
-                a, b, c = (like(y, part) for part in self._kept[np.float64])
-                self._kept[key] = (a, b, c)
-            return self._kept[key]
-        if y.dtype == object:
-            return xp.log(self.weights), self.means, self.variances
-        return self._kept[np.float64]
+                a, b, c = parts
+                self._kept[key] = (like(y, a), like(y, b), like(y, c))
+            parts = self._kept[key]
+        elif y.dtype == np.dtype(object):
+            parts = (xp.log(np.ascontiguousarray(self.weights.T)), *parts[1:])
+        own = parts[0].shape
+        shape = (own[0], *(1,) * (y.ndim + 1 - len(own)), *own[1:])
+        return parts[0].reshape(shape), parts[1].reshape(shape), parts[2].reshape(shape)
 
     def _joint(self, y: Array, level: Level) -> tuple[Numbers, Any, Any, Any, Any]:
         """``(numbers, log w_k N(y; ...) without log sqrt(2 pi), r, v, (means, variances))``."""
         xp = numbers(y)
         log_w, means, c = self._parts(y, xp)
         v = level.alpha**2 * c + level.sigma**2
-        r = y[..., None] - level.alpha * means
+        r = y - level.alpha * means
         return xp, log_w - 0.5 * (xp.log(v) + r * r / v), r, v, (means, c)
 
     def denoise(self, y: Array, level: Level) -> Array:
@@ -148,26 +154,26 @@ class Mixture1D:
         if level.clean:
             return y / level.alpha
         xp, e, r, v, (means, c) = self._joint(y, level)
-        g = xp.exp(e - xp.amax(e, -1)[..., None])
-        return (g * (means + level.alpha * c / v * r)).sum(-1) / g.sum(-1)
+        g = xp.exp(e - xp.amax(e, 0))
+        return (g * (means + level.alpha * c / v * r)).sum(0) / g.sum(0)
 
     def score(self, y: Array, level: Level) -> Array:
         """``d/dy log p(y)``."""
         self._need_density(level, "score")
         xp, e, r, v, _ = self._joint(y, level)
-        g = xp.exp(e - xp.amax(e, -1)[..., None])
-        return -(g * (r / v)).sum(-1) / g.sum(-1)
+        g = xp.exp(e - xp.amax(e, 0))
+        return -(g * (r / v)).sum(0) / g.sum(0)
 
     def variance(self, y: Array, level: Level) -> Array:
         """``Var[x0 | y]``."""
         if level.clean:
             return 0 * y
         xp, e, r, v, (means, c) = self._joint(y, level)
-        g = xp.exp(e - xp.amax(e, -1)[..., None])
-        g = g / g.sum(-1)[..., None]
+        g = xp.exp(e - xp.amax(e, 0))
+        g = g / g.sum(0)
         centres = means + level.alpha * c / v * r
-        middle = (g * centres).sum(-1)[..., None]
-        return (g * (c * level.sigma**2 / v + (centres - middle) ** 2)).sum(-1)
+        middle = (g * centres).sum(0)
+        return (g * (c * level.sigma**2 / v + (centres - middle) ** 2)).sum(0)
 
     def log_pdf(self, y: Array, level: Level) -> Array:
         """``log p(y)``."""
@@ -179,7 +185,7 @@ class Mixture1D:
         """``log P(sign (Y - y) >= 0)``; numpy arrays."""
         xp = numbers(y)
         log_w, means, c = self._parts(y, xp)
-        r = np.asarray(sign)[..., None] * (level.alpha * means - y[..., None])
+        r = sign * (level.alpha * means - y)
         s = (level.alpha**2 * c + level.sigma**2) ** 0.5
         if level.clean and self.atoms:
             z = np.where(s > 0, r / (s + (s == 0)), np.where(r >= 0, np.inf, -np.inf))
@@ -192,12 +198,13 @@ class Mixture1D:
         from scipy.special import ndtri_exp
 
         z = -sign * ndtri_exp(log_p.astype(float))
-        s = (level.alpha**2 * self.variances + level.sigma**2) ** 0.5
-        ends = level.alpha * self.means + s * z[..., None]
+        log_w, means, c = self._parts(z, _FLOAT)
+        width = abs(z) * (level.alpha**2 * c + level.sigma**2) ** 0.5
+        ends = level.alpha * means + np.sign(z) * width
         # ndtri_exp is rounded, so the root may lie a little outside
-        slack = 1e-13 * (abs(z)[..., None] * s + abs(level.alpha * self.means)).max(-1)
-        here = self.weights > 0
-        return np.where(here, ends, np.inf).min(-1) - slack, np.where(here, ends, -np.inf).max(-1) + slack
+        slack = 1e-13 * (width + abs(level.alpha * means)).max(0)
+        here = log_w > -np.inf
+        return np.where(here, ends, np.inf).min(0) - slack, np.where(here, ends, -np.inf).max(0) + slack
 
     def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """``(n,)`` draws of ``x0``, or ``(n, d)`` of a bundle."""
