@@ -219,6 +219,22 @@ class Cosine:
     to_json = parameters
 
 
+_unit = of_time(lambda self, t: 1.0)
+_no_drift = of_time(lambda self, t: 0.0)
+
+
+def _level_exploding(self: Any, t: Any) -> Level:
+    return level_at(self, t, (0.0, 1.0))
+
+
+def _at_exploding(self: Any, lam: Any) -> Level:
+    return level_of(self, lam, lambda lam: (1.0, exp(-lam)), (0.0, 1.0))
+
+
+def _rates_exploding(self: Any, level: Level) -> tuple[float, float]:
+    return 0.0, 1.0
+
+
 @dataclass(frozen=True)
 class VE:
     """Variance-exploding process (Song et al. 2021, eq. 30), ``alpha = 1``, ``t`` in [0, 1]:
@@ -259,9 +275,6 @@ class VE:
     def _label(self, sigma: Any) -> Any:
         return log(sigma / self.sigma_min) / self._log_ratio(sigma)
 
-    def level(self, t: Any) -> Level:
-        return level_at(self, t, (0.0, 1.0))
-
     def at_clock(self, c: Any) -> Level:
         return _exploding_level(self, c, self._label)
 
@@ -269,16 +282,12 @@ class VE:
     def diffusion(self, t: Any) -> Any:
         return self.sigma(t) * sqrt(2 * self._log_ratio(t))
 
-    alpha = of_time(lambda self, t: 1.0)
-    drift = of_time(lambda self, t: 0.0)
-
-    def at(self, lam: Any) -> Level:
-        return level_of(self, lam, _exploded, (0.0, 1.0))
-
-    def rates(self, level: Level) -> tuple[float, float]:
-        return 0.0, 1.0
-
+    alpha = _unit
+    level = _level_exploding
+    at = _at_exploding
     clock = noise_of
+    drift = _no_drift
+    rates = _rates_exploding
     prior = noise_of
     to_json = parameters
 
@@ -310,23 +319,17 @@ class EDM:
     sigma = of_time(lambda self, t: t)
     lam = of_time(lambda self, t: -log(t))
     t = of_lam(lambda self, lam: exp(-lam))
-    alpha = of_time(lambda self, t: 1.0)
-    drift = of_time(lambda self, t: 0.0)
     diffusion = of_time(lambda self, t: sqrt(2 * t))
-
-    def level(self, t: Any) -> Level:
-        return level_at(self, t, (0.0, 1.0))
-
-    def at(self, lam: Any) -> Level:
-        return level_of(self, lam, _exploded, (0.0, 1.0))
 
     def at_clock(self, c: Any) -> Level:
         return _exploding_level(self, c, lambda sigma: sigma)
 
-    def rates(self, level: Level) -> tuple[float, float]:
-        return 0.0, 1.0
-
+    alpha = _unit
+    level = _level_exploding
+    at = _at_exploding
     clock = noise_of
+    drift = _no_drift
+    rates = _rates_exploding
     prior = noise_of
     to_json = parameters
 
@@ -432,10 +435,6 @@ def _below_circle(lam: Any) -> tuple[Any, Any]:
     q = exp(-lam) / 2
     alpha = 1 / (q + sqrt(1 + q * q))
     return alpha, 2 * q * alpha
-
-
-def _exploded(lam: Any) -> tuple[float, Any]:
-    return 1.0, exp(-lam)
 
 
 def _on_line(lam: Any) -> tuple[Any, Any]:

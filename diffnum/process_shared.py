@@ -89,7 +89,7 @@ class Process(Protocol):
         ...
 
     def drift(self, t: Any, /) -> Any:
-        """``f = dlog alpha / dt`` of the forward SDE ``dx = f x dt + g dw`` (Kingma et al. 2021, eq. 1)."""
+        """``f = dlog alpha / dt`` of the forward SDE ``dx = f x dt + g dw`` (Lu et al. 2022, section 2.1)."""
         ...
 
     def diffusion(self, t: Any, /) -> Any:
