@@ -126,6 +126,7 @@ class Trace:
     conversions: set[int] = field(default_factory=set)
     step: int = 0
     _increments: dict[tuple[int, int], Any] = field(default_factory=dict)
+    _drawn: dict[tuple[int, int], int] = field(default_factory=dict)
     _levels: list[Level] = field(default_factory=list)
 
     def steps(self, grid: Any) -> Iterator[tuple[Level, Level]]:
@@ -146,8 +147,10 @@ class Trace:
         return t.lam - s.lam if known is None else known
 
     def between(self, s: Level, t: Level, r: Any) -> Level:
-        """The level at log-SNR ``lam_s + r h``; ``t`` may be clean or ``s`` pure noise only where r is 0 or 1."""
+        """The level at log-SNR ``lam_s + r h``, inside a step between finite log-SNRs."""
         h = self.h(s, t)
+        if s.pure_noise or t.clean:
+            raise _Infinite
         u = self.process.at(s.lam + r * h)
         self._remember(s, u, r * h)
         return u
@@ -177,7 +180,9 @@ class Trace:
 
     def noise(self, s: Level, t: Level, name: str = "z") -> Form:
         """A fresh standard normal that belongs to the interval from ``s`` to ``t``."""
-        j = sum(isinstance(line, Noise) and line.s is s and line.t is t for line in self.lines)
+        j = self._drawn.get((id(s), id(t)), 0)
+        self._drawn[id(s), id(t)] = j + 1
+        self._levels += [s, t]
         self.lines.append(Noise(s, t, j, name, self.step))
         return Form(((len(self.lines), 1.0),))
 

@@ -7,7 +7,7 @@ replaces the states of the start-up steps by the exact flow.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -22,10 +22,12 @@ from .targets.gaussian import Gaussian
 from .targets.laws import Mixture1D
 from .targets.product import Product1D
 
-__all__ = ["COUNTS", "GRIDS", "Run", "alternating", "gaussian", "law_errors", "nonlinear", "path_errors", "uniform"]
+__all__ = ["COUNTS", "GRIDS", "STEP_SIZES", "Run", "alternating", "gaussian", "law_errors", "nonlinear", "norm", "one_step", "path_errors", "uniform"]
 
 LOW, HIGH = -3.0, 3.0
 COUNTS = (16, 32, 64, 128, 256, 512)
+# steps of 1/n of the interval on which the error of a single step is measured
+STEP_SIZES = tuple(64 * n for n in COUNTS)
 POINTS = 16
 SEED = 20_251_101
 
@@ -58,6 +60,11 @@ def alternating(process: Any, n: int) -> Grid:
     sizes = np.tile([1.0, 2.0], n // 2)
     lams = LOW + (HIGH - LOW) * np.concatenate([[0.0], np.cumsum(sizes) / sizes.sum()])
     return custom(process, lams=[LOW, *lams[1:-1].tolist(), HIGH])
+
+
+def one_step(process: Any, n: int) -> Grid:
+    """One step of size ``(high - low) / n`` from the middle of the interval."""
+    return custom(process, lams=[(LOW + HIGH) / 2, (LOW + HIGH) / 2 + (HIGH - LOW) / n])
 
 
 GRIDS: dict[str, Callable[[Any, int], Grid]] = {"uniform": uniform, "alternating": alternating}
@@ -104,8 +111,3 @@ def law_errors(plan: Plan, target: Gaussian) -> np.ndarray:
 def norm(error: np.ndarray) -> float:
     """Largest absolute entry."""
     return float(np.abs(error).max())
-
-
-def doublings(values: Sequence[float]) -> list[float]:
-    """``log2`` of the ratio of neighbours."""
-    return [float(np.log2(a / b)) for a, b in zip(values[:-1], values[1:], strict=True)]

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..num import log, sqrt
 from ..plan import Plan
-from .moments import moments
+from .moments import as_arrays, moments
 
 __all__ = ["frechet", "gaussian_kl", "gaussian_w2", "kl", "reference", "w2"]
 
@@ -32,7 +32,7 @@ def gaussian_kl(mean_a: Any, var_a: Any, mean_b: Any, var_b: Any) -> Any:
 def reference(plan: Plan, target: Any, at: Any = None) -> tuple[Any, Any]:
     """Mean and variance of the wanted law: the marginal at ``plan.stop`` (``at=None``; the data law where an
     end policy denoises), the data law (``at="data"``) or the marginal at a Level."""
-    mean, variances = target.eigen()
+    mean, variances = as_arrays(plan, *target.eigen())
     if at is None:
         at = "data" if plan.end in ("denoise", "half") else plan.stop
     if isinstance(at, str):

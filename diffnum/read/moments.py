@@ -3,6 +3,8 @@
 On a Gaussian the denoiser is affine and every eigen-direction moves alone, so each register of an
 affine plan is ``constant + a x_T + sum_k b_k z_k`` per direction; :func:`affine` carries these
 forms through the plan, draws included, and :func:`moments` reads mean and variance off the output.
+Where a state is the only live register its rows are gathered into one, so that the cost of a
+one-step stochastic plan grows with its steps and not with their square.
 """
 
 from __future__ import annotations
@@ -13,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from ..num import sqrt
 from ..plan import Level, Noise, Plan, interpret
 from ..prediction import to_native
 
-__all__ = ["Affine", "affine", "moments"]
+__all__ = ["Affine", "affine", "as_arrays", "moments"]
 
 
 @dataclass(frozen=True)
@@ -28,33 +31,34 @@ class Affine:
 
 
 def affine(plan: Plan, mean: Any, variances: Any) -> Affine:
-    """The output register as an affine form on ``N(mean, diag(variances))``.
+    """The output register as an affine form on ``N(mean, diag(variances))``, in ``x_T`` and every draw.
 
     Args:
         mean, variances: ``(d,)`` in eigen-coordinates; numpy (float64 or objects such as mpmath
             numbers) or torch, which keeps the gradient.
     """
-    torch = next((c for c in (mean, variances) if type(c).__module__.startswith("torch")), None)
-    if torch is None and _has_tensor(plan):
-        import torch as library
+    mean, variances = as_arrays(plan, mean, variances)
+    one = variances * 0 + 1
+    return _carry(plan, mean, variances, Affine(mean * 0, one[None]), lambda r, line, value, draw: value)
 
-        mean, variances = library.as_tensor(mean), library.as_tensor(variances)
-        torch = mean
-    index = iter(range(1, 1 + len(plan.draws)))
 
-    def stacked(rows: list[Any]) -> Any:
-        if torch is None:
-            return np.stack(rows)
-        import torch as library
+def as_arrays(plan: Plan, mean: Any, variances: Any) -> tuple[Any, Any]:
+    """Both as torch where either, or a level of the plan, is a tensor."""
+    tensors = (mean, variances, plan.start.sigma, plan.stop.sigma)
+    if not any(type(c).__module__.startswith("torch") for c in tensors):
+        return mean, variances
+    import torch
 
-        return library.stack(rows)
+    # targets keep their arrays read-only, which torch does not support
+    return tuple(torch.as_tensor(np.array(c) if isinstance(c, np.ndarray) else c) for c in (mean, variances))  # type: ignore[return-value]
 
+
+def _carry(plan: Plan, mean: Any, variances: Any, start: Affine, visit: Any) -> Affine:
     zero, one = mean * 0, variances * 0 + 1
 
     def lin(terms: Sequence[tuple[Any, Affine]]) -> Affine:
         constant = sum((c * value.constant for c, value in terms[1:]), terms[0][0] * terms[0][1].constant)
-        widest = max((value.rows for _, value in terms), key=len)
-        rows = widest * 0
+        rows = max((value.rows for _, value in terms), key=len) * 0
         for c, value in terms:
             rows[: len(value.rows)] += c * value.rows
         return Affine(constant, rows)
@@ -62,21 +66,43 @@ def affine(plan: Plan, mean: Any, variances: Any) -> Affine:
     def evaluate(value: Affine, level: Level, quantity: str) -> Affine:
         gain = denoiser_gain(variances, level)
         a, b = to_native(level, quantity)
-        return Affine(
-            a * value.constant + b * (mean + gain * (value.constant - level.alpha * mean)),
-            (a + b * gain) * value.rows,
-        )
+        constant = a * value.constant + b * (mean + gain * (value.constant - level.alpha * mean))
+        return Affine(constant, (a + b * gain) * value.rows)
 
     def noise(line: Noise) -> Affine:
-        k = next(index)
-        return Affine(zero, stacked([zero] * k + [one]))
+        rows = [zero] * draw.row + [one]
+        draw.row += 1
+        return Affine(zero, _stack(rows))
 
-    start = Affine(zero, stacked([one]))
-    return interpret(plan, start, lin, evaluate, noise)[0]
+    draw = _Rows(1)
+    return interpret(plan, start, lin, evaluate, noise, lambda r, line, value: visit(r, line, value, draw))[0]
 
 
-def _has_tensor(plan: Plan) -> bool:
-    return any(type(level.sigma).__module__.startswith("torch") for level in plan.levels)
+@dataclass
+class _Rows:
+    """The row that the next draw takes."""
+
+    row: int
+
+
+def _stack(rows: list[Any]) -> Any:
+    if type(rows[0]).__module__.startswith("torch"):
+        import torch
+
+        return torch.stack(rows)
+    return np.stack(rows)
+
+
+def _bottlenecks(plan: Plan) -> set[int]:
+    """States that are the only register alive when they are made: all that follows depends on them alone."""
+    alone: set[int] = set()
+    states = set(plan.states)
+    furthest = 0
+    for r in range(len(plan.lines) + 1):
+        if r in states and furthest <= r:
+            alone.add(r)
+        furthest = max(furthest, plan.last_use[r])
+    return alone
 
 
 def denoiser_gain(variances: Any, level: Level) -> Any:
@@ -101,12 +127,19 @@ def moments(plan: Plan, target: Any, init: str = "marginal") -> tuple[Any, Any]:
     """
     if not hasattr(target, "eigen"):
         raise ValueError(f"exact moments need a Gaussian target, got {type(target).__name__}: use dn.Gaussian.fit(data)")
-    mean, variances = target.eigen()
-    form = affine(plan, mean, variances)
+    mean, variances = as_arrays(plan, *target.eigen())
     start_mean, start_var = start_law(plan, mean, variances, init)
-    rows = form.rows
-    variance = rows[0] ** 2 * start_var + (rows[1:] ** 2).sum(0)
-    return form.constant + rows[0] * start_mean, variance
+    alone = _bottlenecks(plan)
+
+    def gather(r: int, line: Any, value: Affine, draw: _Rows) -> Affine:
+        # one direction of the right size stands for x_T and all draws so far: the law is the same
+        if r not in alone or len(value.rows) == 1:
+            return value
+        draw.row = 1
+        return Affine(value.constant, sqrt((value.rows**2).sum(0))[None])
+
+    form = _carry(plan, mean, variances, Affine(start_mean, sqrt(start_var)[None]), gather)
+    return form.constant, (form.rows**2).sum(0)
 
 
 def start_law(plan: Plan, mean: Any, variances: Any, init: str) -> tuple[Any, Any]:

@@ -1,0 +1,129 @@
+"""Every sampler holds its claim; a false claim, a broken formula and a stranger's sampler are judged rightly."""
+
+import json
+from functools import lru_cache
+
+import pytest
+
+import diffnum as dn
+from diffnum.certificate import Slope, certify
+from diffnum.num import expm1
+from diffnum.solvers import ALL
+from diffnum.solvers.onestep import data_transfer, transfer
+from diffnum.trace import solver
+
+
+@lru_cache
+def certificate(name):
+    return certify(ALL[name])
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_claim_holds(name):
+    cert = certificate(name)
+    assert cert.verdict == "holds", cert.reasons
+    assert (cert.proved, cert.proof.cold) == (cert.claimed, cert.claimed_cold)
+    assert cert.proof.violated
+    assert cert.killed + len(cert.free) + len(cert.survivors) == cert.mutants
+    assert json.loads(json.dumps(cert.to_json(), allow_nan=True))["verdict"] == "holds"
+
+
+def test_published_three_step_method_has_order_two_and_the_corrected_one_three():
+    published, corrected = certificate("dpmpp_3m"), certificate("dpmpp_3m_corrected")
+    assert round(published.measured) == published.proved == 2 and "factor 2" in published.note
+    assert round(corrected.measured) == corrected.proved == 3 and corrected.proof.cold == 2
+    assert corrected.cold.q == 2 and corrected.cold.share > 0.5
+
+
+def test_an_overclaimed_order_fails_in_proof_and_measurement():
+    boast = solver(order=2, cold=2, cite="nobody")(ALL["ddim"].build)
+    cert = certify(boast)
+    assert cert.verdict == "fails"
+    assert any(reason.startswith("claims order 2") for reason in cert.reasons)
+    assert any(reason.startswith("slope 1.0") for reason in cert.reasons)
+
+
+def test_an_underclaimed_order_fails_too():
+    modest = solver(order=1, cold=1, cite="nobody")(ALL["dpmpp_2s"].build)
+    assert any("proved 2" in reason for reason in certify(modest).reasons)
+
+
+def test_a_sampler_written_here_passes_through_every_reading_and_is_certified():
+    """Exponential Heun: not in the library, nothing in it knows the name."""
+
+    @solver(order=2, cold=2, cite="hochbruck2010exponential", eq="2.40 with c2 = 1", family="test")
+    def exponential_heun(T, grid):
+        for s, t in T.steps(grid):
+            D = T.denoise(T.x, s)
+            if s.pure_noise or t.clean:
+                T.x = transfer(T.x, s, t, D)
+                continue
+            h = T.h(s, t)
+            Dt = T.denoise(data_transfer(T, T.x, s, t, D), t)
+            T.x = data_transfer(T, T.x, s, t, D) + t.alpha * h * dn.num.phi(2, -h) * (Dt - D)
+
+    plan = dn.compile(exponential_heun, dn.grid.karras(dn.VP(), 6, end="zero"))
+    target = dn.Gaussian.power_law(8)
+    assert dn.sample(plan, target, target.sample(3, 0, plan.start)).shape == (3, 8)
+    assert dn.tableau(plan).shape == (plan.nfe + 1, 1 + plan.nfe)
+    assert dn.w2(plan, target) > 0
+    assert dn.cost(plan).nfe == plan.nfe == 11
+    assert dn.leading_error(exponential_heun).power == 3
+    assert dn.Plan.from_json(plan.to_json()) == plan
+    cert = certify(exponential_heun)
+    assert cert.verdict == "holds", cert.reasons
+
+
+def two_step(weight):
+    """DPM-Solver++(2M) with another weight of the difference, a function of ``(h, h_)``."""
+
+    @solver(order=2, cold=2, cite="nobody")
+    def variant(T, grid):
+        past = None
+        for s, t in T.steps(grid):
+            h, D = T.h(s, t), T.denoise(T.x, s)
+            if past is None:
+                T.x = transfer(T.x, s, t, D)
+            else:
+                D_, h_ = past
+                T.x = (t.sigma / s.sigma) * T.x - t.alpha * expm1(-h) * (D + weight(h, h_) * (D - D_))
+            past = D, h
+
+    return variant
+
+
+def warm_slopes(cert):
+    chosen = (s for s in cert.slopes if (s.witness, s.start, s.process) == ("non-linear", "warm", "VP"))
+    return {s.grid: s.value for s in chosen}
+
+
+def test_constant_step_weights_pass_on_a_uniform_grid_and_are_caught_on_an_alternating_one():
+    cert = certify(two_step(lambda h, h_: 0.5))
+    assert cert.proof.order == 1 and cert.verdict == "fails"
+    slopes = warm_slopes(cert)
+    assert slopes["uniform"] > 1.85 and slopes["alternating"] < 1.2
+
+
+def test_an_inverted_step_ratio_that_telescopes_is_caught_by_proof_alone():
+    """With ``h_ / 2h`` for ``h / 2h_`` the local errors are ``(h_^2 - h^2) / 2 D'``: their sum telescopes, so no
+    smooth refinement of a grid shows the slip, but one step is of first order."""
+    cert = certify(two_step(lambda h, h_: h_ / (2 * h)))
+    assert cert.proof.order == 1 and cert.verdict == "fails"
+    assert min(warm_slopes(cert).values()) > 1.85
+
+
+def test_slopes_are_two_sided():
+    def slope(value, must="equal"):
+        return Slope("w", "g", "p", "warm", (1, 2, 4), (1.0, 0.5, 0.25), 3, value, must)
+
+    assert slope(2.1).holds(2) and not slope(2.2).holds(2) and not slope(1.8).holds(2)
+    assert slope(3.0, "reach").holds(2) and not slope(1.0, "reach").holds(2)
+    assert slope(3.0, "local").holds(2) and slope(0.0, "local").holds(0) and not slope(1.0, "local").holds(0)
+    assert not slope(float("nan")).holds(2)
+
+
+def test_a_function_without_a_claim_has_no_certificate():
+    with pytest.raises(ValueError, match="makes no claim"):
+        certify(lambda T, grid: None)
+    with pytest.raises(ValueError, match="'nope' is unknown"):
+        dn.certify("nope")
