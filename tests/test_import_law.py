@@ -15,7 +15,7 @@ ROOMS = """
     num
     plan
     prediction
-    process process_table process_shared
+    process process_table process_shared process_exploding
     grid lint
     trace
     noise
