@@ -16,6 +16,8 @@ from ..images import load
 from ..process import VP
 from ..study import MEASURES, rank
 from .folder import RECORD, check_out, fresh_folder, write_text
+from .pictures import draw_all
+from .report import many, number, render
 from .result import Study, record, rerun_command, results_csv
 from .surrogate import Surrogate
 
@@ -73,6 +75,8 @@ def run_study(
     budgets = _check_budgets(budgets)
     if by not in MEASURES:
         raise ValueError(f"by = {by!r} is unknown: use one of {', '.join(MEASURES)}")
+    if not (isinstance(seed, int) and 0 <= seed < 2**32):
+        raise ValueError(f"seed = {seed!r} starts no generator: use a whole number from 0 to {2**32 - 1}")
     out = check_out(out)
     process = VP() if process is None else process
     command = rerun_command(source, budgets, out, process, components, by, seed, size, limit)
@@ -80,7 +84,7 @@ def run_study(
     with _bars(console) as stage:
         with stage("reading images", 1):
             dataset = load(source, size=size, limit=limit)
-        with stage(f"fitting a Gaussian and {components} components to {len(dataset)} images", 1):
+        with stage(f"fitting {len(dataset)} images", 1):
             surrogate = Surrogate.fit(dataset, components, seed)
         with stage("ranking samplers", None) as advance:
             pair = surrogate.gaussian, surrogate.mixture
@@ -100,8 +104,6 @@ def winners_table(study: Study, by: str) -> Table:
     """The winner per budget by one measure, as a rich table."""
     from rich.table import Table
 
-    from .report import number
-
     title = f"{TITLES[by]} (% of the images' spread)"
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column("budget", justify="right")
@@ -112,10 +114,8 @@ def winners_table(study: Study, by: str) -> Table:
     table.add_column("%", justify="right", no_wrap=True)
     table.add_column("runner-up", style="dim")
     for entry in study.winners(by):
-        value = getattr(entry, by)
-        ranked = study.ranking.best(entry.budget, by)
-        after = f"{ranked[1].sampler} ×{getattr(ranked[1], by) / value:.2f}" if len(ranked) > 1 and value else ""
-        row = (number(value), number(study.percent(entry, by), 2), after)
+        after = " ×".join(study.runner_up(entry, by))
+        row = (number(getattr(entry, by)), number(study.percent(entry, by), 2), after)
         table.add_row(str(entry.budget), entry.sampler, entry.grid, entry.end, *row)
     return table
 
@@ -131,13 +131,10 @@ def _check_budgets(budgets: Sequence[int]) -> tuple[int, ...]:
 
 def _points(dim: int) -> int:
     """Points on the mixture: fewer in many dimensions, each of which is more numbers to average over."""
-    return max(8, min(64, 64 * 256 // dim))
+    return max(16, min(64, 64 * 3072 // dim))
 
 
 def _write(study: Study, out: Path, advance: Any) -> None:
-    from .pictures import draw_all
-    from .report import render
-
     with fresh_folder(out) as folder:
         (folder / "plans").mkdir()
         for name, entry in study.plan_files().items():
@@ -156,9 +153,8 @@ def _say(study: Study, out: Path, console: Console) -> None:
         console.print()
         console.print(winners_table(study, by))
     console.print()
-    for budget, names in study.ranking.absent.items():
-        if names:
-            console.print(f"[dim]no plan with {budget} evaluations or fewer: {', '.join(names)}[/dim]", highlight=False)
+    for names, budgets in study.absent.items():
+        console.print(f"[dim]without a plan at a budget of {many(budgets)}: {', '.join(names)}[/dim]", highlight=False)
     console.print(f"report   {out / 'report.html'}", highlight=False, soft_wrap=True)
     example = study.file_of(study.winners()[-1])
     console.print(f"samples  diffnum sample {shlex.quote(str(out / example))}", highlight=False, soft_wrap=True)
@@ -190,4 +186,9 @@ def _bars(console: Console | None) -> Iterator[Any]:
             whole = progress.tasks[task].total or 1
             progress.update(task, completed=whole, total=whole)
 
-        yield stage
+        try:
+            yield stage
+        except BaseException:
+            for task in progress.task_ids:
+                progress.update(task, visible=False)
+            raise

@@ -18,11 +18,12 @@ from ..read.sample import sample
 from ..targets.covariances import Diagonal, Factored, Spectral
 from ..targets.gaussian import Gaussian
 from ..targets.mixture import Mixture
+from .subspace import Subspace
 
 __all__ = ["Surrogate", "draw"]
 
 _SCHEMA = 1
-# up to here the covariances of ten components are full; above, each is low rank plus a multiple of the identity
+# up to here covariances are full; above, the mixture lives in the leading principal coordinates
 _FULL = 256
 _RANK = 64
 _LARGEST = 64 * 64 * 3
@@ -36,22 +37,22 @@ class Surrogate:
         name: of the data set.
         shape: ``(h, w, c)`` of one image; points have ``d = h w c`` entries in ``[-1, 1]``.
         gaussian: mean and covariance of the data, shrunk (see :meth:`diffnum.Gaussian.fit`).
-        mixture: several Gaussians; samples of it look like the data.
+        mixture: several Gaussians; samples of it look like the data. A :class:`Subspace` for large images.
     """
 
     name: str
     shape: tuple[int, int, int]
     gaussian: Gaussian
-    mixture: Mixture
+    mixture: Mixture | Subspace
 
     @classmethod
     def fit(cls, dataset: Dataset, components: int = 10, seed: int = 0) -> Surrogate:
         """Both laws by maximum likelihood.
 
         Up to 256 dimensions the mixture has full covariances. Beyond, it is fitted to the ``r = 64`` leading
-        principal coordinates ``y = B^T (x - m)`` and carried back with what the others hold on average,
+        principal coordinates ``y = B^T (x - m)``, and the others get what they hold on average,
 
-            C_k = B cov_k(y) B^T + s I,    s = (sum of the variances left out) / (d - r).
+            C_k = B cov_k(y) B^T + s (1 - B B^T),    s = (sum of the variances left out) / (d - r).
 
         Args:
             components: number of Gaussians in the mixture.
@@ -83,19 +84,22 @@ class Surrogate:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all arrays to one ``.npz``, without pickle."""
-        form = self.mixture.covariances
+        inner = self.mixture.inner if isinstance(self.mixture, Subspace) else self.mixture
         arrays: dict[str, Any] = {
             "schema": _SCHEMA,
             "name": self.name,
             "shape": np.array(self.shape),
             "gaussian_mean": self.gaussian.mean,
             "gaussian_variances": self.gaussian.variances,
-            "mixture_weights": self.mixture.weights,
-            "mixture_means": self.mixture.means,
-            "covariances": type(form).__name__,
+            "mixture_weights": inner.weights,
+            "mixture_means": inner.means,
+            "covariances": type(inner.covariances).__name__,
         }
         if self.gaussian.basis is not None:
             arrays["gaussian_basis"] = self.gaussian.basis
+        if isinstance(self.mixture, Subspace):
+            arrays["rest"] = self.mixture.rest
+        form = inner.covariances
         arrays |= {f"covariances_{field.name}": getattr(form, field.name) for field in fields(form)}
         np.savez(path, **arrays)
 
@@ -117,6 +121,8 @@ class Surrogate:
             h, w, c = (int(n) for n in arrays["shape"])
             gaussian = Gaussian(arrays["gaussian_mean"], arrays["gaussian_variances"], arrays.get("gaussian_basis"))
             mixture = Mixture(arrays["mixture_weights"], arrays["mixture_means"], covariances)
+            if "rest" in arrays:
+                mixture = _subspace(gaussian, mixture, float(arrays["rest"]))
         except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error) as error:
             raise ValueError(f"{Path(path)} is not the surrogate of a study ({error}): run the study again") from error
         return cls(str(arrays["name"]), (h, w, c), gaussian, mixture)
@@ -131,17 +137,20 @@ def draw(plan: Plan, surrogate: Surrogate, n: int, seed: int = 0) -> np.ndarray:
     return sample(plan, surrogate.mixture, noise.initial(n, surrogate.dim, std=plan.prior), noise=noise)
 
 
-def _mixture(data: np.ndarray, gaussian: Gaussian, components: int, seed: int) -> Mixture:
+def _mixture(data: np.ndarray, gaussian: Gaussian, components: int, seed: int) -> Mixture | Subspace:
     d, k = data.shape[1], len(gaussian.variances)
     if d <= _FULL:
         return Mixture.fit(data, components, seed=seed)
     rank = min(_RANK, k)
-    basis = np.eye(d)[:, :rank] if gaussian.basis is None else gaussian.basis[:, :rank]
-    # of the images' average variance, as for full covariances: that of the leading coordinates is far larger
+    # a floor below the images' average variance, as for full covariances: that of the leading coordinates is far larger
     floor = 0.01 * float(gaussian.variances.sum()) / d
-    inner = Mixture.fit((data - gaussian.mean) @ basis, components, seed=seed, floor=floor)
-    left = float(gaussian.variances[rank:].sum()) / max(1, d - rank)
-    spectral = inner.covariances
-    factors = basis @ (spectral.basis * np.sqrt(spectral.spectrum)[:, None, :])
-    rest = np.full(components, max(left, 1e-6 * float(gaussian.variances[0])))
-    return Mixture.low_rank(inner.weights, gaussian.mean + inner.means @ basis.T, factors, rest)
+    inner = Mixture.fit(gaussian.modes(data - gaussian.mean)[:, :rank], components, seed=seed, floor=floor)
+    left = float(gaussian.variances[rank:].sum()) / (d - rank)
+    # a flat rest would be a point mass, which images with less than 64 directions do not deserve
+    return _subspace(gaussian, inner, max(left, floor / 100))
+
+
+def _subspace(gaussian: Gaussian, inner: Mixture, rest: float) -> Subspace:
+    """The mixture of leading principal coordinates as a law of images."""
+    basis = np.eye(gaussian.dim) if gaussian.basis is None else gaussian.basis
+    return Subspace(gaussian.mean, basis[:, : inner.dim], inner, rest)
