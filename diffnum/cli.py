@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from .certificate import Certificate
     from .lab import Surrogate
+    from .plan import Plan
     from .trace import Solver
 
 __all__ = ["app", "main", "run"]
@@ -42,7 +44,8 @@ Seed = Annotated[int, typer.Option(help="Of everything random.")]
 
 
 def main() -> None:
-    """Run the command line and exit."""
+    """Run the command line and exit. A polite end from outside tidies up as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     sys.exit(run())
 
 
@@ -56,7 +59,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         code = app(args=None if arguments is None else list(arguments), standalone_mode=False, prog_name="diffnum")
         sys.stdout.flush()
-        return code if isinstance(code, int) else 0
+        # some versions of typer turn Ctrl-C into this code
+        return _interrupted() if code == 130 else code if isinstance(code, int) else 0
     except usage_error as error:
         context = getattr(error, "ctx", None)
         where = context.command_path if context else "diffnum"
@@ -71,13 +75,17 @@ def run(arguments: Sequence[str] | None = None) -> int:
         where = f"{error.filename}: " if error.filename else ""
         return _complain(f"{where}{error.strerror or error}: choose another place or mend this one")
     except (KeyboardInterrupt, typer.Abort):
-        print("diffnum: interrupted, nothing was written", file=sys.stderr)
-        return 130
+        return _interrupted()
 
 
 def _complain(message: str) -> int:
     print("diffnum: " + " ".join(message.split()), file=sys.stderr)
     return 2
+
+
+def _interrupted() -> int:
+    print("diffnum: interrupted, nothing was written", file=sys.stderr)
+    return 130
 
 
 @app.callback(invoke_without_command=True)
@@ -228,12 +236,10 @@ def sample(
     as_json: AsJson = False,
 ) -> None:
     """Run a plan, with the exact prediction of the mixture fitted to the images as the network."""
-    from .plan import Plan
-
     if n < 1:
         raise ValueError(f"--n {n} draws nothing: use a whole number >= 1")
     _check_file(out, (".png", ".npy"))
-    loaded = Plan.load(plan)
+    loaded = _load(plan)
     surrogate = _surrogate(plan, data, components, seed, _size(size), limit)
     from .lab import draw
 
@@ -243,6 +249,15 @@ def sample(
         facts = {"plan": str(plan), "sampler": loaded.solver, "nfe": loaded.nfe, "n": n, "seed": seed}
         return _print_json(facts | {"data": surrogate.name, "shape": list(surrogate.shape), "out": str(out)})
     print(f"{n} image{'s' * (n > 1)} of {surrogate.name} by {loaded.solver}, {loaded.nfe} evaluations each: {out}")
+
+
+def _load(path: Path) -> Plan:
+    from .plan import Plan
+
+    try:
+        return Plan.load(path)
+    except ValueError as error:
+        raise ValueError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
 
 
 def _surrogate(plan: Path, data: str | None, components: int, seed: int, size: Any, limit: int | None) -> Surrogate:
@@ -308,6 +323,9 @@ def _check_file(path: Path, suffixes: tuple[str, ...]) -> None:
         raise ValueError(f"--out {str(path)!r} ends in none of {', '.join(suffixes)}: name a file of that kind")
     if path.is_dir():
         raise ValueError(f"--out {str(path)!r} is a folder: name a file")
+    from .lab.folder import check_parent
+
+    check_parent(path)
 
 
 # --- printing ---------------------------------------------------------------------------------------------------

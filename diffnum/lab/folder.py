@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["RECORD", "check_out", "fresh_folder", "previous", "write_text"]
+__all__ = ["RECORD", "check_out", "check_parent", "fresh_folder", "previous", "write_text"]
 
 RECORD = "study.json"
 """The file that marks a folder as a study and lists what the study wrote."""
@@ -36,9 +36,7 @@ def check_out(out: str | os.PathLike[str]) -> Path:
     out = Path(out)
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise ValueError(f"{out} is not a folder: name another one for the results")
-    inside = next((p for p in out.absolute().parents if p.exists()), None)
-    if inside is not None and not inside.is_dir():
-        raise ValueError(f"{out} cannot be made because {inside} is a file: name another folder for the results")
+    check_parent(out)
     if not out.exists():
         return out
     ours = set((previous(out) or {"files": []})["files"])
@@ -48,6 +46,13 @@ def check_out(out: str | os.PathLike[str]) -> Path:
         more = f" and {len(strangers) - 1} more" * (len(strangers) > 1)
         raise ValueError(f"{out} holds {strangers[0]}{more}, not written by a study: move it, or name another folder")
     return out
+
+
+def check_parent(path: Path) -> None:
+    """Refuse a path that lies below a file."""
+    above = next(p for p in path.absolute().parents if p.exists())
+    if not above.is_dir():
+        raise ValueError(f"{path} cannot be made because {above} is a file: name another place")
 
 
 @contextmanager

@@ -30,7 +30,7 @@ __all__ = ["Picture", "contact_sheet", "draw_all"]
 SHEET = 36  # images on a sheet
 STRIP = 12  # images in a comparison from the same noise
 WALKERS = 6  # paths in a plot of trajectories
-BETWEEN = 4  # points of the exact flow per step of a plan
+BETWEEN = 6  # points of the exact flow per step of a plan
 RANKS = (1, 5, 20)  # principal directions followed in time
 FLOW = 1e-6  # tolerance of exact paths that are only looked at
 

@@ -23,17 +23,22 @@ RERUN = "python -m diffnum.lab.readme"
 
 def certificate_table(certificates: Sequence[Certificate]) -> str:
     """The certificates as a Markdown table."""
-    head = "| sampler | claimed | proved | measured | Gaussian | float32 | mutants noticed | verdict |"
+    head = "| sampler | claimed | proved | measured | Gaussian | float32 | mutants | verdict |"
     rows = [head, "|---|---|---|---|---|---|---|---|"]
     for c in certificates:
         kind = "weak " if c.proof.kind == "weak order" else ""
-        gauss = min((s.value for s in c.slopes if s.witness.startswith("Gaussian")), default=float("nan"))
+        gauss = min(s.value for s in c.slopes if s.witness.startswith("Gaussian") and s.must in ("reach", "equal", "local"))
+        mutants = f"{c.killed} noticed" + (f", {len(c.free)} free" if c.free else "") if c.mutants else "none"
         rows.append(
             f"| `{c.name}` | {kind}{c.claimed}, cold {c.claimed_cold} | {kind}{c.proof.order}, cold {c.proof.cold} "
-            f"| {c.measured:.2f} | {gauss:.2f} | {c.float32:.1f} | {c.killed} of {c.mutants} | {c.verdict} |"
+            f"| {_two(c.measured)} | {_two(gauss)} | {c.float32:.1f} | {mutants} | {c.verdict} |"
         )
     notes = [f"- `{c.name}`: {c.note}" for c in certificates if c.note]
     return "\n".join([*rows, "", *notes])
+
+
+def _two(value: float) -> str:
+    return f"{round(value, 2) + 0.0:.2f}"  # never -0.00
 
 
 def _section(text: str, name: str, content: str) -> str:

@@ -12,7 +12,7 @@ from ..study import MEASURES, Entry
 from .pictures import Picture
 from .result import Study, record
 
-__all__ = ["number", "render"]
+__all__ = ["many", "number", "render"]
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -45,34 +45,27 @@ def render(study: Study, pictures: Mapping[str, Sequence[Picture]]) -> str:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": number, "embed": _embed, "many": _many}
+    environment.filters |= {"number": number, "embed": _embed, "many": many}
     source = files("diffnum.lab").joinpath("report.html.j2").read_text(encoding="utf-8")
     return environment.from_string(source).render(
         study=study,
         facts=record(study),
         pictures={name: list(found) for name, found in pictures.items()},
-        tables={by: [_row(study, e, by, _after(study, e, by)) for e in study.winners(by)] for by in MEASURES},
+        tables={by: [_row(study, entry, by) for entry in study.winners(by)] for by in MEASURES},
         candidates={budget: _candidates(study, budget) for budget in study.budgets},
         answer=_answer(study),
         agree=_agreement(study),
         spectrum=_spectrum(study),
+        inner=getattr(study.surrogate.mixture, "inner", study.surrogate.mixture).dim,
         example=study.winners()[0],
         file_of=study.file_of,
         process=_process(study.process),
     )
 
 
-def _row(study: Study, entry: Entry, by: str, after: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def _row(study: Study, entry: Entry, by: str) -> dict[str, Any]:
+    after = " ×".join(study.runner_up(entry, by))
     return {"entry": entry, "value": getattr(entry, by), "percent": study.percent(entry, by), "after": after}
-
-
-def _after(study: Study, entry: Entry, by: str) -> dict[str, Any] | None:
-    """The sampler that comes second, and by what factor."""
-    ranked = study.ranking.best(entry.budget, by)
-    value = getattr(entry, by)
-    if len(ranked) < 2 or not value > 0:
-        return None
-    return {"sampler": ranked[1].sampler, "factor": getattr(ranked[1], by) / value}
 
 
 def _candidates(study: Study, budget: int) -> list[dict[str, Any]]:
@@ -122,7 +115,7 @@ def _process(process: Any) -> str:
     return f"{type(process).__name__} process" + (f" ({inside})" if inside else "")
 
 
-def _many(values: Sequence[Any]) -> str:
+def many(values: Sequence[Any]) -> str:
     """``5, 8 and 10``."""
     words = [str(value) for value in values]
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1] if words else ""

@@ -44,6 +44,15 @@ class Study:
         """Budgets at which at least one sampler has a plan."""
         return tuple(budget for budget in self.ranking.budgets if self.ranking.best(budget, self.by))
 
+    @property
+    def absent(self) -> dict[tuple[str, ...], list[int]]:
+        """Samplers without a plan, and the budgets at which these are missing."""
+        groups: dict[tuple[str, ...], list[int]] = {}
+        for budget, names in self.ranking.absent.items():
+            if names:
+                groups.setdefault(names, []).append(budget)
+        return groups
+
     def winners(self, by: str | None = None) -> tuple[Entry, ...]:
         """The best candidate per budget by ``by``, the study's own measure if None."""
         by = by or self.by
@@ -53,6 +62,15 @@ class Study:
         """An entry's error in percent of the data's spread; both measures in the unit of a whole image."""
         scale = 1.0 if by == "w2" else self.surrogate.dim**0.5
         return 100 * getattr(entry, by) * scale / self.surrogate.spread
+
+    def runner_up(self, entry: Entry, by: str) -> tuple[str, ...]:
+        """The next sampler at the entry's budget that is not just as good, and how many times its error is larger;
+        samplers that are one method under two names tie."""
+        value = getattr(entry, by)
+        for other in self.ranking.best(entry.budget, by):
+            if value > 0 and getattr(other, by) > value * (1 + 1e-6):
+                return other.sampler, f"{getattr(other, by) / value:.2f}"
+        return ()
 
     def plan_files(self) -> dict[str, Entry]:
         """File names below the study's folder to the plans that stand there: the best of every sampler at every
