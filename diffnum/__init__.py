@@ -34,14 +34,19 @@ _HOMES = {
     "read.symbolic": ("symbolic", "leading_error"),
     "read.cost": ("cost",),
     "read.distance": ("w2", "kl", "frechet"),
+    "certificate": ("Certificate",),
 }
 _NAMES = {name: home for home, names in _HOMES.items() for name in names}
-_ROOMS = ("figures", "grid", "images", "lab", "noise", "num", "order", "process", "read", "series", "solvers", "study", "targets")
+_ROOMS = (
+    "certificate", "figures", "grid", "images", "lab", "noise", "num", "order", "plan", "prediction", "process", "read",
+    "series", "solvers", "study", "targets", "trace", "weak", "witness",
+)  # fmt: skip
 
 __all__ = ["certify", "compile", *_NAMES, *_ROOMS]  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
-    from . import figures, grid, images, lab, noise, num, order, process, read, series, solvers, study, targets
+    from . import certificate, figures, grid, images, lab, noise, num, order, plan, prediction, process, read
+    from . import series, solvers, study, targets, trace, weak, witness
     from .certificate import Certificate
     from .plan import Level, Plan
     from .process import DDPM, EDM, VE, VP, Cosine, Flow, SubVP

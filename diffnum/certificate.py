@@ -18,7 +18,21 @@ from .process import EDM, VP, Flow
 from .read.tableau import distance
 from .trace import Solver, compile
 from .weak import prove_weak
-from .witness import COUNTS, GRIDS, LOW, STEP_SIZES, Run, alternating, gaussian, law_errors, nonlinear, norm, one_step, path_errors, uniform
+from .witness import (
+    COUNTS,
+    GRIDS,
+    LOW,
+    STEP_SIZES,
+    Run,
+    alternating,
+    gaussian,
+    law_errors,
+    nonlinear,
+    norm,
+    one_step,
+    path_errors,
+    uniform,
+)
 
 __all__ = ["Certificate", "Slope", "certify", "certify_all"]
 
@@ -120,8 +134,10 @@ class Certificate:
 
     @property
     def measured(self) -> float:
-        """The two-sided slope on the non-linear witness (the variance's on a Gaussian for weak order)."""
-        return next((s.value for s in self.slopes if s.must == "equal"), 0.0)
+        """The two-sided slope on the non-linear witness (the variance's on a Gaussian for weak order); for a method
+        of order zero that of one step, which does not become consistent."""
+        first = {s.must: s.value for s in reversed(self.slopes)}
+        return first.get("equal", first.get("local", float("nan")))
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -306,7 +322,8 @@ def certify(solver: Solver | Callable[..., None]) -> Certificate:
         ValueError: a plain function without a claim.
     """
     if not isinstance(solver, Solver):
-        raise ValueError(f"{getattr(solver, '__name__', solver)!r} makes no claim: put @dn.solver(order=, cold=, cite=) above it")
+        name = getattr(solver, "__name__", solver)
+        raise ValueError(f"{name!r} makes no claim: put @dn.solver(order=, cold=, cite=) above it")
     process = VP()
     proof = prove_weak(solver) if solver.stochastic else prove(solver, highest=max(4, solver.order + 1))
     slopes, cold = (_lawwise(solver, process), None) if solver.stochastic else _pathwise(solver, process)

@@ -101,8 +101,8 @@ class Evaluation:
         return self.read(self.trace.process.rates(self.level))
 
     def read(self, target: str | tuple[Any, Any]) -> Form:
-        """``target`` as a form in the native prediction and the input, see :func:`diffnum.plan.convert`."""
-        if self.trace.prediction == target or target == self.level.v and self.trace.prediction == "velocity":
+        """``target`` as a form in the native prediction and the input, see :func:`diffnum.prediction.convert`."""
+        if self.trace.prediction == target or (target == self.level.v and self.trace.prediction == "velocity"):
             return Form(((self.register, 1.0),))
         a, b = convert(self.level, self.trace.prediction, target)
         return self.trace._converted(((self.x, a), (self.register, b)), self.name)
@@ -318,7 +318,7 @@ def _refusal(name: str, prediction: str, levels: Any) -> str:
     start, stop = levels.levels[0], levels.levels[-1]
     ends = [f"alpha = 0 (t = {start.t:g})"] * start.pure_noise + [f"sigma = 0 (t = {stop.t:g})"] * stop.clean
     if not ends:
-        return f"{name} has a coefficient that is not finite on this grid of {len(levels.levels)} levels: check its levels"
+        return f"{name} has a coefficient that is not finite on this grid of {len(levels.levels)} levels: check them"
     remedy = ["start at alpha > 0"] * start.pure_noise + ["stop at sigma > 0"] * stop.clean
     return (
         f"{name} with {prediction} prediction is not defined at {' or '.join(ends)}: "

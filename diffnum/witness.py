@@ -22,7 +22,20 @@ from .targets.gaussian import Gaussian
 from .targets.laws import Mixture1D
 from .targets.product import Product1D
 
-__all__ = ["COUNTS", "GRIDS", "STEP_SIZES", "Run", "alternating", "gaussian", "law_errors", "nonlinear", "norm", "one_step", "path_errors", "uniform"]
+__all__ = [
+    "COUNTS",
+    "GRIDS",
+    "STEP_SIZES",
+    "Run",
+    "alternating",
+    "gaussian",
+    "law_errors",
+    "nonlinear",
+    "norm",
+    "one_step",
+    "path_errors",
+    "uniform",
+]
 
 LOW, HIGH = -3.0, 3.0
 COUNTS = (16, 32, 64, 128, 256, 512)
@@ -40,7 +53,7 @@ def gaussian() -> Gaussian:
 
 @lru_cache(maxsize=1)
 def nonlinear() -> Product1D:
-    """Three smooth two- and three-component mixtures with exact flow; not rotated, so the error per coordinate shows."""
+    """Three smooth mixtures of two and three components with exact flow, one per coordinate."""
     return Product1D(
         (
             Mixture1D((0.5, 0.5), (-1.0, 1.0), (0.5, 0.4)),

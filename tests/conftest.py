@@ -6,7 +6,30 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+from functools import lru_cache
+
+import pytest
+import pytest
 from hypothesis import settings
 
 settings.register_profile("diffnum", deadline=None, derandomize=True)
 settings.load_profile("diffnum")
+
+
+@pytest.fixture(scope="session")
+def certificate():
+    """``certificate(name)``, made once for all tests."""
+    from diffnum.certificate import certify
+    from diffnum.solvers import ALL
+
+    return lru_cache(lambda name: certify(ALL[name]))
+
+
+@pytest.fixture(scope="session")
+def study_folder(tmp_path_factory):
+    """A small study, as the command writes it."""
+    from diffnum.cli import run
+
+    folder = tmp_path_factory.mktemp("studies") / "small"
+    assert run(["study", "digits", "--size", "4", "--limit", "80", "--nfe", "3,6", "--out", str(folder)]) == 0
+    return folder

@@ -1,7 +1,6 @@
 """Every sampler holds its claim; a false claim, a broken formula and a stranger's sampler are judged rightly."""
 
 import json
-from functools import lru_cache
 
 import pytest
 
@@ -13,13 +12,8 @@ from diffnum.solvers.onestep import data_transfer, transfer
 from diffnum.trace import solver
 
 
-@lru_cache
-def certificate(name):
-    return certify(ALL[name])
-
-
 @pytest.mark.parametrize("name", ALL)
-def test_the_claim_holds(name):
+def test_the_claim_holds(certificate, name):
     cert = certificate(name)
     assert cert.verdict == "holds", cert.reasons
     assert (cert.proved, cert.proof.cold) == (cert.claimed, cert.claimed_cold)
@@ -28,7 +22,7 @@ def test_the_claim_holds(name):
     assert json.loads(json.dumps(cert.to_json(), allow_nan=True))["verdict"] == "holds"
 
 
-def test_published_three_step_method_has_order_two_and_the_corrected_one_three():
+def test_published_three_step_method_has_order_two_and_the_corrected_one_three(certificate):
     published, corrected = certificate("dpmpp_3m"), certificate("dpmpp_3m_corrected")
     assert round(published.measured) == published.proved == 2 and "factor 2" in published.note
     assert round(corrected.measured) == corrected.proved == 3 and corrected.proof.cold == 2

@@ -86,7 +86,7 @@ def exponential_integrator(T: Trace, grid: Any) -> None:
     eq="Algorithms 2 and 3, with E|z| / E|score| = sigma",
     family=FAMILY,
     stochastic=True,
-    note="a fixed signal-to-noise ratio leaves a bias of size snr^2 that no number of steps removes",
+    note="its step does not shrink with the grid, so however many levels, a bias of (snr sigma)^2 stays in the variance",
 )
 def langevin_corrector(T: Trace, grid: Any, snr: float = 0.16) -> None:
     """Ancestral predictor, then one Langevin step of fixed ``snr`` at every level:

@@ -1,0 +1,63 @@
+"""The README says what is true: its code runs, its table is the certificates', its links exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from diffnum.lab.readme import certificate_table
+from diffnum.solvers import ALL
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def section(name):
+    return re.search(rf"<!-- {name} -->\n(.*?)<!-- /{name} -->", README, re.DOTALL)[1]
+
+
+def cells(table):
+    rows = [[c.strip() for c in line.strip("|").split("|")] for line in table.splitlines() if line.startswith("| `")]
+    return {row[0].strip("`"): row[1:] for row in rows}
+
+
+def test_the_two_commands_stand_first():
+    assert README.index("make study") < README.index("make test") < README.index("```python")
+
+
+def test_the_ten_lines_run(capsys):
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
+        exec(block, names)
+    printed = capsys.readouterr().out.splitlines()
+    assert float(printed[0]) > 0 and "factor 2" in printed[1]
+    assert names["x"].shape == (16, 64) and names["ddim"].order == 1
+
+
+def test_the_certificate_table_is_the_certificates(certificate):
+    shown, made = cells(section("certificates")), cells(certificate_table([certificate(name) for name in ALL]))
+    assert list(shown) == list(made)
+    for name, row in made.items():
+        words, numbers = [0, 1, 5, 6], [2, 3, 4]
+        assert [shown[name][i] for i in words] == [row[i] for i in words], name
+        # slopes and float32 constants may differ in the last digit shown between processors
+        for i in numbers:
+            assert float(shown[name][i]) == pytest.approx(float(row[i]), abs=0.3 if i == 4 else 0.03), name
+
+
+def test_links_and_the_figure_exist():
+    targets = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert any(t.endswith(".png") for t in targets) and any(t.endswith(".ipynb") for t in targets)
+    assert not [t for t in targets if not (ROOT / t).exists()]
+    figure = next(t for t in targets if t.endswith(".png"))
+    assert (ROOT / figure).with_suffix(".json").exists()
+
+
+def test_every_room_in_the_map_exists():
+    rows = re.search(r"\| room \|.*?\n\n", README, re.DOTALL)[0]
+    missing = []
+    for names in re.findall(r"^\| (`.*?`) \|", rows, re.MULTILINE):
+        paths = re.findall(r"`([^`]+)`", names)
+        base = Path(paths[0]).parent if "/" in paths[0] else Path()
+        missing += [p for p in paths if not (ROOT / p).exists() and not (ROOT / base / p).exists() and not (ROOT / "diffnum" / p).exists()]
+    assert not missing
