@@ -155,9 +155,10 @@ def _say(study: Study, out: Path, console: Console) -> None:
     console.print()
     for names, budgets in study.absent.items():
         console.print(f"[dim]without a plan at a budget of {many(budgets)}: {', '.join(names)}[/dim]", highlight=False)
-    console.print(f"report   {out / 'report.html'}", highlight=False, soft_wrap=True)
     example = study.file_of(study.winners()[-1])
-    console.print(f"samples  diffnum sample {shlex.quote(str(out / example))}", highlight=False, soft_wrap=True)
+    for line in (f"report   {out / 'report.html'}", f"samples  diffnum sample {shlex.quote(str(out / example))}"):
+        # paths are not rich's markup, and are copied: no breaks
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager

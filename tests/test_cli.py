@@ -1,0 +1,288 @@
+"""The command line says what it did, or in one sentence what is wrong; it writes whole results or none."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from diffnum import cli
+from diffnum.cli import run
+from diffnum.lab import Surrogate, draw, run_study
+from diffnum.lab.folder import RECORD, check_out, fresh_folder
+from diffnum.lab.pictures import contact_sheet
+from diffnum.plan import Plan
+from diffnum.solvers import ALL
+from diffnum.study import rank
+
+ROOT = Path(__file__).parents[1]
+SMALL = ["--size", "3", "--limit", "40", "--nfe", "2"]
+
+
+def tree(folder: Path) -> set[str]:
+    return {str(p.relative_to(folder)) for p in folder.rglob("*")}
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Studies of two samplers without a page."""
+    two = [ALL["ddim"], ALL["ab2"]]
+    monkeypatch.setattr("diffnum.lab.study.rank", lambda *args, **options: rank(*args, **options, samplers=two))
+    monkeypatch.setattr("diffnum.lab.study.draw_all", lambda *_: {})
+    monkeypatch.setattr("diffnum.lab.study.render", lambda *_: "")
+
+
+def output(capsys, *words):
+    code = run([str(word) for word in words])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.fixture
+def bad(tmp_path, study_folder):
+    """A folder of things that should not be fed to the command."""
+    plan = next((study_folder / "plans").glob("*.json")).read_text()
+    edited = json.loads(plan)
+    edited["lines"][-1]["lin"][0][1] *= 1.001
+    for name in ("empty", "unreadable", "one", "foreign", "sizes"):
+        (tmp_path / name).mkdir()
+    for name, size in (("one/a", 4), ("unreadable/a", 4), ("sizes/a", 4), ("sizes/b", 5)):
+        Image.fromarray(np.zeros((size, size), np.uint8)).save(tmp_path / f"{name}.png")
+    (tmp_path / "unreadable" / "b.png").write_text("no picture")
+    (tmp_path / "foreign" / "notes.txt").write_text("mine")
+    (tmp_path / "file").write_text("")
+    (tmp_path / "plan.json").write_text(plan)
+    (tmp_path / "cut.json").write_text(plan[:-50])
+    (tmp_path / "edited.json").write_text(json.dumps(edited))
+    (tmp_path / "hollow.json").write_text('{"schema": 1}')
+    (tmp_path / "list.json").write_text("[1, 2]")
+    return tmp_path
+
+
+BAD = {
+    "no data": "study",
+    "no such data": "study nowhere --out out",
+    "empty folder": "study empty --out out",
+    "unreadable image": "study unreadable --out out",
+    "single image": "study one --out out",
+    "two sizes": "study sizes --out out",
+    "zero budget": "study digits --nfe 0 --out out",
+    "budget in words": "study digits --nfe x --out out",
+    "negative budget": "study digits --nfe 5,-1 --out out",
+    "fractional budget": "study digits --nfe 2.5 --out out",
+    "process": "study digits --process warp --out out",
+    "measure": "study digits --by luck --out out",
+    "size": "study digits --size 0x4 --out out",
+    "limit": "study digits --limit 1 --out out",
+    "no components": "study digits --components 0 --out out",
+    "components": "study digits --limit 20 --components 21 --out out",
+    "seed": "study digits --seed -1 --out out",
+    "foreign folder": "study digits --out foreign",
+    "file as folder": "study digits --out file",
+    "folder below a file": "study digits --out file/out",
+    "unknown option": "study digits --fast",
+    "unknown command": "paint",
+    "no plan": "sample nowhere.json --out out.png",
+    "cut plan": "sample cut.json --out out.png",
+    "edited plan": "sample edited.json --out out.png",
+    "hollow plan": "sample hollow.json --out out.png",
+    "not a plan": "sample list.json --out out.png",
+    "folder as plan": "sample empty --out out.png",
+    "plan without data": "sample plan.json --out out.png",
+    "plan with empty data": "sample plan.json --data empty --out out.png",
+    "no images": "sample plan.json --data digits --n 0 --out out.png",
+    "ending": "sample plan.json --data digits --out out.gif",
+    "picture below a file": "sample plan.json --data digits --out file/out.png",
+    "nothing to certify": "certify",
+    "names and all": "certify euler --all",
+    "unknown sampler": "certify eulr",
+    "certificates to a picture": "certify euler --out out.png",
+}
+
+
+@pytest.mark.parametrize("words", BAD.values(), ids=BAD)
+def test_bad_input_is_one_sentence_on_stderr_and_leaves_no_file(words, bad, monkeypatch, capsys):
+    monkeypatch.chdir(bad)
+    before = tree(bad)
+    code, out, err = output(capsys, *words.split())
+    assert code == 2
+    assert err.startswith("diffnum: ") and err.count("\n") == 1 and "Traceback" not in err
+    assert not out.strip()
+    assert tree(bad) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "choices"),
+    [
+        ("study digits --process warp", cli.PROCESSES),
+        ("study digits --by luck", ("w2", "path")),
+        ("certify eulr", ALL),
+    ],
+)
+def test_an_unknown_name_is_answered_with_all_that_are_known(words, choices, capsys):
+    _, _, err = output(capsys, *words.split())
+    assert all(name in err for name in choices)
+
+
+# --- listings ---
+
+
+def test_help_names_every_command_and_option(capsys):
+    _, front, _ = output(capsys, "--help")
+    for command in ("solvers", "certify", "study", "sample"):
+        assert command in front
+        code, text, _ = output(capsys, command, "--help")
+        assert code == 0 and "--json" in text
+
+
+def test_json_markdown_and_table_list_the_same_solvers(capsys):
+    _, table, _ = output(capsys, "solvers")
+    _, markdown, _ = output(capsys, "solvers", "--markdown")
+    _, text, _ = output(capsys, "solvers", "--json")
+    claims = {claim["name"]: claim for claim in json.loads(text)}
+    assert list(claims) == list(ALL)
+    rows = [line for line in markdown.splitlines() if line.startswith("| `")]
+    assert [row.split("`")[1] for row in rows] == list(ALL)
+    assert all(name in table for name in ALL)
+    assert all(claims[name]["order"] == solver.order for name, solver in ALL.items())
+
+
+def test_certificates_in_json_on_disk_and_in_the_table_agree(tmp_path, capsys):
+    code, text, err = output(capsys, "certify", "ddim", "--json", "--out", tmp_path / "new" / "ddim.json")
+    (certificate,) = json.loads(text)
+    assert code == 0 and not err
+    assert json.loads((tmp_path / "new" / "ddim.json").read_text()) == [certificate]
+    _, table, _ = output(capsys, "certify", "ddim", "--markdown")
+    (row,) = [line for line in table.splitlines() if "`ddim`" in line]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    claimed, proved, measured = certificate["claimed"], certificate["proof"]["order"], certificate["measured"]
+    assert cells[1:4] == [str(claimed), str(proved), f"{measured:.2f}"]
+    assert cells[-1] == certificate["verdict"] == "holds"
+
+
+def test_a_claim_that_fails_is_exit_code_1(monkeypatch, capsys):
+    from dataclasses import replace
+
+    boast = replace(ALL["euler"], order=2, cold=2)
+    monkeypatch.setitem(ALL, "euler", boast)
+    code, table, _ = output(capsys, "certify", "euler")
+    assert code == 1 and "fails" in table
+
+
+# --- studies and samples ---
+
+
+def test_sample_writes_the_picture_of_the_array_it_writes(study_folder, tmp_path, capsys):
+    plan = next((study_folder / "plans").glob("*.json"))
+    for name in ("a.png", "a.npy"):
+        assert output(capsys, "sample", plan, "--n", 10, "--seed", 3, "--out", tmp_path / name)[0] == 0
+    images = np.load(tmp_path / "a.npy")
+    surrogate = Surrogate.load(study_folder / "surrogate.npz")
+    assert images.shape == (10, *surrogate.shape)
+    np.testing.assert_array_equal(images.reshape(10, -1), draw(Plan.load(plan), surrogate, 10, 3))
+    picture = contact_sheet(images.reshape(10, -1), surrogate.shape)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), np.asarray(picture))
+
+
+def test_every_plan_of_a_study_runs_and_stays_within_its_budget(study_folder):
+    surrogate = Surrogate.load(study_folder / "surrogate.npz")
+    files = sorted((study_folder / "plans").glob("*.json"))
+    assert len(files) > 20
+    for file in files:
+        plan = Plan.load(file)
+        assert plan.nfe <= int(file.name.split("-")[0])
+        assert np.isfinite(draw(plan, surrogate, 2)).all()
+
+
+def test_sample_can_fit_data_instead_of_reading_the_study(study_folder, tmp_path, capsys):
+    plan = next((study_folder / "plans").glob("*.json"))
+    words = ["--data", "digits", "--size", 4, "--limit", 80, "--n", 5, "--json", "--out"]
+    code, text, _ = output(capsys, "sample", plan, *words, tmp_path / "fitted.npy")
+    assert code == 0 and json.loads(text)["shape"] == [4, 4, 1]
+    output(capsys, "sample", plan, "--n", 5, "--out", tmp_path / "stored.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "fitted.npy"), np.load(tmp_path / "stored.npy"))
+
+
+def test_study_json_is_the_record_it_writes_and_nothing_else_is_printed(tmp_path, capsys, quick):
+    code, text, err = output(capsys, "study", "digits", *SMALL, "--out", tmp_path / "s", "--json")
+    assert code == 0 and not err
+    printed, written = json.loads(text), json.loads((tmp_path / "s" / RECORD).read_text())
+    assert printed.pop("out") == str(tmp_path / "s")
+    assert set(written.pop("files")) == {name for name in tree(tmp_path / "s") if (tmp_path / "s" / name).is_file()}
+    assert printed == written
+
+
+def test_a_study_replaces_an_earlier_one_but_not_with_a_strangers_file_in_it(tmp_path, capsys, quick):
+    out = tmp_path / "s"
+    for seed in (1, 2):
+        assert output(capsys, "study", "digits", *SMALL, "--seed", seed, "--out", out)[0] == 0
+        assert json.loads((out / RECORD).read_text())["seed"] == seed
+    (out / "notes.txt").write_text("mine")
+    before = tree(tmp_path)
+    assert output(capsys, "study", "digits", *SMALL, "--out", out)[0] == 2
+    assert tree(tmp_path) == before
+
+
+def test_an_interrupted_study_leaves_the_earlier_one_and_nothing_else(tmp_path, monkeypatch, capsys, quick):
+    out = tmp_path / "deep" / "s"
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("diffnum.lab.study.draw_all", interrupt)
+    assert output(capsys, "study", "digits", *SMALL, "--out", out)[0] == 130
+    assert not tree(tmp_path)
+    with fresh_folder(out) as folder:
+        (folder / RECORD).write_text(json.dumps({"files": [RECORD]}))
+    before = tree(tmp_path)
+    code, _, err = output(capsys, "study", "digits", *SMALL, "--out", out)
+    assert code == 130 and err.count("\n") == 1
+    assert tree(tmp_path) == before
+    assert json.loads((out / RECORD).read_text()) == {"files": [RECORD]}
+
+
+def test_a_disk_that_refuses_is_one_sentence(tmp_path, monkeypatch, capsys, quick):
+    def full(*_):
+        raise OSError(28, "No space left on device", "surrogate.npz")
+
+    monkeypatch.setattr(Surrogate, "save", full)
+    code, _, err = output(capsys, "study", "digits", *SMALL, "--out", tmp_path / "s")
+    assert code == 2 and "No space left" in err and err.count("\n") == 1
+    assert not tree(tmp_path)
+
+
+def test_termination_from_outside_tidies_up(tmp_path):
+    words = [sys.executable, "-m", "diffnum", "study", "digits", *SMALL, "--out", str(tmp_path / "s")]
+    child = subprocess.Popen(words, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE)
+    while child.poll() is None and not tree(tmp_path):
+        time.sleep(0.01)
+    child.send_signal(signal.SIGTERM)
+    _, err = child.communicate()
+    assert child.returncode == 130 and b"Traceback" not in err
+    assert not tree(tmp_path)
+
+
+def test_a_folder_is_checked_before_anything_is_computed(tmp_path, monkeypatch):
+    (tmp_path / "notes.txt").write_text("mine")
+    monkeypatch.setattr("diffnum.lab.study.load", lambda *_, **__: pytest.fail("the images were read first"))
+    with pytest.raises(ValueError, match=r"notes\.txt"):
+        run_study("digits", (5,), tmp_path)
+
+
+def test_an_empty_folder_and_a_new_one_are_welcome(tmp_path):
+    assert check_out(tmp_path) == tmp_path
+    assert check_out(tmp_path / "new" / "one") == tmp_path / "new" / "one"
+
+
+def test_a_reader_that_has_enough_ends_the_command_quietly():
+    words = f"{sys.executable} -m diffnum solvers --json | head -1"
+    done = subprocess.run(["bash", "-c", words], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[\n" and not done.stderr
