@@ -11,7 +11,7 @@
 #   make clean                 remove the environment and the caches, never results
 #
 # An NVIDIA driver too old for the default CUDA build of torch: install another build of the same version first,
-#   python3 -m venv .venv && .venv/bin/pip install torch==2.13.0 --index-url https://download.pytorch.org/whl/cu126 && make study
+#   python3 -m venv .venv && .venv/bin/pip install torch==2.13.0 --index-url INDEX-OF-THAT-BUILD && make study
 
 PYTHON ?= python3
 VENV   ?= .venv
