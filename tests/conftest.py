@@ -9,7 +9,6 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 from functools import lru_cache
 
 import pytest
-import pytest
 from hypothesis import settings
 
 settings.register_profile("diffnum", deadline=None, derandomize=True)
