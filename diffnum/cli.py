@@ -171,12 +171,13 @@ def _named(names: Sequence[str], every: bool) -> list[Solver]:
 
 
 def _print_certificates(certificates: Iterable[Certificate], as_markdown: bool) -> None:
-    head = ("sampler", "claim", "proved", "measured", "cold", "float32", "mutants", "verdict")
+    head = ("sampler", "claim", "proved", "slope", "cold", "float32", "mutants", "verdict")
     numbers = head[1:-1]
     rows = [_certificate_row(certificate) for certificate in certificates]
     if as_markdown:
         return print(_markdown(head, rows, numbers))
-    _show(head, rows, numbers)
+    # the verdict needs no heading, and 80 columns have no room for one
+    _show((*head[:-1], ""), rows, numbers)
     _notes((c.name, "; ".join(c.reasons)) for c in certificates)
     _notes((c.name, c.note) for c in certificates)
 
