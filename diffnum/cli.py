@@ -135,12 +135,14 @@ def certify(
     every: Annotated[bool, typer.Option("--all", help="Certify every sampler.")] = False,
     as_json: AsJson = False,
     as_markdown: AsMarkdown = False,
-    out: Annotated[Path | None, typer.Option(help="Write the certificates as JSON to this file.")] = None,
+    out: Annotated[Path | None, typer.Option(help="JSON file; of --all by default certificates.json.")] = None,
 ) -> int:
     """Prove and measure the order of samplers. Exit code 1 if a claim fails."""
     from .certificate import certify_all
 
     solvers = _named(names or [], every)
+    if every and not (as_json or as_markdown):
+        out = out or Path("certificates.json")
     if out is not None:
         _check_file(out, (".json",))
     with _counting(len(solvers), "certifying", quiet=as_json) as step:
@@ -155,6 +157,8 @@ def certify(
         _print_json(content)
     else:
         _print_certificates(certificates, as_markdown)
+        if out is not None and not as_markdown:
+            print(f"\ncertificates  {out}")
     return int(any(certificate.verdict != "holds" for certificate in certificates))
 
 
@@ -243,9 +247,10 @@ def sample(
     loaded = _load(plan)
     surrogate = _surrogate(plan, data, components, seed, _size(size), limit)
     from .lab import draw
+    from .lab.pictures import write_images
 
     x = draw(loaded, surrogate, n, seed)
-    _write_images(out, x, surrogate.shape)
+    write_images(out, x, surrogate.shape)
     if as_json:
         facts = {"plan": str(plan), "sampler": loaded.solver, "nfe": loaded.nfe, "n": n, "seed": seed}
         return _print_json(facts | {"data": surrogate.name, "shape": list(surrogate.shape), "out": str(out)})
@@ -271,24 +276,6 @@ def _surrogate(plan: Path, data: str | None, components: int, seed: int, size: A
         if (folder / "surrogate.npz").exists():
             return Surrogate.load(folder / "surrogate.npz")
     raise ValueError(f"{plan} does not lie in the folder of a study: name the images to sample with --data")
-
-
-def _write_images(out: Path, x: Any, shape: tuple[int, int, int]) -> None:
-    import numpy as np
-
-    from .lab.pictures import contact_sheet
-
-    part = out.with_name(out.name + ".part")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with part.open("wb") as file:
-            if out.suffix.lower() == ".npy":
-                np.save(file, x.reshape(-1, *shape))
-            else:
-                contact_sheet(x, shape).save(file, format="PNG")
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 # --- words to values --------------------------------------------------------------------------------------------

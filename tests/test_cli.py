@@ -168,6 +168,15 @@ def test_certificates_in_json_on_disk_and_in_the_table_agree(tmp_path, capsys):
     assert cells[-1] == certificate["verdict"] == "holds"
 
 
+def test_certifying_all_prints_and_writes_every_sampler(tmp_path, monkeypatch, capsys):
+    two = {name: ALL[name] for name in ("ddim", "ab2")}
+    monkeypatch.setattr("diffnum.solvers.ALL", two)
+    monkeypatch.chdir(tmp_path)
+    code, table, _ = output(capsys, "certify", "--all")
+    assert code == 0 and all(name in table for name in two)
+    assert [c["name"] for c in json.loads((tmp_path / "certificates.json").read_text())] == list(two)
+
+
 def test_a_claim_that_fails_is_exit_code_1(monkeypatch, capsys):
     from dataclasses import replace
 

@@ -25,7 +25,7 @@ from .surrogate import draw
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Picture", "contact_sheet", "draw_all"]
+__all__ = ["Picture", "contact_sheet", "draw_all", "write_images"]
 
 SHEET = 36  # images on a sheet
 STRIP = 12  # images in a comparison from the same noise
@@ -80,6 +80,22 @@ def contact_sheet(x: Any, shape: tuple[int, int, int], columns: int | None = Non
         place = (k % columns * (w * scale + gap), k // columns * (h * scale + gap))
         canvas.paste(tile.resize((w * scale, h * scale), Image.Resampling.BICUBIC), place)
     return canvas
+
+
+def write_images(out: Path, x: np.ndarray, shape: tuple[int, int, int]) -> None:
+    """Write images whole or not at all: a contact sheet where ``out`` ends in ``.png``, an array ``(n, h, w, c)`` where
+    it ends in ``.npy``."""
+    part = out.with_name(out.name + ".part")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with part.open("wb") as file:
+            if out.suffix.lower() == ".npy":
+                np.save(file, x.reshape(-1, *shape))
+            else:
+                contact_sheet(x, shape).save(file, format="PNG")
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def draw_all(study: Study, folder: Path, advance: Callable[[int, int], None]) -> dict[str, list[Picture]]:
