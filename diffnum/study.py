@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -159,7 +159,7 @@ class Entry:
     Attributes:
         budget: the number of model evaluations allowed.
         sampler, grid, end: what was run; ``end`` is the grid's end policy.
-        steps: number of grid steps, the most for which ``nfe <= budget``.
+        steps: number of grid steps, the most for which ``nfe <= budget`` unless fewer do better.
         nfe: model evaluations spent.
         w2: exact 2-Wasserstein distance to the data law on the Gaussian, started from the prior.
         path: root mean square, over points and coordinates, of the distance between the output and the end of
@@ -254,8 +254,9 @@ def rank(
 ) -> Ranking:
     """Every sampler on every grid with every end, at every budget, judged on two surrogates of the data.
 
-    A candidate is the plan with the most steps that stays within the budget; a sampler that a grid or an end
-    refuses has none there. On the Gaussian the error is exact and includes the start from the prior, the
+    A candidate is the plan with the most steps that stays within the budget, and the plan of a smaller budget where
+    that has the smaller error, so that a larger budget never ranks worse; a sampler that a grid or an end refuses has
+    none there. On the Gaussian the error is exact and includes the start from the prior, the
     discretisation and the end. On the mixture the points start from its marginal at the plan's first level, and are
     compared with the exact flow down to the data. Where two modes part, the flow of a point may be too sensitive to be
     known to the reference's tolerance; such points (it takes a batch of many to meet one) are left out for every plan.
@@ -295,11 +296,23 @@ def rank(
             found[budget].append(Entry(budget, solver.name, name, end, plan.steps, plan.nfe, *errors, plan))
         if on_progress is not None:
             on_progress(done, len(candidates))
+    _carry_over(found)
     absent = {
         budget: tuple(solver.name for solver in members if solver.name not in {e.sampler for e in entries})
         for budget, entries in found.items()
     }
     return Ranking(tuple(entry for entries in found.values() for entry in entries), absent)
+
+
+def _carry_over(found: dict[int, list[Entry]]) -> None:
+    """Let a plan compete at every larger budget at which it beats the longer plan of its sampler, grid and end."""
+    ascending = sorted(found)
+    for smaller, larger in pairwise(ascending):
+        at = {(e.sampler, e.grid, e.end): e for e in reversed(found[larger])}
+        for entry in list(found[smaller]):
+            rival = at.get((entry.sampler, entry.grid, entry.end))
+            if rival is None or entry.w2 < rival.w2 or entry.path < rival.path:
+                found[larger].append(replace(entry, budget=larger))
 
 
 def _checked(budgets: Sequence[int]) -> tuple[int, ...]:

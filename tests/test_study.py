@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -64,9 +65,20 @@ def test_nfe_is_what_a_counting_model_sees(ranking, mixture):
 
 
 def test_one_more_step_would_exceed_the_budget(ranking, process):
-    for entry in ranking.all:
+    longest = {(e.budget, e.sampler, e.grid, e.end): e for e in sorted(ranking.all, key=lambda e: e.steps)}
+    for entry in longest.values():
         longer = dn.compile(entry.sampler, GRIDS[entry.grid](process, entry.steps + 1, end=entry.end))
         assert longer.nfe > entry.budget
+
+
+@pytest.mark.parametrize("by", ["w2", "path"])
+def test_a_larger_budget_never_ranks_worse(ranking, by):
+    budgets = sorted(ranking.budgets)
+    for small, large in pairwise(budgets):
+        before, after = ({e.sampler: getattr(e, by) for e in ranking.best(b, by)} for b in (small, large))
+        # one step to the clean level draws no noise, so a stochastic sampler may have a path at budget one alone
+        assert all(after[name] <= before[name] for name in before.keys() & after.keys())
+        assert by == "path" or before.keys() <= after.keys()
 
 
 def test_entries_describe_their_plans(ranking):
@@ -184,10 +196,10 @@ def test_more_evaluations_bring_the_law_closer(process, gaussian, mixture):
 
 def test_a_ranking_is_the_same_again(process, gaussian, mixture, ranking):
     again = rank(process, gaussian, mixture, budgets=(8, 3), samplers=[ALL["dpmpp_2m"]], paths=5, seed=4)
-    before = {(e.budget, e.grid, e.end): e for e in ranking.all if e.sampler == "dpmpp_2m"}
+    before = {(e.budget, e.grid, e.end, e.steps): e for e in ranking.all if e.sampler == "dpmpp_2m"}
     assert again.budgets == (8, 3) and again.all[0].budget == 8
     for entry in again.all:
-        earlier = before[entry.budget, entry.grid, entry.end]
+        earlier = before[entry.budget, entry.grid, entry.end, entry.steps]
         assert (entry.w2, entry.path) == (earlier.w2, earlier.path)
 
 
