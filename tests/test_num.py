@@ -41,7 +41,8 @@ def test_every_kind_of_number_gives_the_same_value(name):
     f, x = getattr(num, name), 0.375
     expected = getattr(math, name)(x)
     assert f(x) == expected
-    for value in (np.float64(x), np.array([x]), torch.tensor(x, dtype=torch.float64), mpmath.mpf(x), sympy.Rational(3, 8)):
+    kinds = np.float64(x), np.array([x]), torch.tensor(x, dtype=torch.float64), mpmath.mpf(x), sympy.Rational(3, 8)
+    for value in kinds:
         assert float(f(value).item() if hasattr(f(value), "item") else f(value)) == pytest.approx(expected, rel=1e-15)
 
 

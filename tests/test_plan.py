@@ -67,7 +67,7 @@ def test_three_steps_of_dpmpp_2m_print_readably():
     lines = str(plan).splitlines()
     assert lines[0] == "dpmpp_2m on VP: 3 steps, NFE 3, data prediction"
     assert [line.split(" = ")[0].strip() for line in lines[1:-1]] == ["x0", "D0", "x1", "D1", "x2", "D2", "x3"]
-    assert "x1 D1 D0".split() == [w for w in lines[5].split() if w[0] in "xD" and w != "x2"]
+    assert ["x1", "D1", "D0"] == [w for w in lines[5].split() if w[0] in "xD" and w != "x2"]
     assert lines[-1] == "return x3"
     assert all(len(line) < 100 for line in lines)
 
@@ -205,7 +205,7 @@ def test_cost_ledger():
 def test_conversions_are_folded_or_stored_by_the_bytes_they_move():
     def greedy(T, levels):
         """Uses one prediction in many lines, so that storing the denoiser's output pays."""
-        for s, t in T.steps(levels):
+        for s, _t in T.steps(levels):
             D = T.denoise(T.x, s)
             y = T.x
             for _ in range(9):

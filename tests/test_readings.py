@@ -107,7 +107,7 @@ def test_the_optimal_euler_grid_on_a_gaussian_is_equally_spaced_in_the_angle():
         theta = torch.tensor([ends[0], *inner, ends[1]], dtype=torch.float64, requires_grad=True)
         sigmas = math.sqrt(c) * torch.tan(theta)
         plan = dn.compile("euler", dn.grid.custom(dn.VE(), sigmas=sigmas))
-        mean, var = dn.moments(plan, target)
+        _, var = dn.moments(plan, target)
         (torch.log(var).sum()).backward()
         return theta.grad[1:-1].numpy()
 
