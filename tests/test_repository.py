@@ -159,6 +159,13 @@ def test_no_reading_mentions_a_sampler():
     assert not found
 
 
+def test_every_citation_is_in_the_bibliography():
+    from diffnum.solvers import ALL
+
+    entries = set(re.findall(r"^@\w+\{(\w+),", (ROOT / "diffnum" / "references.bib").read_text(), re.MULTILINE))
+    assert {member.cite for member in ALL.values()} <= entries
+
+
 def test_every_file_can_be_read_in_one_sitting():
     files = [p for folder in ("diffnum", "theory", "tests") for p in (ROOT / folder).rglob("*.py")]
     lengths = {str(p.relative_to(ROOT)): len(p.read_text().splitlines()) for p in files}

@@ -60,8 +60,8 @@ def euler_maruyama(T: Trace, grid: Any) -> None:
 @solver(
     order=1,
     cold=1,
-    cite="debortoli2022riemannian",
-    eq="exponential integrator of the reverse SDE; pierret2025gaussian section 4",
+    cite="pierret2025gaussian",
+    eq="exponential integrator of the reverse SDE",
     family=FAMILY,
     stochastic=True,
 )
