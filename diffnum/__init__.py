@@ -45,8 +45,27 @@ _ROOMS = (
 __all__ = ["certify", "compile", *_NAMES, *_ROOMS]  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
-    from . import certificate, figures, grid, images, lab, noise, num, order, plan, prediction, process, read
-    from . import series, solvers, study, targets, trace, weak, witness
+    from . import (
+        certificate,
+        figures,
+        grid,
+        images,
+        lab,
+        noise,
+        num,
+        order,
+        plan,
+        prediction,
+        process,
+        read,
+        series,
+        solvers,
+        study,
+        targets,
+        trace,
+        weak,
+        witness,
+    )
     from .certificate import Certificate
     from .plan import Level, Plan
     from .process import DDPM, EDM, VE, VP, Cosine, Flow, SubVP

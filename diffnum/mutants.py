@@ -110,10 +110,12 @@ def measured_mutants(build: Callable[[int], Plan], n: int) -> Iterator[tuple[str
         if isinstance(line, Lin):
             for k in range(len(line.terms)):
                 for label, factor in (("sign", -1.0), ("factor 2", 2.0)):
-                    yield _everywhere(build, f"{label} of term {k} in line {j}", j, lambda a, p, k=k, f=factor: _scaled(a, k, f))
+                    name = f"{label} of term {k} in line {j}"
+                    yield _everywhere(build, name, j, lambda a, p, k=k, f=factor: _scaled(a, k, f))
             for k in range(len(line.terms) - 1):
                 if line.terms[k][1] != line.terms[k + 1][1]:
-                    yield _everywhere(build, f"terms {k} and {k + 1} swapped in line {j}", j, lambda a, p, k=k: _swapped(a, k))
+                    name = f"terms {k} and {k + 1} swapped in line {j}"
+                    yield _everywhere(build, name, j, lambda a, p, k=k: _swapped(a, k))
         elif isinstance(line, Eval):
             yield _everywhere(build, f"level of evaluation in line {j}", j, _next_level)
 

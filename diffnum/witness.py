@@ -56,9 +56,9 @@ def nonlinear() -> Product1D:
     """Three smooth mixtures of two and three components with exact flow, one per coordinate."""
     return Product1D(
         (
-            Mixture1D((0.5, 0.5), (-1.0, 1.0), (0.5, 0.4)),
-            Mixture1D((0.3, 0.7), (-0.8, 0.6), (0.6, 0.8)),
-            Mixture1D((0.2, 0.5, 0.3), (-1.5, 0.2, 1.4), (0.5, 0.7, 0.6)),
+            Mixture1D(np.array([0.5, 0.5]), np.array([-1.0, 1.0]), np.array([0.5, 0.4])),
+            Mixture1D(np.array([0.3, 0.7]), np.array([-0.8, 0.6]), np.array([0.6, 0.8])),
+            Mixture1D(np.array([0.2, 0.5, 0.3]), np.array([-1.5, 0.2, 1.4]), np.array([0.5, 0.7, 0.6])),
         )
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 from ..order import GenericGrid, GenericProcess, traced_depth
@@ -77,7 +78,7 @@ def leading_error(solver: Solver | Callable[..., None], variance: Any = None, hi
     linear = tuple(Fraction(int(i <= 1)) for i in range(order))
     process = GenericProcess(plain, linear)
     at = [process.at(h_series(order, i)) for i in range(-depth, 2)]
-    grid = GenericGrid(process, tuple(at), tuple(t.lam - s.lam for s, t in zip(at[:-1], at[1:], strict=True)))
+    grid = GenericGrid(process, tuple(at), tuple(t.lam - s.lam for s, t in pairwise(at)))
     plan = compile(solver, grid)
     exact = {r: _exact(level, c) for r, level in zip(plan.states, plan.levels, strict=True)}
     errors: list[Series] = []

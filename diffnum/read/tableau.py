@@ -77,7 +77,7 @@ def _real(c: Any) -> float:
     try:
         return float(c)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"the tableau needs scalar coefficients, got {c!r}: use the moments or symbolic reading") from error
+        raise ValueError(f"the tableau needs numbers, got {c!r}: use the moments or the symbolic reading") from error
 
 
 def _scale(level: Level) -> float:
@@ -120,7 +120,7 @@ def _ordered(matrix: np.ndarray, levels: list[Level], draws: int, outputs: int) 
 
 
 def distance(one: Plan, two: Plan) -> float:
-    """Largest difference of two canonical tableaus in units of the row's maximum; ``inf`` for different shapes or levels."""
+    """Largest difference of two canonical tableaus over the row's maximum; ``inf`` for different shapes or levels."""
     a, b = canonical(one), canonical(two)
     if a.matrix.shape != b.matrix.shape or not np.allclose(a.lams, b.lams, rtol=1e-10, atol=1e-10):
         return float("inf")

@@ -18,7 +18,7 @@ FAMILY = "stochastic"
 
 @solver(order=1, cold=1, cite="ho2020ddpm", eq="7", family=FAMILY, stochastic=True)
 def ddpm_ancestral(T: Trace, grid: Any) -> None:
-    """The posterior ``q(x_t | x_s, x0 = D)`` with its own variance ``sigma_t^2 (1 - e^-2h)``; no noise at ``sigma = 0``."""
+    """The posterior ``q(x_t | x_s, x0 = D)`` with its own variance ``sigma_t^2 (1 - e^-2h)``; at ``sigma = 0`` no noise."""
     for s, t in T.steps(grid):
         _ancestral(T, s, t, 1.0)
 
@@ -72,7 +72,7 @@ def exponential_integrator(T: Trace, grid: Any) -> None:
     """
     if not T.process.preserves_variance:
         raise ValueError(
-            f"exponential_integrator is a method of variance-preserving processes, not of {T.process.name}: use VP or Cosine"
+            f"exponential_integrator is for variance-preserving processes, not for {T.process.name}: use VP or Cosine"
         )
     for s, t in T.steps(grid):
         q = t.alpha / s.alpha
@@ -86,7 +86,7 @@ def exponential_integrator(T: Trace, grid: Any) -> None:
     eq="Algorithms 2 and 3, with E|z| / E|score| = sigma",
     family=FAMILY,
     stochastic=True,
-    note="its step does not shrink with the grid, so however many levels, a bias of (snr sigma)^2 stays in the variance",
+    note="its step does not shrink with the grid: a bias of (snr sigma)^2 stays in the variance, however many levels",
 )
 def langevin_corrector(T: Trace, grid: Any, snr: float = 0.16) -> None:
     """Ancestral predictor, then one Langevin step of fixed ``snr`` at every level:
@@ -99,7 +99,14 @@ def langevin_corrector(T: Trace, grid: Any, snr: float = 0.16) -> None:
         _corrector(T, s, t, 2 * snr**2)
 
 
-@solver(order=1, cold=1, cite="song2021score", eq="Algorithm 3 with e proportional to the step", family=FAMILY, stochastic=True)
+@solver(
+    order=1,
+    cold=1,
+    cite="song2021score",
+    eq="Algorithm 3 with e proportional to the step",
+    family=FAMILY,
+    stochastic=True,
+)
 def langevin_corrector_refined(T: Trace, grid: Any, strength: float = 0.5) -> None:
     """As :func:`langevin_corrector` with ``e = strength sigma_t^2 (1 - e^-2h)``, which vanishes with the step."""
     for s, t in T.steps(grid):
