@@ -94,6 +94,19 @@ def test_moments_have_the_gradient_of_finite_differences():
         assert float(leaf.grad[i]) == pytest.approx(difference, rel=1e-5, abs=1e-8)
 
 
+def test_gradients_between_fixed_ends_are_those_of_a_grid_of_leaves():
+    import torch
+
+    target = dn.Gaussian(np.zeros(2), np.array([0.3, 1.5]))
+
+    def gradient(sigmas, inner):
+        return torch.autograd.grad(dn.w2(dn.compile("heun", dn.grid.custom(dn.EDM(), sigmas=sigmas)), target), inner)[0]
+
+    leaf = torch.tensor([10.0, 3.0, 1.0, 0.4, 0.1], dtype=torch.float64, requires_grad=True)
+    inner = leaf.detach()[1:-1].requires_grad_()
+    torch.testing.assert_close(gradient([10.0, *inner, 0.1], inner), gradient(leaf, leaf)[1:-1])
+
+
 def test_the_optimal_euler_grid_on_a_gaussian_is_equally_spaced_in_the_angle():
     """Found as a zero of the exact gradient: sigma_i = sqrt(c) tan(theta_i), both ends fixed."""
     import torch

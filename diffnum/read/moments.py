@@ -44,7 +44,7 @@ def affine(plan: Plan, mean: Any, variances: Any) -> Affine:
 
 def as_arrays(plan: Plan, mean: Any, variances: Any) -> tuple[Any, Any]:
     """Both as torch where either, or a level of the plan, is a tensor."""
-    tensors = (mean, variances, plan.start.sigma, plan.stop.sigma)
+    tensors = (mean, variances, *(level.sigma for level in plan.levels))
     if not any(type(c).__module__.startswith("torch") for c in tensors):
         return mean, variances
     import torch
