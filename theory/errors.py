@@ -1,0 +1,153 @@
+"""Chapter 4. What every deterministic sampler gets wrong on a Gaussian, in closed form; the last denoising step.
+
+The leading error is that of one step from exact history on ``alpha = 1`` at ``sigma = 1``, the state one standard
+deviation, steps ``h`` in log-SNR, data of variance ``c``. Everything about it is rational in ``s = 1 / (1 + c)`` but
+a factor ``sqrt(1 + c)``, so the plan is read in Q(s).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from functools import lru_cache, partial
+from itertools import pairwise
+from typing import Any
+
+import sympy
+
+from diffnum.order import GenericGrid
+from diffnum.plan import Level, Plan, interpret
+from diffnum.prediction import to_native
+from diffnum.process import EDM
+from diffnum.read.moments import denoiser_gain
+from diffnum.read.symbolic import LeadingError, leading_error
+from diffnum.solvers import ALL
+from diffnum.solvers.onestep import ddim
+from diffnum.trace import Solver, compile
+
+from .numbers import variable
+from .statement import Chapter, Statement, exact, prove
+from .symbols import LogSNR, grid
+
+__all__ = ["CHAPTER", "deterministic", "gaussian_error", "one_step_error"]
+
+C, A, SIGMA = sympy.symbols("c alpha sigma", positive=True)
+
+
+def deterministic() -> tuple[Solver, ...]:
+    """Every sampler without noise."""
+    return tuple(sampler for sampler in ALL.values() if not sampler.stochastic)
+
+
+@lru_cache
+def gaussian_error(sampler: Solver) -> LeadingError:
+    """:func:`diffnum.read.symbolic.leading_error` as a factored formula in ``c``."""
+    found = leading_error(sampler, 1 / variable("s") - 1, highest=sampler.order + 2)
+    # sqrt(1/s) times a polynomial in s
+    s = sympy.Symbol("s")
+    rational = sympy.cancel(exact(found.coefficient) / sympy.sqrt(1 / s)).subs(s, 1 / (1 + C))
+    return LeadingError(found.power, sympy.factor(rational) * sympy.sqrt(1 + C))
+
+
+def one_step_error(sampler: Solver, variance: Any, h: Any, levels_at: Callable[[Any], Level] | None = None) -> Any:
+    """The same error, measured: one step of size ``h`` of the compiled plan with every earlier state exact.
+
+    Args:
+        variance, h: numbers of one kind; extended precision (mpmath) where ``h`` is small.
+        levels_at: from a log-SNR to a level, default those of EDM.
+    """
+    at = levels_at or EDM().at
+    depth = 3
+    levels = tuple(at(h * i) for i in range(-depth, 2))
+    plan = compile(sampler, GenericGrid(EDM(), levels, tuple(t.lam - s.lam for s, t in pairwise(levels))))
+    truth = [(level.alpha**2 * variance + level.sigma**2) ** 0.5 for level in levels]
+    return _factors(plan, variance, dict(zip(plan.states[:-1], truth, strict=False)))[0] - truth[-1]
+
+
+def _factors(plan: Plan, variance: Any, pinned: dict[int, Any]) -> tuple[Any, ...]:
+    """The plan's output on a Gaussian with given values for some of its states."""
+
+    def lin(terms: Sequence[tuple[Any, Any]]) -> Any:
+        return sum(c * value for c, value in terms)
+
+    def evaluate(value: Any, level: Level, quantity: str) -> Any:
+        a, b = to_native(level, quantity)
+        return (a + b * denoiser_gain(variance, level)) * value
+
+    def refuse(line: Any) -> Any:
+        raise ValueError(f"{plan.solver} draws noise: its error has a law and no leading term")
+
+    return interpret(plan, pinned[0], lin, evaluate, refuse, lambda r, line, value: pinned.get(r, value))
+
+
+def leading(sampler: Solver) -> Statement:
+    """The formula, found once in Q(s), against a second derivation with a rational number for ``c``."""
+    found = gaussian_error(sampler)
+    at = [Fraction(3, 7), Fraction(5), Fraction(1, 11)]
+    again = [leading_error(sampler, c, highest=found.power) for c in at]
+    values = [found.coefficient.subs(C, sympy.Rational(c.numerator, c.denominator)) for c in at]
+    return prove(
+        f"Leading error of {sampler.name} on a Gaussian",
+        rf"x_t - x(t) = {sympy.latex(found.coefficient)}\, h^{{{found.power}}} + O(h^{{{found.power + 1}}})",
+        [
+            *(exact(a.coefficient) - value for a, value in zip(again, values, strict=True)),
+            *(sympy.Integer(a.power - found.power) for a in again),
+        ],
+        f"the plan of diffnum.solvers.{sampler.name}",
+    )
+
+
+def _last_factor(end: str) -> Any:
+    """By what an end policy multiplies the state at the last level, read off the compiled plan."""
+    process = LogSNR()
+    last = Level(0, A, SIGMA, sympy.log(A / SIGMA), pure_noise=False, clean=False)
+    plan = compile(ddim, grid(process, [process.at(sympy.Symbol("lambda_0")), last], end))
+    return _factors(plan, C, {0: 1, plan.states[-1]: 1})[0]
+
+
+def ends() -> Statement:
+    """Half a denoising step cancels the leading error of both none and a full one."""
+    share = A**2 * C / (A**2 * C + SIGMA**2)
+    root = sympy.Symbol("g", positive=True)  # sqrt(f)
+    errors = {"stop": 1 - root, "denoise": root**2 - root, "half": (1 + root**2) / 2 - root}
+    # sqrt(f) = sqrt(1 - u) with u = sigma^2 / (alpha^2 c + sigma^2)
+    u = sympy.Symbol("u", positive=True)
+    expanded = {end: sympy.series(e.subs(root, sympy.sqrt(1 - u)), u, 0, 3).removeO() for end, e in errors.items()}
+    return prove(
+        "None, half and full denoising at the last level",
+        r"f = \frac{\alpha^2 c}{\alpha^2 c + \sigma^2}, \ u = 1 - f: \quad \alpha\,\frac{\hat x_0}{x} = 1, \ "
+        r"\frac{1 + f}{2}, \ f \ \text{ instead of }\ \sqrt{f}, \ \text{ errors }\ \frac{u}{2},\ \frac{u^2}{8},\ "
+        r"-\frac{u}{2} \ \text{ to leading order}",
+        (
+            _last_factor("denoise") - share / A,
+            _last_factor("half") - (1 + share) / 2 / A,
+            expanded["stop"].coeff(u, 1) - sympy.Rational(1, 2),
+            expanded["denoise"].coeff(u, 1) + sympy.Rational(1, 2),
+            expanded["half"].coeff(u, 1),
+            expanded["half"].coeff(u, 2) - sympy.Rational(1, 8),
+        ),
+        "diffnum.grid end policies, on the compiled plans",
+    )
+
+
+def crossover() -> Statement:
+    """Half and full denoising are equally wrong at one variance; the sign of ``(1 - g)(1 - 3 g)``,
+    ``g = sqrt(f)``, says that the full step wins below it."""
+    g = sympy.Symbol("g", positive=True)  # sqrt(f)
+    half, full = (1 + g**2) / 2 - g, g - g**2
+    (where,) = (root for root in sympy.solve(half - full, g) if root != 1)
+    balance = A**2 * C / (A**2 * C + SIGMA**2) - where**2
+    (variance,) = sympy.solve(balance, C)
+    return prove(
+        "Half and full denoising cross where the variance is an eighth of the noise",
+        r"\Bigl(\frac{1 + f}{2} - \sqrt{f}\Bigr) - (\sqrt{f} - f) = \frac{(1 - \sqrt f)(1 - 3 \sqrt f)}{2} = 0 "
+        r"\iff f = \frac{1}{9} \iff c = \frac{\sigma^2}{8 \alpha^2}",
+        (
+            variance - SIGMA**2 / (8 * A**2),
+            half - full - (1 - g) * (1 - 3 * g) / 2,
+        ),
+        "diffnum.grid: end = 'half', end = 'denoise'",
+    )
+
+
+CHAPTER: Chapter = (*(partial(leading, sampler) for sampler in deterministic()), ends, crossover)
