@@ -1,0 +1,172 @@
+"""The book of derivations: every residual is zero, its page is up to date, and what is false is not proved."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import mpmath
+import pytest
+import sympy
+
+import diffnum as dn
+from diffnum.solvers import ALL
+from diffnum.solvers.onestep import ddim, transfer
+from diffnum.trace import compile
+from theory import book, errors
+from theory.__main__ import main
+from theory.numbers import variable
+from theory.statement import Statement, check, differ, prove
+from theory.symbols import difference, grid, log_snr_levels
+
+DETERMINISTIC = errors.deterministic()
+
+
+@pytest.fixture(scope="module")
+def found():
+    """Everything derived once."""
+    return list(book.derive())
+
+
+@pytest.mark.parametrize("chapter", book.CHAPTERS)
+def test_every_statement_has_a_residual_that_is_zero(found, chapter):
+    statements = [s for title, s in found if title == chapter]
+    assert len(statements) == len(book.CHAPTERS[chapter]) > 5
+    for statement in statements:
+        assert statement.holds and statement.residual, statement.name
+        assert statement.claim and statement.where
+
+
+def test_names_of_statements_differ(found):
+    names = [s.name for _, s in found]
+    assert len(set(names)) == len(names)
+
+
+def test_every_sampler_has_a_row_with_the_claimed_order(found):
+    assert {row.name: (row.proof.order, row.proof.cold) for row in book.rows(found)} == {
+        name: (sampler.order, sampler.cold) for name, sampler in ALL.items()
+    }
+
+
+def test_the_page_is_what_is_derived(found):
+    assert (Path(book.__file__).parent / "PROOFS.md").read_text() == book.page(found), "run python -m theory"
+
+
+def test_the_check_tells_an_old_page_from_a_new_one(found, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("theory.__main__.derive", lambda: iter(found))
+    monkeypatch.setattr("theory.__main__.PAGE", tmp_path / "PROOFS.md")
+    assert main(["--check"]) == 1
+    assert main([]) == 0 and main(["--check"]) == 0
+    (tmp_path / "PROOFS.md").write_text(book.page(found).replace("| `rk4` | 4 |", "| `rk4` | 5 |"))
+    capsys.readouterr()
+    assert main(["--check"]) == 1
+    assert "-| `rk4` | 5 |" in capsys.readouterr().out
+
+
+# --- what is false is not proved ---
+
+
+def test_a_wrong_statement_fails_by_name():
+    x = sympy.Symbol("x", positive=True)
+    wrong = prove("The double angle, wrongly", r"\sin 2x = 2 \sin x", sympy.sin(2 * x) - 2 * sympy.sin(x), "nowhere")
+    assert not wrong.holds
+    with pytest.raises(ArithmeticError, match="double angle, wrongly"):
+        check([wrong])
+
+
+def test_no_residual_is_no_proof():
+    assert not Statement("Nothing", "", (), "nowhere").holds
+
+
+def test_a_difference_that_the_point_does_not_show_is_refused():
+    x = sympy.Symbol("x")
+    shown = differ("Square and double", "x^2 \\neq 2x", [x**2 - 2 * x], [x * (x - 2)], {x: 1}, "nowhere")
+    assert shown.holds and "-1" in shown.counterexample
+    with pytest.raises(ArithmeticError, match="no difference"):
+        differ("Square and double", "x^2 \\neq 2x", [x**2 - 2 * x], [x * (x - 2)], {x: 2}, "nowhere")
+
+
+def test_a_process_with_a_wrong_drift_is_noticed(monkeypatch):
+    from theory import closed_forms
+
+    class Wrong(dn.VP):
+        def drift(self, t):
+            return -dn.VP.drift(self, t)
+
+    process = closed_forms.ALL["VP"]
+    wrong = closed_forms.with_symbols(Wrong, beta_min=process.beta_min, beta_max=process.beta_max)
+    monkeypatch.setitem(closed_forms.ALL, "VP", wrong)
+    for derivation in (closed_forms.drift_and_diffusion, closed_forms.rates_of_the_clock, closed_forms.gaussian_flow):
+        assert not derivation("VP").holds
+
+
+def test_a_plan_with_a_wrong_sign_or_level_is_another_method():
+    def transferred(T, levels):
+        for s, t in T.steps(levels):
+            T.x = transfer(T.x, s, t, T.denoise(T.x, s))
+
+    def late(T, levels):
+        for s, t in T.steps(levels):
+            T.x = transfer(T.x, s, t, T.denoise(T.x, t))
+
+    def flipped(T, levels):
+        for s, t in T.steps(levels):
+            T.x = (t.sigma / s.sigma) * T.x - (t.alpha - t.sigma / s.sigma * s.alpha) * T.denoise(T.x, s)
+
+    process, levels, _ = log_snr_levels(3)
+    right, again, wrong, moved = (compile(f, grid(process, levels)) for f in (ddim, transferred, flipped, late))
+    assert prove("", "", difference(right, again), "").holds
+    assert not prove("", "", difference(right, wrong), "").holds
+    assert not prove("", "", difference(right, moved), "").holds
+    with pytest.raises(ValueError, match="equally often"):
+        difference(right, compile(ALL["dpmpp_2s"], grid(process, levels)))
+
+
+def test_a_claim_that_is_not_proved_stops_the_book():
+    boast = replace(ALL["dpmpp_3m"], order=3)
+    with pytest.raises(ArithmeticError, match=r"dpmpp_3m claims order 3, cold 2; proved is 2, cold 2"):
+        book.row(boast)
+
+
+# --- formulas against runs ---
+
+
+@pytest.mark.parametrize("sampler", DETERMINISTIC, ids=lambda s: s.name)
+@pytest.mark.parametrize("variance", ["0.2", "3.7"])
+def test_leading_error_is_the_measured_error_of_a_small_step(sampler, variance):
+    formula = errors.gaussian_error(sampler)
+    with mpmath.workdps(40):
+        c, h = mpmath.mpf(variance), mpmath.mpf(2) ** -16
+        predicted = sympy.lambdify(errors.C, formula.coefficient, "mpmath")(c) * h**formula.power
+        # the next term is relative to h
+        assert abs(errors.one_step_error(sampler, c, h) / predicted - 1) < 200 * h
+
+
+@pytest.mark.parametrize(
+    "name", ["ddim", "midpoint", *(pytest.param(name, marks=pytest.mark.full) for name in ("heun", "ab2", "dpmpp_2m"))]
+)
+def test_rational_functions_give_what_expressions_give(name):
+    from diffnum.read.symbolic import leading_error
+
+    slow, fast = leading_error(ALL[name], errors.C), errors.gaussian_error(ALL[name])
+    assert slow.power == fast.power and sympy.simplify(slow.coefficient - fast.coefficient) == 0
+
+
+@pytest.mark.parametrize("k", range(1, 7))
+def test_the_bounds_of_the_recurrence_hold_where_it_begins(k):
+    from diffnum.num import phi
+
+    with mpmath.workdps(40):
+        for w in (mpmath.mpf(24), mpmath.mpf(60)):
+            amplified = mpmath.exp(w) / (w**k * phi(k, w))
+            assert 1 <= amplified <= 1 + mpmath.mpf("4e-6")
+            if k < 6:
+                assert 0 < phi(k, -w) / (w * phi(k + 1, -w)) <= k / (w - k) <= mpmath.mpf(5) / 19
+
+
+def test_rational_functions_are_a_field_and_know_few_roots():
+    s = variable("s")
+    assert (s + 1) * (s - 1) == s * s - 1
+    assert (1 - s) / (1 - s) == 1 and 1 / s * s == 1 and -s + s == 0
+    assert sympy.sympify(2 / (1 + s)) == 2 / (1 + sympy.Symbol("s"))
+    assert (s / s).sqrt() == 1
+    with pytest.raises(ValueError, match="no rational function"):
+        s.sqrt()

@@ -1,0 +1,139 @@
+"""The book put together: chapters in reading order, the table of proofs, and their page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import sympy
+
+from diffnum.order import Proof, prove
+from diffnum.solvers import ALL
+from diffnum.trace import Solver
+from diffnum.weak import prove_weak
+
+from . import closed_forms, equalities, errors, exponentials
+from .statement import Chapter, Statement, check
+
+__all__ = ["CHAPTERS", "Row", "derive", "page", "rows", "work"]
+
+CHAPTERS: dict[str, Chapter] = {
+    "1. Closed forms": closed_forms.CHAPTER,
+    "2. Exponentials": exponentials.CHAPTER,
+    "3. Equalities, and what is not equal": equalities.CHAPTER,
+    "4. Errors": errors.CHAPTER,
+}
+
+HEAD = """# Proofs
+
+Written by `python -m theory`; do not edit. `python -m theory --check` derives everything again and compares.
+
+## Samplers
+
+*Order* is proved with exact starting values (warm) and with the start-up as published (cold): residuals of all
+conditions up to it vanish, and the condition named fails one order up. Conditions are elementary differentials of
+the denoiser: `D_u(D)` is its derivative in the state applied to itself, `D_c` its derivative in the clock, `x` the part
+without a denoiser. Proofs run on the traced plan, on a random process with random step ratios, in exact arithmetic
+(weak orders, whose steps carry square roots, in 50 digits).
+*Zero-stable* is the root condition along random step ratios. The *leading error* is that of one step of size $h$ in
+log-SNR from exact history, on data $N(0, c)$ with $\\alpha = 1$, at $\\sigma = 1$, where the exact state is
+$\\sqrt{1 + c}$: on a Gaussian everything commutes, so it can be of higher order than the sampler.
+A stochastic sampler's order is weak; its error is one of a law and has no leading term of a path.
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is proved of a sampler: its orders and, unless it draws noise, its leading error on a Gaussian in LaTeX."""
+
+    name: str
+    proof: Proof
+    error: str
+
+    def markdown(self) -> str:
+        """The row of the table."""
+        proof = self.proof
+        weak = "weak " if proof.kind == "weak order" else ""
+        violated = proof.violated[0]
+        violated = violated if weak else f"`{violated.partition(':')[0]}`"
+        # a method of order zero does not keep x as D vanishes, so there is nothing to be stable about
+        stable = "yes" if proof.stable else "no" if proof.order else "not consistent"
+        return f"| `{self.name}` | {weak}{proof.order} | {proof.cold} | {violated} | {stable} | {self.error} |"
+
+
+def row(sampler: Solver) -> Row:
+    """Prove one sampler.
+
+    Raises:
+        ArithmeticError: the claim on its decorator is not what is proved.
+    """
+    proof = prove_weak(sampler) if sampler.stochastic else prove(sampler, highest=max(4, sampler.order + 1))
+    if (proof.order, proof.cold) != (sampler.order, sampler.cold):
+        claimed = f"{sampler.order}, cold {sampler.cold}"
+        raise ArithmeticError(f"{sampler.name} claims order {claimed}; proved is {proof.order}, cold {proof.cold}")
+    return Row(sampler.name, proof, "a law" if sampler.stochastic else _error(sampler))
+
+
+def _error(sampler: Solver) -> str:
+    found = errors.gaussian_error(sampler)
+    return f"${sympy.latex(found.coefficient)}\\, h^{{{found.power}}}$"
+
+
+def work() -> list[tuple[str, str, Callable[[], Statement | Row]]]:
+    """Everything there is to derive, as (chapter, what, derivation)."""
+    statements = [(title, "statement", derive) for title, chapter in CHAPTERS.items() for derive in chapter]
+    return [*statements, *(("Samplers", s.name, _prover(s)) for s in ALL.values())]
+
+
+def _prover(sampler: Solver) -> Callable[[], Row]:
+    return lambda: row(sampler)
+
+
+def derive() -> Iterator[tuple[str, Statement | Row]]:
+    """Carry :func:`work` out, one piece at a time.
+
+    Raises:
+        ArithmeticError: a residual that is not zero, or a claimed order that is not the proved one.
+    """
+    for title, _, derivation in work():
+        found = derivation()
+        if isinstance(found, Statement):
+            check([found])
+        yield title, found
+
+
+def rows(found: Sequence[tuple[str, Statement | Row]]) -> list[Row]:
+    """The rows of the table among what was derived."""
+    return [piece for _, piece in found if isinstance(piece, Row)]
+
+
+def page(found: Sequence[tuple[str, Statement | Row]]) -> str:
+    """``PROOFS.md``."""
+    lines = [
+        HEAD,
+        "| sampler | order | cold | first condition that fails one order up | zero-stable | leading error |",
+        "|---|---|---|---|---|---|",
+        *(piece.markdown() for piece in rows(found)),
+    ]
+    notes = [f"- `{s.name}`: {s.note}" for s in ALL.values() if s.note]
+    lines += ["", *notes, "", "## Statements", "", "Each is proved by a residual that sympy simplifies to zero."]
+    for title in CHAPTERS:
+        statements = [piece for chapter, piece in found if chapter == title and isinstance(piece, Statement)]
+        lines += ["", f"### {title}", *(line for same in _by_claim(statements) for line in _paragraph(same))]
+    return "\n".join(lines) + "\n"
+
+
+def _by_claim(statements: Sequence[Statement]) -> list[list[Statement]]:
+    """Neighbours with one claim, such as one statement of every process, are one paragraph."""
+    return [list(same) for _, same in groupby(statements, key=lambda s: (s.claim, s.where))]
+
+
+def _paragraph(same: Sequence[Statement]) -> list[str]:
+    first = same[0]
+    name = first.name
+    if len(same) > 1:
+        subjects = "; ".join(s.name.partition(": ")[0] for s in same)
+        name = f"{subjects}: {first.name.partition(': ')[2]}"
+    lines = ["", f"**{name}** ({first.where})", "", f"$$ {first.claim} $$"]
+    return [*lines, "", f"They differ, for example by {first.counterexample}."] if first.counterexample else lines
