@@ -201,11 +201,22 @@ class Plan:
 
     @property
     def hash(self) -> str:
-        """SHA-256 of what the plan computes: names, solver and end policy do not enter."""
+        """SHA-256 of what the plan computes, levels of evaluations and draws included: names, solver, the grid's
+        list of levels and the end policy do not enter."""
         return hashlib.sha256(json.dumps(self._meaning(), sort_keys=True).encode()).hexdigest()
 
     def _meaning(self) -> dict[str, Any]:
-        lines = [{k: v for k, v in entry.items() if k not in ("name", "step")} for entry in self._encode()["lines"]]
+        # levels stand in full where they are used: their place in the table means nothing
+        code = self._encode()
+        lines: list[dict[str, Any]] = []
+        for entry in code["lines"]:
+            line = {k: v for k, v in entry.items() if k not in ("name", "step")}
+            if "eval" in line:
+                line["level"] = code["table"][line["level"]]
+            elif "noise" in line:
+                s, t, j = line["noise"]
+                line["noise"] = [code["table"][s], code["table"][t], j]
+            lines.append(line)
         return {"lines": lines, "outputs": list(self.outputs), "prediction": self.prediction}
 
     def _encode(self) -> dict[str, Any]:

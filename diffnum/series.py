@@ -18,8 +18,11 @@ __all__ = ["Series", "compose", "h_series", "revert"]
 
 
 def _exact(x: Any) -> Any:
-    # floats in a builder are dyadic literals such as 0.5, or they are wrong: both stay exactly what they are
-    return Fraction(x) if isinstance(x, (int, float)) else x
+    # a float within rounding of a fraction with a small denominator, such as 1 / 3 or 0.16, means that fraction
+    if isinstance(x, float):
+        near = Fraction(x).limit_denominator(2000)
+        return near if abs(near - Fraction(x)) <= abs(near) * Fraction(1, 2**51) else Fraction(x)
+    return Fraction(x) if isinstance(x, int) else x
 
 
 def _is_zero(c: Any) -> bool:
@@ -60,6 +63,10 @@ class Series:
         """The same series without leading zeros."""
         v = self.valuation
         return Series(v, self.c[v - self.v :])
+
+    def cut(self, end: int) -> Series:
+        """The same series, known up to ``O(h^end)`` at most."""
+        return self if self.end <= end else Series(min(self.v, end), self.c[: max(end - self.v, 0)])
 
     def shift(self, k: int) -> Series:
         """Times ``h^k``."""

@@ -137,7 +137,12 @@ class Trace:
             self.step = i
             self._remember(s, t, grid.h[i])
             yield s, t
-            self.states.append(self.pin(self.x, "x"))
+            register = self.pin(self.x, "x")
+            if register in self.states:
+                # a step that does nothing: every level has a register of its own
+                self.lines.append(Lin(((register, 1.0),), "x", self.step))
+                register = len(self.lines)
+            self.states.append(register)
             self.x = Form(((self.states[-1], 1.0),))
         self.step = len(grid.levels) - 1
 

@@ -7,6 +7,7 @@ replaces the states of the start-up steps by the exact flow.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,6 +25,7 @@ from .targets.product import Product1D
 
 __all__ = [
     "COUNTS",
+    "END_RATIOS",
     "GRIDS",
     "STEP_SIZES",
     "Run",
@@ -34,6 +36,7 @@ __all__ = [
     "norm",
     "one_step",
     "path_errors",
+    "to_clean",
     "uniform",
 ]
 
@@ -41,6 +44,8 @@ LOW, HIGH = -3.0, 3.0
 COUNTS = (16, 32, 64, 128, 256, 512)
 # steps of 1/n of the interval on which the error of a single step is measured
 STEP_SIZES = tuple(64 * n for n in COUNTS)
+# alpha / sigma from which a run to the clean level starts
+END_RATIOS = (4, 8, 16, 32)
 POINTS = 16
 SEED = 20_251_101
 
@@ -78,6 +83,12 @@ def alternating(process: Any, n: int) -> Grid:
 def one_step(process: Any, n: int) -> Grid:
     """One step of size ``(high - low) / n`` from the middle of the interval."""
     return custom(process, lams=[(LOW + HIGH) / 2, (LOW + HIGH) / 2 + (HIGH - LOW) / n])
+
+
+def to_clean(process: Any, ratio: float) -> Grid:
+    """Two steps of 1/2 in log-SNR from ``alpha / sigma = ratio`` and a third one to ``sigma = 0``."""
+    lam = math.log(ratio)
+    return custom(process, lams=[lam, lam + 0.5, lam + 1.0, math.inf])
 
 
 GRIDS: dict[str, Callable[[Any, int], Grid]] = {"uniform": uniform, "alternating": alternating}

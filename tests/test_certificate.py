@@ -121,3 +121,44 @@ def test_a_function_without_a_claim_has_no_certificate():
         certify(lambda T, grid: None)
     with pytest.raises(ValueError, match="'nope' is unknown"):
         dn.certify("nope")
+
+
+def test_a_wrong_step_to_the_clean_level_is_caught_where_no_proof_looks():
+    @solver(order=1, cold=1, cite="nobody")
+    def halved_at_the_end(T, grid):
+        for s, t in T.steps(grid):
+            T.x = transfer(T.x, s, t, (0.5 if t.clean else 1.0) * T.denoise(T.x, s))
+
+    cert = certify(halved_at_the_end)
+    assert cert.proof.order == 1
+    (reason,) = cert.reasons
+    assert "clean end" in reason
+
+
+def test_a_right_method_with_small_start_up_coefficients_holds():
+    """Adams-Bashforth of three steps: in the first step of VP a coefficient is 1e-3 of its row."""
+
+    @solver(order=3, cold=2, cite="hairer1993", eq="III.1")
+    def ab3(T, grid):
+        past = []
+        for s, t in T.steps(grid):
+            k, v = T.dt(s, t), T.slope(T.x, s)
+            slope = (v - past[0][0]) / past[0][1] if past else 0
+            T.x = T.x + k * v + (k * k / 2 * slope if past else 0)
+            if len(past) == 2:
+                (v1, k1), (v2, k2) = past
+                T.x = T.x + (k**3 / 3 + k * k * k1 / 2) / (k1 + k2) * (slope - (v1 - v2) / k2)
+            past = [(v, k), *past][:2]
+
+    cert = certify(ab3)
+    assert cert.verdict == "holds", cert.reasons
+
+
+def test_a_method_whose_steps_differ_has_a_certificate():
+    @solver(order=1, cold=1, cite="nobody")
+    def by_turns(T, grid):
+        for i, (s, t) in enumerate(T.steps(grid)):
+            x = transfer(T.x, s, t, T.denoise(T.x, s))
+            T.x = transfer(T.x, s, t, T.denoise(x, t)) if i % 2 else x
+
+    assert certify(by_turns).proof.order == 1

@@ -241,3 +241,49 @@ def test_compile_refuses_what_it_cannot_build():
 
     with pytest.raises(ValueError, match="did not walk its grid"):
         dn.compile(short, grid(dn.VP(), 3))
+
+
+def test_a_change_of_a_level_that_the_model_is_told_is_seen_by_the_hash():
+    data = dn.compile("ddim", grid(dn.VP(), 3)).to_json()
+    for key, factor in (("t", 1.01), ("sigma", 2.0)):
+        changed = json.loads(json.dumps(data))
+        changed["table"][1][key] *= factor
+        with pytest.raises(ValueError, match="hash"):
+            Plan.from_json(changed)
+
+
+def test_a_step_that_does_nothing_keeps_its_level():
+    def lazy(T, grid):
+        for i, (s, t) in enumerate(T.steps(grid)):
+            T.x = T.x if i == 1 else (t.sigma / s.sigma) * T.x
+
+    plan = dn.compile(lazy, grid(dn.VP(), 4))
+    assert len(set(plan.states)) == 5 and plan.depth == 0
+
+
+def two_stages(swapped):
+    """Two evaluations at one level of different states, in either order."""
+
+    def sampler(T, grid):
+        for s, t in T.steps(grid):
+            D = T.denoise(T.x, s)
+            inputs = [T.x + t.alpha * D, T.x + 2 * t.alpha * D]
+            stages = [T.denoise(x, t) for x in (inputs[::-1] if swapped else inputs)]
+            first, second = stages[::-1] if swapped else stages
+            T.x = T.x + first - 0.5 * second
+
+    return sampler
+
+
+def test_the_order_in_which_an_author_calls_the_model_at_one_level_is_no_difference():
+    levels = grid(dn.VP(), 3)
+    assert distance(dn.compile(two_stages(False), levels), dn.compile(two_stages(True), levels)) < 1e-14
+
+
+def test_denoising_at_the_end_is_a_first_order_step_to_the_clean_level():
+    """Off ``alpha = 1`` too, where a result in the scale of ``x`` and one in the scale of the data differ."""
+    process = dn.VP()
+    levels = [process.at(lam) for lam in (-3.0, -1.0, 1.0)]
+    end = dn.grid.custom(process, lams=[x.lam for x in levels], end="denoise")
+    step = dn.grid.custom(process, lams=[x.lam for x in levels], end="zero")
+    assert distance(dn.compile("ddim", end), dn.compile("ddim", step)) < 1e-14

@@ -203,3 +203,18 @@ def test_states_denoised_callback_and_early_stop():
         dn.sample(plan, TARGET, x, keep="all")
     with pytest.raises(ValueError, match=r"shape \(1,\)"):
         dn.sample(plan, lambda x, level: x[0, :1], x)
+
+
+@pytest.mark.parametrize("name", ["dpmpp_2m", "ddpm_ancestral"])
+def test_a_direction_without_variance_leaves_the_gradient_finite(name):
+    import torch
+
+    target = dn.Gaussian(np.zeros(2), np.array([0.0, 1.0]))
+
+    def loss(middle):
+        return dn.w2(dn.compile(name, dn.grid.custom(dn.EDM(), sigmas=[80.0, middle, 0.5, 0.0])), target)
+
+    leaf = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
+    loss(leaf).backward()
+    difference = (loss(3.0 + 1e-5) - loss(3.0 - 1e-5)) / 2e-5
+    assert leaf.grad.item() == pytest.approx(difference, rel=1e-6)

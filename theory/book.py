@@ -36,8 +36,8 @@ conditions up to it vanish, and the condition named fails one order up. Conditio
 the denoiser: `D_u(D)` is its derivative in the state applied to itself, `D_c` its derivative in the clock, `x` the part
 without a denoiser. Proofs run on the traced plan, on a random process with random step ratios, in exact arithmetic
 (weak orders, whose steps carry square roots, in 50 digits).
-*Zero-stable* is the root condition along random step ratios. The *leading error* is that of one step of size $h$ in
-log-SNR from exact history, on data $N(0, c)$ with $\\alpha = 1$, at $\\sigma = 1$, where the exact state is
+*Zero-stable* is the root condition on equal and on alternating steps. The *leading error* is that of one step of
+size $h$ in log-SNR from exact history, on data $N(0, c)$ with $\\alpha = 1$, at $\\sigma = 1$, where the exact state is
 $\\sqrt{1 + c}$: on a Gaussian everything commutes, so it can be of higher order than the sampler.
 A stochastic sampler's order is weak; its error is one of a law and has no leading term of a path.
 """

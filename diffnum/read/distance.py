@@ -14,7 +14,13 @@ __all__ = ["frechet", "gaussian_kl", "gaussian_w2", "kl", "reference", "w2"]
 def gaussian_w2(mean_a: Any, var_a: Any, mean_b: Any, var_b: Any) -> Any:
     """2-Wasserstein distance of Gaussians with common eigen-directions:
     ``sqrt(sum (m_a - m_b)^2 + (s_a - s_b)^2)``."""
-    return sqrt(((mean_a - mean_b) ** 2 + (sqrt(var_a) - sqrt(var_b)) ** 2).sum())
+    return sqrt(((mean_a - mean_b) ** 2 + (_deviation(var_a) - _deviation(var_b)) ** 2).sum())
+
+
+def _deviation(variance: Any) -> Any:
+    # where the variance vanishes the root's slope is infinite, and a gradient through it would be nan
+    positive = variance > 0
+    return sqrt(variance + 1 * (variance <= 0)) * positive
 
 
 def gaussian_kl(mean_a: Any, var_a: Any, mean_b: Any, var_b: Any) -> Any:

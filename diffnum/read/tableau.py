@@ -3,7 +3,7 @@
 Rows are every model input, then the output; columns are ``x_T``, the evaluations, the draws. In
 canonical form the evaluations are denoiser outputs ``D``, inputs and ``x_T`` are divided by
 ``alpha`` (by ``sigma`` at a pure-noise level), duplicate evaluations are one column, and evaluations
-are ordered by dependence, then by level. Two samplers are one method on a grid exactly when these
+are ordered by dependence, then by level, then by their inputs. Two samplers are one method on a grid exactly when these
 matrices agree.
 """
 
@@ -67,7 +67,8 @@ def canonical(plan: Plan, tol: float = 1e-13) -> Tableau:
     draws = iter(range(1 + m, width))
     outputs = interpret(plan, unit(0), lin, evaluate, lambda line: unit(next(draws)))
     scaled = [row / _scale(level) for row, level in zip(rows, levels, strict=True)]
-    scaled += [out / _scale(plan.stop) for out in outputs]
+    # an end policy that denoises returns data, at alpha = 1
+    scaled += [out / (1.0 if plan.end in ("denoise", "half") else _scale(plan.stop)) for out in outputs]
     matrix = np.array(scaled).reshape(m + len(outputs), width)
     matrix[:, 0] *= _scale(plan.start)
     return _ordered(*_merged(matrix, levels, tol), k, len(outputs))
@@ -112,7 +113,9 @@ def _ordered(matrix: np.ndarray, levels: list[Level], draws: int, outputs: int) 
             for i in range(m)
             if i not in order and all(j in order for j in range(m) if matrix[i, 1 + j] != 0)
         ]
-        order.append(min(ready, key=lambda i: (levels[i].lam, i)))
+        # at one level what the inputs are made of decides, not the author's order
+        known = [0, *(1 + j for j in order), *range(1 + m, matrix.shape[1])]
+        order.append(min(ready, key=lambda i: (levels[i].lam, *matrix[i, known].round(9), i)))
     rows = [*order, *range(m, m + outputs)]
     columns = [0, *(1 + i for i in order), *range(1 + m, 1 + m + draws)]
     lams = tuple(float(levels[i].lam) for i in order)
