@@ -92,7 +92,9 @@ def langevin_corrector(T: Trace, grid: Any, snr: float = 0.16) -> None:
     """Ancestral predictor, then one Langevin step of fixed ``snr`` at every level:
 
     ``x <- x + e score + sqrt(2 e) z``, ``e = 2 (snr sigma)^2``. Song et al. set ``e = 2 (snr |z| / |score|)^2``
-    from norms; here the norms' ratio is ``sigma``, its value for whitened data, so that the law is exact.
+    from norms, times ``alpha_t^2 / alpha_s^2`` where variance is preserved; here, as in the annealed Langevin dynamics
+    of their code, the norms' ratio is ``sigma``, its value for whitened data, so that the law is exact; the extra
+    factor is left out, and the corrector follows the predictor as in the paper (their code runs it first).
     """
     for s, t in T.steps(grid):
         _ancestral(T, s, t, 1.0)
