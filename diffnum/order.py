@@ -72,7 +72,8 @@ class GenericProcess:
         return self._level(theta, compose(self._lams, theta))
 
     def _level(self, theta: Series, lam: Series) -> Level:
-        return Level(theta, compose(self.alphas, theta), compose(self.sigmas, theta), lam, pure_noise=False, clean=False)
+        alpha, sigma = compose(self.alphas, theta), compose(self.sigmas, theta)
+        return Level(theta, alpha, sigma, lam, pure_noise=False, clean=False)
 
     def at(self, lam: Series) -> Level:
         """The level at relative log-SNR ``lam``."""
@@ -315,7 +316,8 @@ def _start_up(solver: Solver | Callable[..., None], order: int) -> int:
     plan = generic_plan(solver, 8, 3, 0)[1]
     own = {r: line for r, line in enumerate(plan.lines, 1) if r not in plan.states}
     carried = {q for line in plan.lines for q in sources(line) if q in own and own[q].step < line.step}
-    exact = all(isinstance(own[q], Eval) and own[q].x in plan.states for q in carried)
+    lines = [own[q] for q in carried]
+    exact = all(isinstance(line, Eval) and line.x in plan.states for line in lines)
     return plan.depth if exact else plan.depth * order
 
 

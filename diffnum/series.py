@@ -172,7 +172,7 @@ class Series:
         """Square root; the leading term needs an even power and, for rationals, a rational root."""
         a = self.trim()
         if a.v % 2:
-            raise ValueError(f"the square root of a series that starts at h^{a.v} is not a series: use a finer variable")
+            raise ValueError(f"the root of a series that starts at h^{a.v} is not a series: use a finer variable")
         root = [_root(a.c[0])]
         for k in range(1, len(a.c)):
             cross = sum((root[i] * root[k - i] for i in range(1, k)), Fraction(0))

@@ -61,6 +61,8 @@ def test_kl_against_the_integral():
     assert ours == pytest.approx(integral, rel=1e-9)
     with pytest.raises(ValueError, match="zero variance"):
         gaussian_kl(np.zeros(1), np.ones(1), np.zeros(1), np.zeros(1))
+    with pytest.raises(ValueError, match="zero variance"):
+        gaussian_kl(np.zeros(1), np.zeros(1), np.zeros(1), np.ones(1))
 
 
 def test_at_and_init_mean_what_they_say():

@@ -27,10 +27,10 @@ def gaussian_kl(mean_a: Any, var_a: Any, mean_b: Any, var_b: Any) -> Any:
     """``KL(a || b) = sum [ v_a/v_b - 1 - log(v_a/v_b) + (m_a - m_b)^2 / v_b ] / 2``.
 
     Raises:
-        ValueError: ``b`` has a direction of zero variance, where the divergence is infinite.
+        ValueError: a direction of zero variance on either side, where the divergence is infinite.
     """
-    if bool((var_b <= 0).any()):
-        raise ValueError("KL is infinite against a law with directions of zero variance: use w2, or stop at sigma > 0")
+    if bool((var_b <= 0).any()) or bool((var_a <= 0).any()):
+        raise ValueError("KL is infinite where a law has directions of zero variance: use w2, or stop at sigma > 0")
     ratio = var_a / var_b
     return (ratio - 1 - log(ratio) + (mean_a - mean_b) ** 2 / var_b).sum() / 2
 

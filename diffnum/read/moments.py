@@ -126,7 +126,7 @@ def moments(plan: Plan, target: Any, init: str = "marginal") -> tuple[Any, Any]:
         ValueError: a target that is not Gaussian; an unknown ``init``.
     """
     if not hasattr(target, "eigen"):
-        raise ValueError(f"exact moments need a Gaussian target, got {type(target).__name__}: use dn.Gaussian.fit(data)")
+        raise ValueError(f"exact moments need a Gaussian, got {type(target).__name__}: use dn.Gaussian.fit(data)")
     mean, variances = as_arrays(plan, *target.eigen())
     start_mean, start_var = start_law(plan, mean, variances, init)
     alone = _bottlenecks(plan)

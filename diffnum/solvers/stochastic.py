@@ -18,7 +18,7 @@ FAMILY = "stochastic"
 
 @solver(order=1, cold=1, cite="ho2020ddpm", eq="7", family=FAMILY, stochastic=True)
 def ddpm_ancestral(T: Trace, grid: Any) -> None:
-    """The posterior ``q(x_t | x_s, x0 = D)`` with its own variance ``sigma_t^2 (1 - e^-2h)``; at ``sigma = 0`` no noise."""
+    """The posterior ``q(x_t | x_s, x0 = D)`` with its own variance ``sigma_t^2 (1 - e^-2h)``, none at ``sigma = 0``."""
     for s, t in T.steps(grid):
         _ancestral(T, s, t, 1.0)
 
