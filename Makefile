@@ -41,9 +41,13 @@ test: $(STAMP)
 	@$(PYTEST) -p no:nbval
 	@$(PYTEST) --nbval-lax --nbval-current-env notebooks
 
+# Its last line and the commit go into the README.
+test-full: SHELL := bash
+test-full: .SHELLFLAGS := -o pipefail -ec
 test-full: $(STAMP)
-	@$(PYTEST) -p no:nbval -m "full or not full" --timeout=3600
+	@$(PYTEST) -p no:nbval -m "full or not full" --timeout=3600 | tee .full.part
 	@$(PYTEST) --nbval-lax --nbval-current-env notebooks
+	@$(PY) -m diffnum.lab.readme "$$(tail -n 1 .full.part)" && rm .full.part
 
 lint: $(STAMP)
 	@$(PY) -m ruff check .

@@ -1,8 +1,13 @@
-"""Regenerate what the README shows: the certificate table and the picture. ``python -m diffnum.lab.readme``."""
+"""Regenerate what the README shows: the certificate table and the picture. ``python -m diffnum.lab.readme``.
+
+With an argument, the closing line of a full test run, it records that instead.
+"""
 
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +20,7 @@ from ..solvers import ALL
 from ..trace import compile
 from ..witness import COUNTS, LOW, Run, nonlinear, norm, path_errors, uniform
 
-__all__ = ["certificate_table", "update"]
+__all__ = ["certificate_table", "record_full_run", "update"]
 
 FIGURE = "notebooks/figures/published-and-corrected.png"
 RERUN = "python -m diffnum.lab.readme"
@@ -76,5 +81,17 @@ def update(root: Path) -> None:
     readme.write_text(text)
 
 
+def record_full_run(root: Path, summary: str) -> None:
+    """Write pytest's closing line and the commit into the README's section on the full run."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=root, capture_output=True, text=True).stdout
+    counts = summary.partition(" in ")[0].strip("= ")
+    readme = root / "README.md"
+    line = f"Last full run (`make test-full`): {counts}, at commit `{commit.strip()}`."
+    readme.write_text(_section(readme.read_text(), "full", line))
+
+
 if __name__ == "__main__":
-    update(Path.cwd())
+    if len(sys.argv) > 1:
+        record_full_run(Path.cwd(), sys.argv[1])
+    else:
+        update(Path.cwd())
