@@ -70,4 +70,5 @@ def test_a_full_run_is_recorded_with_its_commit(tmp_path):
     (tmp_path / "README.md").write_text("before\n<!-- full -->\nold\n<!-- /full -->\nafter\n")
     record_full_run(tmp_path, "3298 passed, 1 skipped in 200.00s (0:03:20)")
     text = (tmp_path / "README.md").read_text()
-    assert "3298 passed, 1 skipped, at commit" in text and "old" not in text and text.startswith("before") and "after" in text
+    assert "3298 passed, 1 skipped, at commit" in text and "old" not in text
+    assert text.startswith("before") and text.endswith("after\n")
