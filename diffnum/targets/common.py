@@ -189,3 +189,23 @@ def _polish(basis: np.ndarray) -> np.ndarray:
 def generator(rng: np.random.Generator | int) -> np.random.Generator:
     """``rng`` itself, or a generator seeded with it."""
     return rng if isinstance(rng, np.random.Generator) else np.random.default_rng(rng)
+
+
+def denoise_by_predict(self: Any, x: Array, level: Level) -> Array:
+    """``E[x0 | x]``."""
+    return self.predict(x, level, "data")
+
+
+def score_by_predict(self: Any, x: Array, level: Level) -> Array:
+    """``grad log p(x)`` of the law at ``level``."""
+    return self.predict(x, level, "score")
+
+
+def noise_prediction_by_predict(self: Any, x: Array, level: Level) -> Array:
+    """``E[eps | x]``; 0 at a clean level."""
+    return self.predict(x, level, "noise")
+
+
+def velocity_by_predict(self: Any, x: Array, level: Level) -> Array:
+    """``v[0] E[x0 | x] + v[1] E[eps | x]`` with the level's pair ``v``."""
+    return self.predict(x, level, "velocity")

@@ -11,7 +11,17 @@ from typing import Any
 import numpy as np
 
 from ..plan import Level
-from .common import Array, convert, generator, is_torch, leave
+from .common import (
+    Array,
+    convert,
+    denoise_by_predict,
+    generator,
+    is_torch,
+    leave,
+    noise_prediction_by_predict,
+    score_by_predict,
+    velocity_by_predict,
+)
 from .reference import reference_flow
 from .working import above_clean, by_rows, has_objects, number, open_question, resident
 
@@ -76,9 +86,10 @@ class Empirical:
         """Root mean square of the data's coordinates."""
         return math.sqrt(float(np.mean(self.data**2)))
 
-    def denoise(self, x: Array, level: Level) -> Array:
-        """``E[x0 | x]``."""
-        return self.predict(x, level, "data")
+    denoise = denoise_by_predict
+    score = score_by_predict
+    noise_prediction = noise_prediction_by_predict
+    velocity = velocity_by_predict
 
     def predict(self, x: Array, level: Level, quantity: str) -> Array:
         """The exact prediction of ``quantity``, one of ``diffnum.plan.PREDICTIONS``.
@@ -91,18 +102,6 @@ class Empirical:
         law = resident(self, rows)
         D = by_rows(lambda part: law._average(part, near)[1], rows, self._width)
         return leave(convert(quantity, rows, D, level).reshape(x.shape), x)
-
-    def score(self, x: Array, level: Level) -> Array:
-        """``grad log p(x)`` of the law at ``level``."""
-        return self.predict(x, level, "score")
-
-    def noise_prediction(self, x: Array, level: Level) -> Array:
-        """``E[eps | x]``."""
-        return self.predict(x, level, "noise")
-
-    def velocity(self, x: Array, level: Level) -> Array:
-        """``v[0] E[x0 | x] + v[1] E[eps | x]`` with the level's pair ``v``."""
-        return self.predict(x, level, "velocity")
 
     def log_prob(self, x: Array, level: Level | None = None) -> Array:
         """Log-density at ``level``, shape ``(...)``.

@@ -10,7 +10,23 @@ from typing import Any
 import numpy as np
 
 from ..plan import PREDICTIONS, Level
-from .common import Array, axes, elementwise, enter, generator, is_torch, leave, like, orthonormal, suit, vector
+from .common import (
+    Array,
+    axes,
+    denoise_by_predict,
+    elementwise,
+    enter,
+    generator,
+    is_torch,
+    leave,
+    like,
+    noise_prediction_by_predict,
+    orthonormal,
+    score_by_predict,
+    suit,
+    vector,
+    velocity_by_predict,
+)
 
 __all__ = ["Gaussian"]
 
@@ -181,21 +197,10 @@ class Gaussian:
             return 0.0, -1 / v, 0.0 if level.clean else -1 / sigma**2
         raise ValueError(f"prediction {quantity!r} is unknown: use one of {', '.join(PREDICTIONS)}")
 
-    def denoise(self, x: Array, level: Level) -> Array:
-        """``E[x0 | x]``."""
-        return self.predict(x, level, "data")
-
-    def score(self, x: Array, level: Level) -> Array:
-        """``grad log p(x)`` of the law at ``level``."""
-        return self.predict(x, level, "score")
-
-    def noise_prediction(self, x: Array, level: Level) -> Array:
-        """``E[eps | x]``."""
-        return self.predict(x, level, "noise")
-
-    def velocity(self, x: Array, level: Level) -> Array:
-        """``v[0] E[x0 | x] + v[1] E[eps | x]`` with the level's pair ``v``."""
-        return self.predict(x, level, "velocity")
+    denoise = denoise_by_predict
+    score = score_by_predict
+    noise_prediction = noise_prediction_by_predict
+    velocity = velocity_by_predict
 
     def flow(self, x: Array, s: Level, t: Level) -> Array:
         """The exact probability-flow map from level ``s`` to level ``t``, in either direction.

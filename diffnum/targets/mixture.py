@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 
 from ..plan import Level
-from .common import Array, generator, is_torch, leave
+from .common import (
+    Array,
+    denoise_by_predict,
+    generator,
+    is_torch,
+    leave,
+    noise_prediction_by_predict,
+    score_by_predict,
+    velocity_by_predict,
+)
 from .covariances import Diagonal, Factored, Spectral
 from .reference import reference_flow
 from .working import above_clean, by_rows, normalise, number, open_question, pair, resident, softmax
@@ -190,21 +199,10 @@ class Mixture:
 
         return leave(by_rows(ask, rows, self.covariances.width).reshape(x.shape), x)
 
-    def denoise(self, x: Array, level: Level) -> Array:
-        """``E[x0 | x]``."""
-        return self.predict(x, level, "data")
-
-    def score(self, x: Array, level: Level) -> Array:
-        """``grad log p(x)`` of the law at ``level``."""
-        return self.predict(x, level, "score")
-
-    def noise_prediction(self, x: Array, level: Level) -> Array:
-        """``E[eps | x]``."""
-        return self.predict(x, level, "noise")
-
-    def velocity(self, x: Array, level: Level) -> Array:
-        """``v[0] E[x0 | x] + v[1] E[eps | x]`` with the level's pair ``v``."""
-        return self.predict(x, level, "velocity")
+    denoise = denoise_by_predict
+    score = score_by_predict
+    noise_prediction = noise_prediction_by_predict
+    velocity = velocity_by_predict
 
     def responsibilities(self, x: Array, level: Level) -> Array:
         """Probability of each component given ``x``, shape ``(..., K)``."""

@@ -11,7 +11,23 @@ from typing import Any
 import numpy as np
 
 from ..plan import PREDICTIONS, Level
-from .common import Array, axes, convert, enter, generator, is_torch, leave, like, orthonormal, suit, vector
+from .common import (
+    Array,
+    axes,
+    convert,
+    denoise_by_predict,
+    enter,
+    generator,
+    is_torch,
+    leave,
+    like,
+    noise_prediction_by_predict,
+    orthonormal,
+    score_by_predict,
+    suit,
+    vector,
+    velocity_by_predict,
+)
 from .laws import Law
 from .mixture1d import Mixture1D
 from .transport import transport
@@ -105,21 +121,10 @@ class Product1D:
             score = self._each(lambda law, y, at: law.score(y, at), u, level)
         return self._leave(convert(quantity, u, u if D is None else D, level, score), x)
 
-    def denoise(self, x: Array, level: Level) -> Array:
-        """``E[x0 | x]``."""
-        return self.predict(x, level, "data")
-
-    def score(self, x: Array, level: Level) -> Array:
-        """``grad log p(x)`` of the law at ``level``."""
-        return self.predict(x, level, "score")
-
-    def noise_prediction(self, x: Array, level: Level) -> Array:
-        """``E[eps | x]``; 0 at a clean level."""
-        return self.predict(x, level, "noise")
-
-    def velocity(self, x: Array, level: Level) -> Array:
-        """``v[0] E[x0 | x] + v[1] E[eps | x]`` with the level's pair ``v``."""
-        return self.predict(x, level, "velocity")
+    denoise = denoise_by_predict
+    score = score_by_predict
+    noise_prediction = noise_prediction_by_predict
+    velocity = velocity_by_predict
 
     def log_prob(self, x: Array, level: Level | None = None) -> Array:
         """Log-density at ``level``, shape ``(...)``; of the data law where level is None or clean.
