@@ -39,7 +39,7 @@ def prove_weak(solver: Solver | Callable[..., None], seeds: Sequence[int] = (1, 
     It is the order on variance-preserving processes and, unless the sampler refuses them, on others too.
 
     Raises:
-        ArithmeticError: the Gaussian shows order two or more, or seeds disagree.
+        ArithmeticError: seeds disagree.
     """
     found = [_prove_once(solver, seed, True) for seed in seeds]
     if len({p.order for p in found}) > 1:
@@ -87,7 +87,7 @@ def weak_order(plan: Plan, process: GenericProcess, seed: int) -> tuple[int, tup
     if power < 4:
         return 0, (f"Gaussian variance misses at h^{power / 2:g}",)
     if power > 4:
-        raise ArithmeticError(f"{plan.solver}: variance error h^{power / 2:g} after a step, beyond weak order one")
+        return 1, (f"beyond weak order one nothing is proved, though the Gaussian misses only at h^{power / 2:g}",)
     return 1, (f"Gaussian variance misses at h^{power / 2:g}",)
 
 

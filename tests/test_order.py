@@ -262,3 +262,11 @@ def test_weak_proofs_leave_the_circle():
 
     proof = prove_weak(circular)
     assert proof.order == 0 and "not preserved" in proof.violated[0]
+
+
+def test_weak_order_two_is_seen_on_the_gaussian_and_not_claimed_as_proved():
+    """Heun's method read as a law: its variance misses at h^3, which a proof of weak order one does not cover."""
+    law = solver(order=2, cold=2, cite="none", stochastic=True)(ALL["heun"].build)
+    proof = prove_weak(law)
+    assert proof.order == 1 and "nothing is proved" in proof.violated[0] and "h^3" in proof.violated[0]
+    assert dn.certify(law).verdict == "fails"
