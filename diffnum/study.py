@@ -164,6 +164,8 @@ class Entry:
         w2: exact 2-Wasserstein distance to the data law on the Gaussian, started from the prior.
         path: root mean square, over points and coordinates, of the distance between the output and the end of
             the exact flow on the mixture; nan for samplers that draw noise.
+        path_se: standard error of ``path`` over the points, by the delta method. Few points near a watershed carry
+            much of it, so two paths that differ by less are not told apart.
         plan: the plan itself.
     """
 
@@ -175,6 +177,7 @@ class Entry:
     nfe: int
     w2: float
     path: float
+    path_se: float
     plan: Plan
 
 
@@ -233,7 +236,7 @@ class Ranking:
     def rows(self) -> list[dict[str, Any]]:
         """Every candidate as a flat row for a table; ``best`` marks each sampler's least ``w2`` at its budget."""
         chosen = {id(entry) for entry in self.entries}
-        names = ("budget", "sampler", "grid", "end", "steps", "nfe", "w2", "path")
+        names = ("budget", "sampler", "grid", "end", "steps", "nfe", "w2", "path", "path_se")
         return [{name: getattr(e, name) for name in names} | {"best": id(e) in chosen} for e in self.all]
 
     def _at(self, budget: int) -> Iterator[Entry]:
@@ -292,7 +295,7 @@ def rank(
     for done, (solver, ((name, make), end), budget) in enumerate(candidates, 1):
         plan = _longest(solver, partial(make, process, end=end), budget)
         if plan is not None:
-            errors = judge.w2(plan), judge.path(plan)
+            errors = judge.w2(plan), *judge.path(plan)
             found[budget].append(Entry(budget, solver.name, name, end, plan.steps, plan.nfe, *errors, plan))
         if on_progress is not None:
             on_progress(done, len(candidates))
@@ -354,11 +357,13 @@ class _Judge:
     def w2(self, plan: Plan) -> float:
         return w2(plan, self.gaussian, at="data", init="prior")
 
-    def path(self, plan: Plan) -> float:
+    def path(self, plan: Plan) -> tuple[float, float]:
         if plan.draws:
-            return math.nan
+            return math.nan, math.nan
         x, end = self._flow(plan.start)
-        return float(np.sqrt(np.mean((sample(plan, self.mixture, x) - end) ** 2)))
+        squares = ((sample(plan, self.mixture, x) - end) ** 2).mean(axis=-1)
+        rms = float(np.sqrt(squares.mean()))
+        return rms, float(squares.std() / np.sqrt(len(squares)) / (2 * rms)) if rms else 0.0
 
     def _flow(self, start: Level) -> tuple[np.ndarray, np.ndarray]:
         if start not in self._ends:

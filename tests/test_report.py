@@ -23,7 +23,7 @@ from diffnum.figures import read_numbers
 from diffnum.images import Dataset, load, to_images
 from diffnum.lab import Surrogate, run_study
 from diffnum.lab.pictures import contact_sheet
-from diffnum.lab.report import many, number
+from diffnum.lab.report import many, number, with_error
 from diffnum.lab.subspace import Subspace
 from diffnum.plan import PREDICTIONS, Plan
 from diffnum.read.distance import gaussian_w2
@@ -111,7 +111,8 @@ def test_winners_of_the_page_and_of_the_record_are_the_least_of_the_table(by, pa
         least = min(rows, key=lambda row: float(row[by]))
         assert float(least[by]) == winner[by]
         shown = [str(winner["budget"]), winner["sampler"], winner["grid"], winner["end"], str(winner["nfe"])]
-        assert any(row[:6] == [*shown, number(winner[by])] for row in page.rows)
+        error = number(winner["w2"]) if by == "w2" else with_error(winner["path"], winner["path_se"])
+        assert any(row[:6] == [*shown, error] for row in page.rows)
 
 
 def test_w2_of_a_saved_plan_on_the_saved_gaussian_is_the_number_in_the_table(study_folder, results):
@@ -313,3 +314,10 @@ def test_gaussian_and_mixture_of_one_component_agree_but_for_their_shrinkage():
     one = Surrogate.fit(data, components=1)
     assert isinstance(one.gaussian, Gaussian)
     np.testing.assert_allclose(one.mixture.means[0], one.gaussian.mean, rtol=1e-9, atol=1e-12)
+
+
+def test_an_error_bar_decides_the_digits():
+    assert with_error(0.04688, 0.0079) == "0.047 ± 0.008"
+    assert with_error(12.345, 3.2) == "12 ± 3"
+    assert with_error(3.1e-9, 2e-10) == "3.10×10⁻⁹ ± 2×10⁻¹⁰"
+    assert with_error(0.5, 0.0) == number(0.5) and with_error(math.nan, math.nan) == "–"

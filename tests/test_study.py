@@ -141,7 +141,7 @@ def test_path_is_the_distance_from_the_exact_flow(ranking, mixture):
 
 def test_path_is_nan_exactly_where_noise_is_drawn(ranking):
     for entry in ranking.all:
-        assert math.isnan(entry.path) == bool(entry.plan.draws)
+        assert math.isnan(entry.path) == math.isnan(entry.path_se) == bool(entry.plan.draws)
         assert math.isfinite(entry.w2)
 
 

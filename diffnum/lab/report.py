@@ -12,7 +12,7 @@ from ..study import MEASURES, Entry
 from .pictures import Picture
 from .result import Study, record
 
-__all__ = ["many", "number", "render"]
+__all__ = ["error_of", "many", "number", "render", "with_error"]
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -34,6 +34,21 @@ def number(value: float, digits: int = 3) -> str:
         return f"{sign}{mantissa}×10{str(power).translate(_SUPERSCRIPT)}"
     decimals = max(0, digits - 1 - power)
     return sign + f"{abs(float(f'{mantissa}e{exponent}')):.{decimals}f}"
+
+
+def with_error(value: float, error: float) -> str:
+    """``value ± error`` to the first digit of the error: ``0.047 ± 0.008``."""
+    if not (math.isfinite(value) and math.isfinite(error) and error > 0):
+        return number(value)
+    decimals = max(0, -int(f"{error:.0e}".split("e")[1]))
+    if decimals > 6:
+        return f"{number(value)} ± {number(error, 1)}"
+    return f"{value:.{decimals}f} ± {error:.{decimals}f}"
+
+
+def error_of(entry: Entry, by: str) -> str:
+    """An entry's error by one measure as people read it; a path's with its standard error."""
+    return with_error(entry.path, entry.path_se) if by == "path" else number(entry.w2)
 
 
 def render(study: Study, pictures: Mapping[str, Sequence[Picture]]) -> str:
@@ -65,7 +80,7 @@ def render(study: Study, pictures: Mapping[str, Sequence[Picture]]) -> str:
 
 def _row(study: Study, entry: Entry, by: str) -> dict[str, Any]:
     after = " ×".join(study.runner_up(entry, by))
-    return {"entry": entry, "value": getattr(entry, by), "percent": study.percent(entry, by), "after": after}
+    return {"entry": entry, "error": error_of(entry, by), "percent": study.percent(entry, by), "after": after}
 
 
 def _candidates(study: Study, budget: int) -> list[dict[str, Any]]:

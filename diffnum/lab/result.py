@@ -117,7 +117,7 @@ def rerun_command(
 def record(study: Study) -> dict[str, Any]:
     """What a study was and found, as plain JSON data."""
     files = {id(e): name for name, e in study.plan_files().items()}
-    names = ("budget", "sampler", "grid", "end", "steps", "nfe", "w2", "path")
+    names = ("budget", "sampler", "grid", "end", "steps", "nfe", "w2", "path", "path_se")
 
     def plain(entry: Entry) -> dict[str, Any]:
         row = {name: getattr(entry, name) for name in names}

@@ -17,7 +17,7 @@ from ..process import VP
 from ..study import MEASURES, rank
 from .folder import RECORD, check_out, fresh_folder, write_text
 from .pictures import draw_all
-from .report import many, number, render
+from .report import error_of, many, number, render
 from .result import Study, record, rerun_command, results_csv
 from .surrogate import Surrogate
 
@@ -115,7 +115,7 @@ def winners_table(study: Study, by: str) -> Table:
     table.add_column("runner-up", style="dim")
     for entry in study.winners(by):
         after = " ×".join(study.runner_up(entry, by))
-        row = (number(getattr(entry, by)), number(study.percent(entry, by), 2), after)
+        row = (error_of(entry, by), number(study.percent(entry, by), 2), after)
         table.add_row(str(entry.budget), entry.sampler, entry.grid, entry.end, *row)
     return table
 
@@ -130,8 +130,8 @@ def _check_budgets(budgets: Sequence[int]) -> tuple[int, ...]:
 
 
 def _points(dim: int) -> int:
-    """Points on the mixture: fewer in many dimensions, each of which is more numbers to average over."""
-    return max(16, min(64, 64 * 3072 // dim))
+    """Points on the mixture: fewer in many dimensions, whose points cost more and vary less."""
+    return max(16, min(64, 64 * 3072 // dim), min(256, 256 * 64 // dim))
 
 
 def _write(study: Study, out: Path, advance: Any) -> None:
