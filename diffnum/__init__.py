@@ -29,7 +29,7 @@ _HOMES = {
     "trace": ("solver",),
     "targets": ("Gaussian", "Product1D", "Mixture", "Empirical", "Conditional"),
     "read.sample": ("sample",),
-    "read.tableau": ("tableau",),
+    "read.tableau": ("tableau", "distance"),
     "read.moments": ("moments",),
     "read.symbolic": ("symbolic", "leading_error"),
     "read.cost": ("cost",),
@@ -74,7 +74,7 @@ if TYPE_CHECKING:
     from .read.moments import moments
     from .read.sample import sample
     from .read.symbolic import leading_error, symbolic
-    from .read.tableau import tableau
+    from .read.tableau import distance, tableau
     from .targets import Conditional, Empirical, Gaussian, Mixture, Product1D
     from .trace import Solver, solver
 
@@ -90,7 +90,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted([*__all__, "__version__"])
 
 
 def _named(sampler: Solver | Callable[..., None] | str) -> Any:
@@ -110,5 +110,8 @@ def compile(
 
 
 def certify(sampler: Solver | Callable[..., None] | str) -> Certificate:
-    """The certificate of a sampler, or of its name; see :func:`diffnum.certificate.certify`."""
+    """The certificate of a sampler, or of its name: print it, or read ``verdict``, ``reasons``, ``proved``.
+
+    See :func:`diffnum.certificate.certify`.
+    """
     return import_module(".certificate", __name__).certify(_named(sampler))

@@ -169,6 +169,19 @@ class Certificate:
         found += [f"mutant survives: {name}" for name in self.survivors]
         return tuple(found)
 
+    def __str__(self) -> str:
+        kind = "weak order" if self.proof.kind == "weak order" else "order"
+        lines = [
+            f"{self.name}: claims {kind} {self.claimed} (cold {self.claimed_cold}), proved {self.proof.order} "
+            f"(cold {self.proof.cold}), measured {self.measured:.2f}; the claim {self.verdict}",
+            *(f"  {reason}" for reason in self.reasons),
+            *(f"  one order up: {condition}" for condition in self.proof.violated[:1]),
+            f"  {self.killed} of {self.mutants} mutants noticed, {len(self.free)} free",
+            f"  float32 constant {self.float32:.1f}",
+            *([f"  {self.note}"] if self.note else []),
+        ]
+        return "\n".join(lines)
+
     @property
     def verdict(self) -> str:
         """"holds" or "fails"."""

@@ -179,7 +179,9 @@ def _print_certificates(certificates: Iterable[Certificate], as_markdown: bool) 
     numbers = head[1:-1]
     rows = [_certificate_row(certificate) for certificate in certificates]
     if as_markdown:
-        return print(_markdown(head, rows, numbers))
+        from .lab.readme import certificate_table
+
+        return print(certificate_table(list(certificates)))
     # the verdict needs no heading, and 80 columns have no room for one
     _show((*head[:-1], ""), rows, numbers)
     _notes((c.name, "; ".join(c.reasons)) for c in certificates)

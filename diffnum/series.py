@@ -146,6 +146,11 @@ class Series:
         if self.trim().v < 1:
             raise ValueError(f"{name} of a series needs a zero constant term, got h^{self.trim().v}: use differences")
 
+    def __lt__(self, other: Any) -> bool:
+        raise TypeError("a sampler may not branch on numbers: use indices and a level's flags pure_noise and clean")
+
+    __le__ = __gt__ = __ge__ = __lt__
+
     def exp(self) -> Series:
         """``e^self`` for a series without constant term."""
         self._regular("exp")

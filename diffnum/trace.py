@@ -242,17 +242,24 @@ class Solver:
 
 def solver(
     order: int,
-    cold: int,
-    cite: str,
+    cold: int | None = None,
+    cite: str = "",
     eq: str = "",
     family: str = "",
     note: str = "",
     stochastic: bool = False,
 ) -> Callable[[Callable[..., None]], Solver]:
-    """Decorator above a sampler's formula: the one place where its claim stands."""
+    """Decorator above a sampler's formula: the one place where its claim stands.
+
+    Args:
+        order: with exact starting values; weak order when ``stochastic``.
+        cold: with the start-up as written; as ``order`` if None.
+        cite, eq, family, note: see :class:`Solver`.
+    """
 
     def wrap(build: Callable[..., None]) -> Solver:
-        made = Solver(build, order, cold, cite, eq, family, note, stochastic, name=build.__name__)
+        start = order if cold is None else cold
+        made = Solver(build, order, start, cite, eq, family, note, stochastic, name=build.__name__)
         object.__setattr__(made, "__doc__", build.__doc__)
         return made
 
@@ -274,6 +281,8 @@ def compile(sampler: Solver | Callable[..., None], levels: Any, prediction: str 
     """
     if prediction not in PREDICTIONS:
         raise ValueError(f"prediction {prediction!r} is unknown: use one of {', '.join(PREDICTIONS)}")
+    if not all(hasattr(levels, name) for name in ("levels", "h", "process", "end")):
+        raise ValueError(f"{type(levels).__name__} is no grid: use dn.grid.log_snr(process, n) or dn.grid.custom")
     build, bound = (sampler.build, dict(sampler.options)) if isinstance(sampler, Solver) else (sampler, {})
     name = getattr(sampler, "name", "") or getattr(sampler, "__name__", "plan")
     trace = Trace(levels.process, prediction)

@@ -163,8 +163,9 @@ def test_certificates_in_json_on_disk_and_in_the_table_agree(tmp_path, capsys):
     _, table, _ = output(capsys, "certify", "ddim", "--markdown")
     (row,) = [line for line in table.splitlines() if "`ddim`" in line]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
-    claimed, proved, measured = certificate["claimed"], certificate["proof"]["order"], certificate["measured"]
-    assert cells[1:4] == [str(claimed), str(proved), f"{measured:.2f}"]
+    proof, measured = certificate["proof"], certificate["measured"]
+    claimed = f"{certificate['claimed']}, cold {certificate['claimed_cold']}"
+    assert cells[1:4] == [claimed, f"{proof['order']}, cold {proof['cold']}", f"{measured:.2f}"]
     assert cells[-1] == certificate["verdict"] == "holds"
 
 

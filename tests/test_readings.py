@@ -220,3 +220,28 @@ def test_a_direction_without_variance_leaves_the_gradient_finite(name):
     loss(leaf).backward()
     difference = (loss(3.0 + 1e-5) - loss(3.0 - 1e-5)) / 2e-5
     assert leaf.grad.item() == pytest.approx(difference, rel=1e-6)
+
+
+def test_a_target_runs_on_images_as_on_rows():
+    target = dn.Gaussian.power_law(12)
+    plan = dn.compile("dpmpp_2m", dn.grid.log_snr(dn.VP(), 4))
+    rows = target.sample(5, 0, plan.start)
+    images = dn.sample(plan, target, rows.reshape(5, 3, 2, 2))
+    np.testing.assert_array_equal(images.reshape(5, 12), dn.sample(plan, target, rows))
+
+
+def test_wrong_arguments_get_one_sentence():
+    plan = dn.compile("ddim", dn.grid.log_snr(dn.VP(), 2))
+    with pytest.raises(ValueError, match="VP is no grid"):
+        dn.compile("ddim", dn.VP())
+    with pytest.raises(ValueError, match="the plan comes first"):
+        dn.w2(TARGET, plan)
+    with pytest.raises(ValueError, match="returned a NoneType"):
+        dn.sample(plan, lambda x, level: None, np.zeros((1, 3)))
+
+    def branching(T, grid):
+        for s, t in T.steps(grid):
+            T.x = (t.sigma / s.sigma) * T.x if t.sigma < 0.1 else T.x
+
+    with pytest.raises(TypeError, match="may not branch on numbers"):
+        dn.leading_error(branching)

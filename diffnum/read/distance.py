@@ -53,6 +53,7 @@ def w2(plan: Plan, target: Any, at: Any = None, init: str = "marginal") -> Any:
 
     A float; a torch scalar with gradient where the plan's levels are torch leaves.
     """
+    _check_plan(plan)
     value = gaussian_w2(*moments(plan, target, init), *reference(plan, target, at))
     return value if type(value).__module__.startswith("torch") else _plain(value)
 
@@ -64,8 +65,14 @@ def frechet(plan: Plan, target: Any, at: Any = None, init: str = "marginal") -> 
 
 def kl(plan: Plan, target: Any, at: Any = None, init: str = "marginal") -> Any:
     """``KL(output law || reference law)``, exactly."""
+    _check_plan(plan)
     value = gaussian_kl(*moments(plan, target, init), *reference(plan, target, at))
     return value if type(value).__module__.startswith("torch") else _plain(value)
+
+
+def _check_plan(plan: Any) -> None:
+    if not isinstance(plan, Plan):
+        raise ValueError(f"{type(plan).__name__} is no plan: the plan comes first, from dn.compile(sampler, levels)")
 
 
 def _plain(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -84,13 +85,24 @@ def sample(
 def _model(model: Any, prediction: str) -> Model:
     predict = getattr(model, "predict", None)
     if predict is not None and hasattr(model, "denoise"):
-        return lambda x, level: predict(x, level, prediction)
+        return lambda x, level: _flat(x, model.dim, lambda rows: predict(rows, level, prediction))
     if not callable(model):
         raise ValueError(f"{type(model).__name__} is no model: give a function model(x, level) or a target")
     return model
 
 
+def _flat(x: Any, dim: int, f: Callable[[Any], Any]) -> Any:
+    """``f`` on rows of ``dim`` numbers where ``x`` is a batch of images of that many."""
+    if len(x.shape) > 2 and x.shape[-1] != dim and math.prod(x.shape[1:]) == dim:
+        return f(x.reshape(len(x), dim)).reshape(x.shape)
+    return f(x)
+
+
 def _like(value: Any, x: Any) -> Any:
+    if type(value) is not type(x) and not isinstance(value, type(x)):
+        raise ValueError(
+            f"the model returned a {type(value).__name__} for a {type(x).__name__}: return what the state is"
+        )
     if getattr(value, "shape", None) != x.shape:
         raise ValueError(
             f"the model returned shape {tuple(getattr(value, 'shape', ()))} for a state of shape {tuple(x.shape)}: "

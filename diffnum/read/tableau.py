@@ -37,7 +37,10 @@ class Tableau:
 
 
 def tableau(plan: Plan) -> np.ndarray:
-    """The matrix of :func:`canonical`."""
+    """The canonical tableau as a matrix: rows every model input, then the output; columns ``x_T``, evaluations, draws.
+
+    Use :func:`distance` to compare two plans. See :func:`canonical`.
+    """
     return canonical(plan).matrix
 
 
