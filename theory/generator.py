@@ -1,4 +1,4 @@
-"""From derivations to ``diffnum/solvers/generated.py``: exact numbers and pure expressions, checked as they stand there.
+"""From derivations to ``diffnum/solvers/generated.py``: exact numbers and pure expressions, checked as they stand.
 
 A chapter offers *pieces*. A piece is the text of one function or constant, the derivation that wrote it, and a check:
 the defining equations, evaluated in exact arithmetic on the object that the text defines. So what is proved is the
@@ -74,7 +74,7 @@ class _Printer(StrPrinter):
 
 def _plain(value: Any) -> sympy.Expr:
     value = sympy.sympify(Fraction(value)) if isinstance(value, (int, Fraction)) else sympy.sympify(value)
-    return value if value.is_Number else sympy.factor_terms(sympy.together(value))
+    return value if value.is_Number else sympy.factor_terms(sympy.together(value))  # type: ignore[arg-type]
 
 
 def _print(expr: sympy.Expr) -> str:
