@@ -1,6 +1,6 @@
 """Elementary functions for every kind of number that diffnum computes with.
 
-``exp log sqrt expm1 log1p sin cos`` and ``phi(k, z)`` take a Python float, a numpy array, a torch
+``exp log sqrt expm1 log1p sin cos tan atan`` and ``phi(k, z)`` take a Python float, a numpy array, a torch
 tensor, a sympy expression, an mpmath or decimal number or any object that brings the method itself (the
 truncated series of :mod:`diffnum.order`). The kind is read off the argument, so one formula
 serves a run in float64, a proof and a gradient.
@@ -27,7 +27,7 @@ from fractions import Fraction
 from importlib import import_module
 from typing import Any
 
-__all__ = ["cos", "exp", "expm1", "extended", "log", "log1p", "phi", "sin", "sqrt"]
+__all__ = ["atan", "cos", "exp", "expm1", "extended", "log", "log1p", "phi", "sin", "sqrt", "tan"]
 
 # beyond this |z| the recurrence loses at most k/|z| of a digit per step and the series is long
 _FAR = 24.0
@@ -49,7 +49,8 @@ def _apply(name: str, x: Any) -> Any:
     if kind == "sympy":
         return _sympy(name, x)
     if kind in ("numpy", "torch", "mpmath"):
-        return getattr(import_module(kind), name)(x)
+        module = import_module(kind)
+        return getattr(module, "arctan" if name == "atan" and kind == "numpy" else name)(x)
     raise TypeError(f"{name} of {type(x).__name__} is not defined: use float, numpy, torch, sympy or mpmath numbers")
 
 
@@ -69,7 +70,7 @@ def _decimal(name: str, x: Decimal) -> Decimal:
             more.prec += max(0, -x.adjusted())
             value = x.exp() - 1 if name == "expm1" else (1 + x).ln()
         return +value
-    if name in ("sin", "cos"):
+    if name in ("sin", "cos", "tan", "atan"):
         raise TypeError(f"{name} of a decimal number is not defined: use mpmath")
     return x.ln() if name == "log" else getattr(x, name)()
 
@@ -117,6 +118,16 @@ def sin(x: Any) -> Any:
 def cos(x: Any) -> Any:
     """Cosine."""
     return _apply("cos", x)
+
+
+def tan(x: Any) -> Any:
+    """Tangent."""
+    return _apply("tan", x)
+
+
+def atan(x: Any) -> Any:
+    """Arc tangent."""
+    return _apply("atan", x)
 
 
 def phi(k: int, z: Any) -> Any:

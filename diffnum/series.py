@@ -173,6 +173,29 @@ class Series:
             lambda out, k: unit[k] - sum((i * out[i] * unit[k - i] for i in range(1, k)), Fraction(0)) / k,
         )
 
+    def log1p(self) -> Series:
+        """``log(1 + self)`` for a series without constant term."""
+        self._regular("log1p")
+        return (self + 1).log()
+
+    def atan(self) -> Series:
+        """Arc tangent of a series without constant term."""
+        self._regular("atan")
+        slope = (self * self + 1).inverse()
+        return self._by_ode(
+            Fraction(0), lambda out, k: sum((i * self[i] * slope[k - i] for i in range(1, k + 1)), Fraction(0)) / k
+        )
+
+    def tan(self) -> Series:
+        """Tangent of a series without constant term, ``tan' = 1 + tan^2``."""
+        self._regular("tan")
+
+        def step(out: list[Any], k: int) -> Any:
+            square = [sum((out[i] * out[j - i] for i in range(j + 1)), Fraction(0)) for j in range(k)]
+            return sum((i * self[i] * (square[k - i] + (k == i)) for i in range(1, k + 1)), Fraction(0)) / k
+
+        return self._by_ode(Fraction(0), step)
+
     def sqrt(self) -> Series:
         """Square root; the leading term needs an even power and, for rationals, a rational root."""
         a = self.trim()
