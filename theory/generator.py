@@ -17,7 +17,7 @@ from typing import Any
 import sympy
 from sympy.printing.str import StrPrinter
 
-__all__ = ["PHI", "Piece", "constant", "formula", "load", "mutants", "source", "verify"]
+__all__ = ["PHI", "Piece", "constant", "formula", "load", "mutants", "numbers", "source", "verify"]
 
 HEAD = '''"""Coefficients that theory derives: exact numbers and pure expressions.
 
@@ -154,6 +154,19 @@ def constant(
     body = "\n".join(f"    {part}," for part in parts)
     text = f'{name} = Table(\n{body}\n)\n"""{says} Derived by ``{derivation}``."""'
     return Piece(name, text, derivation, check, free)
+
+
+def numbers(
+    name: str,
+    values: Sequence[Any],
+    says: str,
+    derivation: str,
+    check: Callable[[Any], Iterable[Any]],
+    free: tuple[str, ...] = (),
+) -> Piece:
+    """Exact numbers in nested tuples, such as the weights of every order of a family."""
+    text = _nested(tuple(values), lambda v: _print(_plain(v)))
+    return Piece(name, f'{name} = {text}\n"""{says} Derived by ``{derivation}``."""', derivation, check, free)
 
 
 def source(pieces: Sequence[Piece]) -> str:
