@@ -68,8 +68,9 @@ class Slope:
     value: float
     must: str
 
-    def holds(self, order: int) -> bool:
-        """Whether the slope is what a method of ``order`` must show."""
+    def holds(self, order: int, smooth: int | None = None) -> bool:
+        """Whether the slope is what a method of ``order``, ``smooth`` on uniform grids, must show."""
+        order = smooth if smooth is not None and self.grid == "uniform" else order
         if self.must == "print":
             return True
         if self.must == "local":
@@ -106,7 +107,7 @@ class Certificate:
 
     Attributes:
         name, family, cite, note: from the sampler.
-        claimed, claimed_cold: the claim on its decorator.
+        claimed, claimed_cold, claimed_smooth: the claim on its decorator.
         proof: the proved pair, with the conditions that fail one order up.
         slopes, cold: what was measured.
         float32: smallest ``K`` with ``err32(n) <= err64(n) + K 2^-24 sqrt(n) max|x|`` over all ``n`` tried.
@@ -121,6 +122,7 @@ class Certificate:
     note: str
     claimed: int
     claimed_cold: int
+    claimed_smooth: int | None
     proof: Proof
     slopes: tuple[Slope, ...]
     cold: Cold | None
@@ -141,22 +143,25 @@ class Certificate:
     def measured(self) -> float:
         """The two-sided slope on the non-linear witness (the variance's on a Gaussian for weak order); for a method
         of order zero that of one step, which does not become consistent."""
-        first = {s.must: s.value for s in reversed(self.slopes)}
+        order = "alternating" if self.claimed_smooth is not None else "uniform"
+        shown = [s for s in self.slopes if s.must != "equal" or s.grid == order]
+        first = {s.must: s.value for s in reversed(shown or self.slopes)}
         return first.get("equal", first.get("local", float("nan")))
 
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why the claim does not hold; empty when it does."""
         found: list[str] = []
-        if (self.proof.order, self.proof.cold) != (self.claimed, self.claimed_cold):
+        proof, claimed = self.proof, (self.claimed, self.claimed_cold, self.claimed_smooth)
+        if (proof.order, proof.cold, proof.smooth) != claimed:
             found.append(
-                f"claims order {self.claimed} (cold {self.claimed_cold}), "
-                f"proved {self.proof.order} (cold {self.proof.cold}): {'; '.join(self.proof.violated[:1])}"
+                f"claims {_orders(*claimed)}, proved {_orders(proof.order, proof.cold, proof.smooth)}: "
+                f"{'; '.join(proof.violated[:1])}"
             )
         found += [
             f"slope {s.value:.2f} on {s.witness}, {s.grid} grid, {s.process}, {s.start}"
             for s in self.slopes
-            if not s.holds(self.claimed)
+            if not s.holds(self.claimed, self.claimed_smooth)
         ]
         if not self.proof.stable and self.claimed > 0:
             found.append("the root condition fails")
@@ -172,8 +177,9 @@ class Certificate:
     def __str__(self) -> str:
         kind = "weak order" if self.proof.kind == "weak order" else "order"
         lines = [
-            f"{self.name}: claims {kind} {self.claimed} (cold {self.claimed_cold}), proved {self.proof.order} "
-            f"(cold {self.proof.cold}), measured {self.measured:.2f}; the claim {self.verdict}",
+            f"{self.name}: claims {kind[:-5]}{_orders(self.claimed, self.claimed_cold, self.claimed_smooth)}, proved "
+            f"{_orders(self.proof.order, self.proof.cold, self.proof.smooth)}, measured {self.measured:.2f}; "
+            f"the claim {self.verdict}",
             *(f"  {reason}" for reason in self.reasons),
             *(f"  one order up: {condition}" for condition in self.proof.violated[:1]),
             f"  {self.killed} of {self.mutants} mutants noticed, {len(self.free)} free",
@@ -184,12 +190,16 @@ class Certificate:
 
     @property
     def verdict(self) -> str:
-        """"holds" or "fails"."""
+        """ "holds" or "fails"."""
         return "fails" if self.reasons else "holds"
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for JSON, verdict and reasons included."""
         return {**asdict(self), "measured": self.measured, "verdict": self.verdict, "reasons": list(self.reasons)}
+
+
+def _orders(order: int, cold: int, smooth: int | None) -> str:
+    return f"order {order} (cold {cold}{'' if smooth is None else f', smooth grids {smooth}'})"
 
 
 def _fit(errors: Sequence[float], counts: Sequence[int]) -> tuple[int, float]:
@@ -232,7 +242,7 @@ def _pathwise(solver: Solver, process: Any) -> tuple[list[Slope], Cold | None]:
 
 
 def _cold(solver: Solver, errors: list[np.ndarray]) -> Cold:
-    q, p = solver.cold, max(solver.order, solver.cold + 1)
+    q, p = solver.cold, max(solver.smooth or solver.order, solver.cold + 1)
     # coarse grids are not asymptotic; a third exponent absorbs what the next term still shows
     kept = [(n, e) for n, e in zip(COUNTS, errors, strict=True) if n >= 32 and norm(e) > 100 * FLOOR]
     h = np.array([1 / n for n, _ in kept])
@@ -373,6 +383,7 @@ def certify(solver: Solver | Callable[..., None]) -> Certificate:
         note=solver.note,
         claimed=solver.order,
         claimed_cold=solver.cold,
+        claimed_smooth=solver.smooth,
         proof=proof,
         slopes=tuple(slopes),
         cold=cold,
@@ -393,9 +404,7 @@ def _on_flow(solver: Solver) -> Slope:
     return _slope(errors, COUNTS, "non-linear", "uniform", process.name, "warm", "equal")
 
 
-def certify_all(
-    solvers: Iterable[Solver], on_done: Callable[[Certificate], None] | None = None
-) -> list[Certificate]:
+def certify_all(solvers: Iterable[Solver], on_done: Callable[[Certificate], None] | None = None) -> list[Certificate]:
     """Certificates of many samplers; ``on_done`` sees each as it is made."""
     out: list[Certificate] = []
     for solver in solvers:

@@ -21,14 +21,13 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
 from .plan import Eval, Level, Plan, interpret, sources
-from .series import Series, compose, h_series, revert
+from .series import Series, compose, h_series, rational, revert
 from .trace import Solver, compile
 
 __all__ = ["GenericGrid", "GenericProcess", "Proof", "local_errors", "prove", "root_condition", "show_tree"]
@@ -100,11 +99,11 @@ class GenericProcess:
         return {"name": self.name}
 
 
-def _rational(rng: random.Random) -> Fraction:
-    return Fraction(rng.randint(3, 9), rng.randint(3, 9))
+def _rational(rng: random.Random) -> Any:
+    return rational(rng.randint(3, 9), rng.randint(3, 9))
 
 
-def _signed(rng: random.Random) -> Fraction:
+def _signed(rng: random.Random) -> Any:
     return rng.choice((-1, 1)) * _rational(rng) / 4
 
 
@@ -125,7 +124,19 @@ class GenericGrid:
     def build(process: Any, ratios: Sequence[Any], order: int) -> GenericGrid:
         """``len(ratios)`` steps of sizes ``ratios * h``; the last one starts at ``theta = 0``."""
         at = [-sum(ratios[: i + 1]) + sum(ratios[:-1]) for i in range(-1, len(ratios))]
-        levels = tuple(process.level(h_series(order, a)) for a in at)
+        return GenericGrid.through(process, [h_series(order, a) for a in at])
+
+    @staticmethod
+    def smooth(process: Any, steps: int, order: int, seed: int) -> GenericGrid:
+        """Levels at ``theta(i h)`` of a random analytic ``theta``: step ratios tend to one as ``h`` does to zero."""
+        rng = random.Random(2000 + seed)
+        curve = (rational(0), -_rational(rng), *(_signed(rng) for _ in range(order - 2)))
+        return GenericGrid.through(process, [compose(curve, h_series(order, i - steps + 1)) for i in range(steps + 1)])
+
+    @staticmethod
+    def through(process: Any, thetas: Sequence[Series]) -> GenericGrid:
+        """The grid of given displacements."""
+        levels = tuple(process.level(theta) for theta in thetas)
         return GenericGrid(process, levels, tuple(t.lam - s.lam for s, t in pairwise(levels)))
 
 
@@ -161,11 +172,11 @@ def _field(u: Expansion, theta: Series, order: int) -> dict[Tree, Series]:
     for chosen in _multisets(keys, order - 1, lambda t: delta[t].valuation):
         weight = theta._lift(1)
         for t, m in chosen:
-            weight = weight * delta[t] ** m * Fraction(1, math.factorial(m))
+            weight = weight * delta[t] ** m * rational(1, math.factorial(m))
         for k in range(order if moves else 1):
             if weight.valuation + k * (theta.valuation if moves else 0) >= order:
                 break
-            term = weight * theta**k * Fraction(1, math.factorial(k))
+            term = weight * theta**k * rational(1, math.factorial(k))
             node = _node(chosen, k)
             out[node] = out[node] + term if node in out else term
     return out
@@ -186,12 +197,12 @@ def _exact_flow(process: GenericProcess, order: int) -> dict[Tree, tuple[Any, ..
     for n in range(1, order):
         field = _field(u, theta, n)
         u = {STATE: theta._lift(1)} | {t: _integral(w * g, order) for t, g in field.items()}
-    return {t: tuple(series[i] if i < series.end else Fraction(0) for i in range(order)) for t, series in u.items()}
+    return {t: tuple(series[i] if i < series.end else rational(0) for i in range(order)) for t, series in u.items()}
 
 
 def _integral(g: Series, order: int) -> Series:
     # Picard needs the known part only; what lies beyond is filled by later sweeps
-    known = [Fraction(0)] * order
+    known = [rational(0)] * order
     for i in range(max(g.v, 0), min(g.end, order - 1)):
         known[i + 1] = g[i] / (i + 1)
     return Series(0, tuple(known))
@@ -225,7 +236,7 @@ def local_errors(plan: Plan, process: GenericProcess, order: int) -> list[dict[T
         if r not in where or line is None:
             return value
         exact = _exact_state(process, where[r], order)
-        errors.append(combine([(Fraction(1), value), (Fraction(-1), exact)]))
+        errors.append(combine([(rational(1), value), (rational(-1), exact)]))
         return exact
 
     def combine(terms: Sequence[tuple[Any, Expansion]]) -> dict[Tree, Series]:
@@ -264,6 +275,7 @@ class Proof:
         violated: conditions that fail at ``order + 1``, as elementary differentials with residuals.
         stable: zero-stable (root condition on equal and on alternating steps).
         kind: "order" for deterministic, "weak order" for stochastic samplers.
+        smooth: warm order on grids whose step ratios tend to one, asked for where the sampler claims one.
     """
 
     order: int
@@ -271,27 +283,39 @@ class Proof:
     violated: tuple[str, ...]
     stable: bool
     kind: str = "order"
+    smooth: int | None = None
 
 
-def prove(solver: Solver | Callable[..., None], highest: int = 6, seeds: Sequence[int] = (1, 2)) -> Proof:
+def prove(
+    solver: Solver | Callable[..., None],
+    highest: int = 6,
+    seeds: Sequence[int] = (1, 2),
+    on_smooth: int | None = None,
+) -> Proof:
     """Order of a deterministic sampler, two-sided: residual zero up to ``p``, non-zero at ``p + 1``.
 
-    Step ratios are random rationals in [1/2, 2]. The last step may be a simpler one, since it is taken once: with
+    Step ratios are random rationals in [1/2, 2], or, with ``on_smooth`` the order expected there, those of a smooth
+    grid. A sampler that claims an order on smooth grids is proved on both; its cold order is that on smooth grids. The last step may be a simpler one, since it is taken once: with
     local order ``q`` it caps the order at ``q + 1``. So do the start-up steps, for the cold order.
     """
     if getattr(solver, "stochastic", False):
         raise ValueError(f"{solver.name} draws noise: its order is weak, use diffnum.weak.prove_weak")  # type: ignore[union-attr]
-    proofs = [_prove_once(solver, highest, seed) for seed in seeds]
+    smooth = getattr(solver, "smooth", None)
+    if smooth is not None:
+        rough, fine = (prove(replace(solver, smooth=None), highest, seeds, at) for at in (None, smooth))  # type: ignore[type-var]
+        return replace(rough, cold=fine.cold, smooth=fine.order)
+    first = max(4, (getattr(solver, "order", 0) if on_smooth is None else on_smooth) + 2)
+    proofs = [_prove_once(solver, first, max(highest, first), seed, on_smooth is not None) for seed in seeds]
     if len({(p.order, p.cold) for p in proofs}) > 1:
         raise ArithmeticError(f"{getattr(solver, 'name', solver)}: seeds disagree, {proofs}")
     return proofs[0]
 
 
-def _prove_once(solver: Solver | Callable[..., None], highest: int, seed: int) -> Proof:
+def _prove_once(solver: Solver | Callable[..., None], first: int, highest: int, seed: int, smooth: bool) -> Proof:
     stable = zero_stable(solver)
-    for order in range(4, highest + 3):
+    for order in range(first, highest + 3):
         settled = _start_up(solver, order)
-        process, plan = generic_plan(solver, settled + 3, order, seed)
+        process, plan = generic_plan(solver, settled + 3, order, seed, smooth=smooth)
         try:
             found = [_leading(error, order) for error in local_errors(plan, process, order)]
         except Inconsistent as error:
@@ -334,15 +358,22 @@ def zero_stable(solver: Solver | Callable[..., None]) -> bool:
 
 
 def generic_plan(
-    solver: Solver | Callable[..., None], steps: int, order: int, seed: int, sizes: Sequence[int] = ()
+    solver: Solver | Callable[..., None],
+    steps: int,
+    order: int,
+    seed: int,
+    sizes: Sequence[int] = (),
+    smooth: bool = False,
 ) -> tuple[GenericProcess, Plan]:
-    """The solver traced on a random generic process, known beyond ``O(h^order)``; steps have random rational ratios
-    or repeat ``sizes``."""
+    """The solver traced on a random generic process, known beyond ``O(h^order)``; steps have random rational ratios,
+    repeat ``sizes``, or follow a smooth grid."""
     rng = random.Random(1000 + seed)
     process = GenericProcess.random(seed, order + GUARD)
-    ratios = [Fraction(rng.randint(4, 8), rng.randint(4, 8)) for _ in range(steps)]
+    if smooth:
+        return process, compile(solver, GenericGrid.smooth(process, steps, order + GUARD, seed))
+    ratios = [rational(rng.randint(4, 8), rng.randint(4, 8)) for _ in range(steps)]
     if sizes:
-        ratios = [Fraction(sizes[i % len(sizes)]) for i in range(steps)]
+        ratios = [rational(sizes[i % len(sizes)]) for i in range(steps)]
     return process, compile(solver, GenericGrid.build(process, ratios, order + GUARD))
 
 

@@ -156,8 +156,12 @@ class Trace:
         h = self.h(s, t)
         if s.pure_noise or t.clean:
             raise _Infinite
-        u = self.process.at(s.lam + r * h)
-        self._remember(s, u, r * h)
+        return self.below(s, r * h)
+
+    def below(self, s: Level, h: Any) -> Level:
+        """The level at log-SNR ``lam_s + h``, for a finite ``lam_s``."""
+        u = self.process.at(s.lam + h)
+        self._remember(s, u, h)
         return u
 
     def clock_between(self, s: Level, t: Level, r: Any) -> Level:
@@ -222,6 +226,8 @@ class Solver:
         family: shelf in listings.
         note: one sentence where the published claim and the truth differ.
         options: bound keyword options.
+        smooth: warm order on grids whose step ratios tend to one, for methods with weights of constant steps, whose
+            ``order`` on any grid is lower; ``cold`` is then that on smooth grids.
     """
 
     build: Callable[..., None]
@@ -234,6 +240,7 @@ class Solver:
     stochastic: bool = False
     options: tuple[tuple[str, Any], ...] = ()
     name: str = ""
+    smooth: int | None = None
 
     def with_options(self, **options: Any) -> Solver:
         """The same sampler with keyword options bound, such as ``eta=1.0``."""
@@ -248,18 +255,19 @@ def solver(
     family: str = "",
     note: str = "",
     stochastic: bool = False,
+    smooth: int | None = None,
 ) -> Callable[[Callable[..., None]], Solver]:
     """Decorator above a sampler's formula: the one place where its claim stands.
 
     Args:
         order: with exact starting values; weak order when ``stochastic``.
         cold: with the start-up as written; as ``order`` if None.
-        cite, eq, family, note: see :class:`Solver`.
+        cite, eq, family, note, smooth: see :class:`Solver`.
     """
 
     def wrap(build: Callable[..., None]) -> Solver:
         start = order if cold is None else cold
-        made = Solver(build, order, start, cite, eq, family, note, stochastic, name=build.__name__)
+        made = Solver(build, order, start, cite, eq, family, note, stochastic, name=build.__name__, smooth=smooth)
         object.__setattr__(made, "__doc__", build.__doc__)
         return made
 

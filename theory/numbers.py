@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
+from numbers import Rational as ExactNumber
 from typing import Any
 
 import sympy
@@ -43,8 +43,8 @@ class Rational:
     def _with(self, other: Any, f: Callable[[Any, Any], Any]) -> Any:
         if isinstance(other, Rational):
             return Rational(f(self.value, other.value))
-        if isinstance(other, (int, Fraction)):
-            constant = sympy.QQ(Fraction(other).numerator, Fraction(other).denominator)
+        if isinstance(other, ExactNumber):
+            constant = sympy.QQ(int(other.numerator), int(other.denominator))
             return Rational(f(self.value, self.value.field(constant)))
         return NotImplemented
 
