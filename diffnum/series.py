@@ -16,12 +16,14 @@ from numbers import Rational
 from typing import Any
 
 try:
-    # as exact as fractions and several times quicker
-    from gmpy2 import mpq as rational
+    import gmpy2
 except ImportError:  # pragma: no cover
-    rational = Fraction  # type: ignore[misc,assignment]
+    gmpy2 = None
 
 __all__ = ["Series", "compose", "h_series", "rational", "revert"]
+
+# as exact as fractions and several times quicker, where it is installed
+rational: Any = gmpy2.mpq if gmpy2 else Fraction
 
 
 def _exact(x: Any) -> Any:
