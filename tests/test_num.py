@@ -1,6 +1,7 @@
 """phi against its definition at 60 digits, and one function across kinds of number."""
 
 import math
+from decimal import Context, Decimal, localcontext
 
 import mpmath
 import numpy as np
@@ -26,6 +27,13 @@ def test_phi_matches_the_confluent_hypergeometric_function(k, z):
 def test_phi_satisfies_its_recurrence(k, z):
     left = num.phi(k + 1, z) * z + 1 / math.factorial(k)
     assert left == pytest.approx(num.phi(k, z), rel=1e-12)
+
+
+@given(st.integers(0, 8), st.floats(-1e3, 300.0))
+def test_phi_of_decimals_has_a_hundred_digits(k, z):
+    with localcontext(Context(prec=110)), mpmath.workdps(140):
+        exact = mpmath.hyp1f1(1, k + 1, mpmath.mpf(z)) / mpmath.factorial(k)
+        assert abs(mpmath.mpf(str(num.phi(k, Decimal(z)))) / exact - 1) < mpmath.mpf("1e-100")
 
 
 @pytest.mark.parametrize("k", range(7))
