@@ -18,16 +18,15 @@ polynomial identity that holds at random rationals fails to be one with probabil
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
+from .generic import GenericGrid, GenericProcess
 from .plan import Eval, Level, Plan, interpret, sources
-from .series import Series, compose, h_series, rational, revert
+from .series import Series, compose, convolved, h_series, rational
 from .trace import Solver, compile
 
 __all__ = ["GenericGrid", "GenericProcess", "Proof", "local_errors", "prove", "root_condition", "show_tree"]
@@ -39,121 +38,21 @@ Tree = tuple[Any, ...]
 Expansion = Mapping[Tree, Series]
 
 
-@dataclass(frozen=True)
-class GenericProcess:
-    """A process with power series ``alpha(theta)``, ``sigma(theta)`` in the clock displacement ``theta``.
-
-    Attributes:
-        alphas, sigmas: coefficients, exact or extended numbers; ``sigmas[0] != 0``.
-    """
-
-    alphas: tuple[Any, ...]
-    sigmas: tuple[Any, ...]
-    preserves_variance: bool = False
-    name: str = "generic"
-
-    @staticmethod
-    def random(seed: int, order: int) -> GenericProcess:
-        """Random small rationals; ``alpha`` falls and ``sigma`` rises with the clock."""
-        rng = random.Random(seed)
-        alphas = (_rational(rng), -_rational(rng), *(_signed(rng) for _ in range(order)))
-        sigmas = (_rational(rng), _rational(rng), *(_signed(rng) for _ in range(order)))
-        return GenericProcess(alphas, sigmas)
-
-    @property
-    def _lams(self) -> tuple[Any, ...]:
-        n = len(self.alphas)
-        lam = Series(0, self.alphas).log() - Series(0, self.sigmas).log()
-        return tuple(lam[i] for i in range(n))
-
-    def level(self, theta: Series) -> Level:
-        """The level at clock displacement ``theta``; ``lam`` is relative to ``theta = 0``."""
-        return self._level(theta, compose(self._lams, theta))
-
-    def _level(self, theta: Series, lam: Series) -> Level:
-        alpha, sigma = compose(self.alphas, theta), compose(self.sigmas, theta)
-        return Level(theta, alpha, sigma, lam, pure_noise=False, clean=False)
-
-    def at(self, lam: Series) -> Level:
-        """The level at relative log-SNR ``lam``."""
-        return self._level(revert(self._lams, lam), lam)
-
-    def clock(self, level: Level) -> Series:
-        """``theta``."""
-        return level.t
-
-    def at_clock(self, c: Series) -> Level:
-        """As :meth:`level`."""
-        return self.level(c)
-
-    def rates(self, level: Level) -> tuple[Series, Series]:
-        """``(alpha', sigma')``."""
-        return compose(_derivative(self.alphas), level.t), compose(_derivative(self.sigmas), level.t)
-
-    def prior(self, level: Level) -> float:
-        """No meaning here."""
-        return 1.0
-
-    def to_json(self) -> dict[str, Any]:
-        """A name for printing."""
-        return {"name": self.name}
+Raw = tuple[int, list[Any]]
 
 
-def _rational(rng: random.Random) -> Any:
-    return rational(rng.randint(3, 9), rng.randint(3, 9))
+def _raw(s: Series, order: int) -> Raw:
+    """``(valuation, coefficients)`` of a series up to ``O(h^order)``."""
+    v = min(s.valuation, order)
+    return v, list(s.c[v - s.v : order - s.v])
 
 
-def _signed(rng: random.Random) -> Any:
-    return rng.choice((-1, 1)) * _rational(rng) / 4
-
-
-def _derivative(c: Sequence[Any]) -> tuple[Any, ...]:
-    return tuple(k * x for k, x in enumerate(c))[1:]
-
-
-@dataclass(frozen=True)
-class GenericGrid:
-    """Levels at ``theta_i = -(r_1 + ... + r_i) h`` relative to level ``origin``; a grid for :func:`compile`."""
-
-    process: Any
-    levels: tuple[Level, ...]
-    h: tuple[Any, ...]
-    end: str = "stop"
-
-    @staticmethod
-    def build(process: Any, ratios: Sequence[Any], order: int) -> GenericGrid:
-        """``len(ratios)`` steps of sizes ``ratios * h``; the last one starts at ``theta = 0``."""
-        at = [-sum(ratios[: i + 1]) + sum(ratios[:-1]) for i in range(-1, len(ratios))]
-        return GenericGrid.through(process, [h_series(order, a) for a in at])
-
-    @staticmethod
-    def smooth(process: Any, steps: int, order: int, seed: int) -> GenericGrid:
-        """Levels at ``theta(i h)`` of a random analytic ``theta``: step ratios tend to one as ``h`` does to zero."""
-        rng = random.Random(2000 + seed)
-        curve = (rational(0), -_rational(rng), *(_signed(rng) for _ in range(order - 2)))
-        return GenericGrid.through(process, [compose(curve, h_series(order, i - steps + 1)) for i in range(steps + 1)])
-
-    @staticmethod
-    def through(process: Any, thetas: Sequence[Series]) -> GenericGrid:
-        """The grid of given displacements."""
-        levels = tuple(process.level(theta) for theta in thetas)
-        return GenericGrid(process, levels, tuple(t.lam - s.lam for s, t in pairwise(levels)))
-
-
-def _node(arguments: Sequence[tuple[Tree, int]], k: int) -> Tree:
-    return (k, *(t for t, m in arguments for _ in range(m)))
-
-
-def _multisets(keys: Sequence[Tree], room: int, cost: Callable[[Tree], int]) -> list[list[tuple[Tree, int]]]:
-    """All multisets of ``keys`` with total cost at most ``room``."""
-    if not keys:
-        return [[]]
-    head, rest = keys[0], keys[1:]
-    found = []
-    for m in range(room // cost(head) + 1):
-        tail = _multisets(rest, room - m * cost(head), cost)
-        found += [([(head, m)] if m else []) + more for more in tail]
-    return found
+def _times(a: Raw, b: Raw, order: int) -> Raw:
+    """Product, known as far as its factors are and at most up to ``O(h^order)``."""
+    v = a[0] + b[0]
+    x, y = a[1], b[1]
+    n = min(len(x), len(y), max(order - v, 0))
+    return v, [convolved(x, y, k) for k in range(n)]
 
 
 def _field(u: Expansion, theta: Series, order: int) -> dict[Tree, Series]:
@@ -167,28 +66,45 @@ def _field(u: Expansion, theta: Series, order: int) -> dict[Tree, Series]:
     if any(s.valuation < 1 for s in delta.values()):
         raise Inconsistent("an evaluation sees a state that does not tend to x_s as h tends to 0")
     keys = sorted(delta, key=repr)
+    moved = [_raw(delta[t], order) for t in keys]
+    clock = _powers(theta, order)
     out: dict[Tree, Series] = {}
-    moves = theta.valuation < theta.end
-    for chosen in _multisets(keys, order - 1, lambda t: delta[t].valuation):
-        weight = theta._lift(1)
-        for t, m in chosen:
-            weight = weight * delta[t] ** m * rational(1, math.factorial(m))
-        for k in range(order if moves else 1):
-            if weight.valuation + k * (theta.valuation if moves else 0) >= order:
+
+    def visit(first: int, children: tuple[Tree, ...], repeated: int, weight: Raw) -> None:
+        # one tree per multiset of children and number of clock leaves
+        for k, power in enumerate(clock):
+            if weight[0] + power[0] >= order:
                 break
-            term = weight * theta**k * rational(1, math.factorial(k))
-            node = _node(chosen, k)
-            out[node] = out[node] + term if node in out else term
+            v, c = _times(weight, power, order)
+            out[(k, *children)] = Series(v, tuple(c))
+        for i in range(first, len(keys)):
+            if weight[0] + moved[i][0] < order:
+                times = repeated + 1 if i == first and children and children[-1] == keys[i] else 1
+                v, c = _times(weight, moved[i], order)
+                visit(i, (*children, keys[i]), times, (v, [a / times for a in c]))
+
+    visit(0, (), 0, (0, [rational(1)] + [rational(0)] * (order - 1)))
     return out
+
+
+def _powers(theta: Series, order: int) -> list[Raw]:
+    """``theta^k / k!`` while they are not beyond the order."""
+    found: list[Raw] = [(0, [rational(1)] + [rational(0)] * (order - 1))]
+    step = _raw(theta, order)
+    while step[1] and found[-1][0] + step[0] < order:
+        k = len(found)
+        v, c = _times(found[-1], step, order)
+        found.append((v, [a / k for a in c]))
+    return found
 
 
 class Inconsistent(ValueError):
     """The plan is not a consistent discretisation: its order is zero."""
 
 
-@lru_cache(maxsize=32)
-def _exact_flow(process: GenericProcess, order: int) -> dict[Tree, tuple[Any, ...]]:
-    """Coefficients in ``theta`` of the exact solution ``u(theta)`` by Picard iteration."""
+@lru_cache(maxsize=64)
+def _exact_flow(process: GenericProcess, order: int) -> tuple[dict[Tree, tuple[Any, ...]], dict[Tree, tuple[Any, ...]]]:
+    """Coefficients in ``theta`` of the exact solution ``u(theta)`` and of ``G`` along it, by Picard iteration."""
     theta = h_series(order)
     a, s = compose(process.alphas, theta), compose(process.sigmas, theta)
     da, ds = process.rates(Level(theta, a, s, theta, v=(a, s), pure_noise=False, clean=False))
@@ -197,7 +113,12 @@ def _exact_flow(process: GenericProcess, order: int) -> dict[Tree, tuple[Any, ..
     for n in range(1, order):
         field = _field(u, theta, n)
         u = {STATE: theta._lift(1)} | {t: _integral(w * g, order) for t, g in field.items()}
-    return {t: tuple(series[i] if i < series.end else rational(0) for i in range(order)) for t, series in u.items()}
+    along = _field(u, theta, order)
+    return _coefficients(u, order), _coefficients(along, order)
+
+
+def _coefficients(expansion: Expansion, order: int) -> dict[Tree, tuple[Any, ...]]:
+    return {t: tuple(s[i] if i < s.end else rational(0) for i in range(order)) for t, s in expansion.items()}
 
 
 def _integral(g: Series, order: int) -> Series:
@@ -208,9 +129,27 @@ def _integral(g: Series, order: int) -> Series:
     return Series(0, tuple(known))
 
 
+def _at(coefficients: Mapping[Tree, tuple[Any, ...]], theta: Series, order: int) -> dict[Tree, Series]:
+    """Power series in the displacement, at ``theta``."""
+    step = _raw(theta.cut(order), order)
+    powers: list[Raw] = [(0, [rational(1)] + [rational(0)] * (order - 1))]
+    while step[1] and powers[-1][0] + step[0] < order:
+        powers.append(_times(powers[-1], step, order))
+    rows = [[rational(0)] * v + c for v, c in powers]
+    end = min(len(row) for row in rows)
+    return {
+        t: Series(0, tuple(sum(c[k] * row[i] for k, row in enumerate(rows) if k <= i) for i in range(end)))
+        for t, c in coefficients.items()
+    }
+
+
 def _exact_state(process: GenericProcess, level: Level, order: int) -> dict[Tree, Series]:
-    theta, sigma = level.t.cut(order), level.sigma.cut(order)
-    return {t: sigma * compose(c, theta) for t, c in _exact_flow(process, order).items()}
+    sigma = level.sigma.cut(order)
+    return {t: sigma * u for t, u in _at(_exact_flow(process, order)[0], level.t, order).items()}
+
+
+def _exact_field(process: GenericProcess, level: Level, order: int) -> dict[Tree, Series]:
+    return _at(_exact_flow(process, order)[1], level.t, order)
 
 
 def _combine(terms: Sequence[tuple[Any, Expansion]], order: int) -> dict[Tree, Series]:
@@ -231,11 +170,14 @@ def local_errors(plan: Plan, process: GenericProcess, order: int) -> list[dict[T
     """
     where = {r: level for r, level in zip(plan.states, plan.levels, strict=True)}
     errors: list[dict[Tree, Series]] = []
+    # the state is kept with its level, so that its id stays its own
+    seen: dict[int, tuple[Expansion, Level]] = {}
 
     def visit(r: int, line: Any, value: Expansion) -> Expansion:
         if r not in where or line is None:
             return value
         exact = _exact_state(process, where[r], order)
+        seen[id(exact)] = exact, where[r]
         errors.append(combine([(rational(1), value), (rational(-1), exact)]))
         return exact
 
@@ -243,12 +185,15 @@ def local_errors(plan: Plan, process: GenericProcess, order: int) -> list[dict[T
         return _combine(terms, order)
 
     def evaluate(value: Expansion, level: Level, quantity: str) -> Expansion:
+        if id(value) in seen and seen[id(value)][1] is level:
+            return _exact_field(process, level, order)
         return _field(combine([(1 / level.sigma, value)]), level.t.cut(order), order)
 
     def refuse(line: Any) -> Any:
         raise ValueError(f"{plan.solver} draws noise: its order is weak, use prove_weak")
 
     start = _exact_state(process, plan.start, order)
+    seen[id(start)] = start, plan.start
     interpret(plan, start, combine, evaluate, refuse, visit)
     return errors
 
@@ -295,8 +240,9 @@ def prove(
     """Order of a deterministic sampler, two-sided: residual zero up to ``p``, non-zero at ``p + 1``.
 
     Step ratios are random rationals in [1/2, 2], or, with ``on_smooth`` the order expected there, those of a smooth
-    grid. A sampler that claims an order on smooth grids is proved on both; its cold order is that on smooth grids. The last step may be a simpler one, since it is taken once: with
-    local order ``q`` it caps the order at ``q + 1``. So do the start-up steps, for the cold order.
+    grid. A sampler that claims an order on smooth grids is proved on both; its cold order is that on smooth grids.
+    The last step may be a simpler one, since it is taken once: with local order ``q`` it caps the order at ``q + 1``.
+    So do the start-up steps, for the cold order.
     """
     if getattr(solver, "stochastic", False):
         raise ValueError(f"{solver.name} draws noise: its order is weak, use diffnum.weak.prove_weak")  # type: ignore[union-attr]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from numbers import Rational
+from operator import mul
 from typing import Any
 
 try:
@@ -23,7 +24,8 @@ except ImportError:  # pragma: no cover
 __all__ = ["Series", "compose", "h_series", "rational", "revert"]
 
 # as exact as fractions and several times quicker, where it is installed
-rational: Any = gmpy2.mpq if gmpy2 else Fraction
+rational: Any = getattr(gmpy2, "mpq", Fraction)
+_KIND = type(rational(0))
 
 
 def _exact(x: Any) -> Any:
@@ -36,7 +38,7 @@ def _exact(x: Any) -> Any:
 
 
 def _is_zero(c: Any) -> bool:
-    if isinstance(c, Rational):
+    if type(c) is _KIND or isinstance(c, Rational):
         return c == 0
     if type(c).__module__.startswith("mpmath"):
         return abs(c) < 1e-30
@@ -94,8 +96,11 @@ class Series:
 
     def __add__(self, other: Any) -> Series:
         other = self._lift(other)
-        v, end = min(self.v, other.v), min(self.end, other.end)
-        return Series(v, tuple(self[i] + other[i] for i in range(v, end)))
+        a, b = (self, other) if self.v <= other.v else (other, self)
+        shared = max(min(a.end, b.end) - b.v, 0)
+        head = a.c[: min(b.v, b.end, a.end) - a.v] if b.v > a.v else ()
+        both = zip(a.c[b.v - a.v : b.v - a.v + shared], b.c[:shared], strict=True)
+        return Series(a.v, (*head, *(p + q for p, q in both)))
 
     __radd__ = __add__
 
@@ -115,8 +120,9 @@ class Series:
             factor = _exact(other)
             return self.map(lambda c: c * factor)
         a, b = self.trim(), other.trim()
-        n = min(len(a.c), len(b.c))
-        return Series(a.v + b.v, tuple(_convolve(a.c, b.c, k) for k in range(n)))
+        x, y = a.c, b.c
+        n = min(len(x), len(y))
+        return Series(a.v + b.v, tuple(convolved(x, y, k) for k in range(n)))
 
     __rmul__ = __mul__
 
@@ -231,8 +237,9 @@ def _lifted(series: Series, other: Any) -> Series:
     return series._lift(other)
 
 
-def _convolve(a: Sequence[Any], b: Sequence[Any], k: int) -> Any:
-    return sum((a[i] * b[k - i] for i in range(k + 1)), rational(0))
+def convolved(x: Sequence[Any], y: Sequence[Any], k: int) -> Any:
+    """``sum(x[i] y[k - i])``."""
+    return sum(map(mul, x[1 : k + 1], y[k - 1 :: -1]), x[0] * y[k]) if k else x[0] * y[0]
 
 
 def _root(c: Any) -> Any:

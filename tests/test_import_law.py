@@ -19,7 +19,7 @@ ROOMS = """
     grid lint
     trace
     noise
-    order series weak
+    order series generic weak weak_order weak_trees
     solvers
     targets
     read
