@@ -42,6 +42,8 @@ TOLERANCE = 0.15
 FLOOR = 2e-12
 FLOAT32_CONSTANT = 16.0
 FLOAT32_COUNTS = (16, 64, 256, 1024)
+# where the last doublings do not agree yet
+MORE_COUNTS = (1024, 2048, 4096)
 MUTANT_COUNTS = (32, 64, 128)
 
 
@@ -215,6 +217,14 @@ def _fit(errors: Sequence[float], counts: Sequence[int]) -> tuple[int, float]:
     return len(chosen), -float(slope)
 
 
+def _settled(errors: Sequence[float]) -> bool:
+    """Whether the last three doublings show one slope, or rounding."""
+    if min(errors) <= FLOOR:
+        return True
+    slopes = -np.diff(np.log2(errors))[-3:]
+    return bool(np.ptp(slopes) < TOLERANCE / 2)
+
+
 def _slope(
     errors: Sequence[float], counts: Sequence[int], witness: str, grid: str, process: str, start: str, must: str
 ) -> Slope:
@@ -231,7 +241,12 @@ def _pathwise(solver: Solver, process: Any) -> tuple[list[Slope], Cold | None]:
         for name, grid in GRIDS.items():
             plans = [compile(solver, grid(process, n)) for n in COUNTS]
             warm = [norm(path_errors(p, run, True)) for p in plans]
-            slopes.append(_slope(warm, COUNTS, witness, name, process.name, "warm", must))
+            for n in MORE_COUNTS:
+                if _settled(warm):
+                    break
+                warm.append(norm(path_errors(compile(solver, grid(process, n)), run, True)))
+            counts = (*COUNTS, *MORE_COUNTS)[: len(warm)]
+            slopes.append(_slope(warm, counts, witness, name, process.name, "warm", must))
             if plans[0].depth == 0:
                 continue
             errors = [path_errors(p, run, False) for p in plans]
