@@ -16,6 +16,7 @@ from .order import Proof, prove
 from .plan import PREDICTIONS, Plan
 from .process import EDM, VP, Flow
 from .read.tableau import distance
+from .slopes import FLOOR, TOLERANCE, Cold, Slope, fit, measured, settled
 from .trace import Solver, compile
 from .weak import prove_weak
 from .witness import (
@@ -38,69 +39,11 @@ from .witness import (
 
 __all__ = ["Certificate", "Slope", "certify", "certify_all"]
 
-TOLERANCE = 0.15
-FLOOR = 2e-12
 FLOAT32_CONSTANT = 16.0
 FLOAT32_COUNTS = (16, 64, 256, 1024)
 # where the last doublings do not agree yet
 MORE_COUNTS = (1024, 2048, 4096)
 MUTANT_COUNTS = (32, 64, 128)
-
-
-@dataclass(frozen=True)
-class Slope:
-    """A measured order: least squares of ``log error`` on ``log n`` over the last doublings above the floor.
-
-    Attributes:
-        witness, grid, process, start: what was run; ``start`` is "warm" or "cold".
-        counts, errors: every run. ``used`` of them, ending at the last above the floor, are fitted.
-        value: the slope; nan where fewer than three runs lie above the floor.
-        must: "equal" (two-sided), "reach" (a Gaussian may super-converge), "local" (the error of one step:
-            order + 1, and 0 for a method of order zero, whose steps are not consistent), "end" (the error of three
-            steps to the clean level vanishes at least like the noise at which they start) or "print".
-    """
-
-    witness: str
-    grid: str
-    process: str
-    start: str
-    counts: tuple[int, ...]
-    errors: tuple[float, ...]
-    used: int
-    value: float
-    must: str
-
-    def holds(self, order: int, smooth: int | None = None) -> bool:
-        """Whether the slope is what a method of ``order``, ``smooth`` on uniform grids, must show."""
-        order = smooth if smooth is not None and self.grid == "uniform" else order
-        if self.must == "print":
-            return True
-        if self.must == "local":
-            order = order + 1 if order else 0
-        if self.must == "end":
-            order = 1
-        above = self.value >= order - TOLERANCE
-        return above and (self.must in ("reach", "end") or self.value <= order + TOLERANCE)
-
-
-@dataclass(frozen=True)
-class Cold:
-    """Start-up behaviour: signed errors fitted by ``C_q h^q + C_p h^p`` (``p = q + 1`` when they coincide).
-    Attributes:
-        q, p: exponents, fixed by the proof.
-        share: size of ``C_q h^q`` in the error at the finest grid.
-        misfit: relative residual of the fit.
-    """
-
-    q: int
-    p: int
-    share: float
-    misfit: float
-
-    @property
-    def holds(self) -> bool:
-        """The fit explains the errors, and its first term is there."""
-        return self.misfit < 0.05 and self.share > 5 * self.misfit
 
 
 @dataclass(frozen=True)
@@ -204,34 +147,6 @@ def _orders(order: int, cold: int, smooth: int | None) -> str:
     return f"order {order} (cold {cold}{'' if smooth is None else f', smooth grids {smooth}'})"
 
 
-def _fit(errors: Sequence[float], counts: Sequence[int]) -> tuple[int, float]:
-    """Number of runs used and the slope; an infinite slope where every error is rounding (the method is exact)."""
-    if max(errors) <= FLOOR:
-        return len(errors), float("inf")
-    above = [i for i, e in enumerate(errors) if np.isfinite(e) and e > FLOOR]
-    last = above[-1] + 1 if above else 0
-    chosen = [i for i in above if i >= last - 3]
-    if len(chosen) < 3:
-        return len(chosen), float("nan")
-    slope = np.polyfit(np.log2([counts[i] for i in chosen]), np.log2([errors[i] for i in chosen]), 1)[0]
-    return len(chosen), -float(slope)
-
-
-def _settled(errors: Sequence[float]) -> bool:
-    """Whether the last three doublings show one slope, or rounding."""
-    if min(errors) <= FLOOR:
-        return True
-    slopes = -np.diff(np.log2(errors))[-3:]
-    return bool(np.ptp(slopes) < TOLERANCE / 2)
-
-
-def _slope(
-    errors: Sequence[float], counts: Sequence[int], witness: str, grid: str, process: str, start: str, must: str
-) -> Slope:
-    used, value = _fit(errors, counts)
-    return Slope(witness, grid, process, start, tuple(counts), tuple(errors), used, value, must)
-
-
 def _pathwise(solver: Solver, process: Any) -> tuple[list[Slope], Cold | None]:
     runs = {"Gaussian": Run.of(gaussian(), process.at(LOW)), "non-linear": Run.of(nonlinear(), process.at(LOW))}
     slopes: list[Slope] = []
@@ -242,15 +157,15 @@ def _pathwise(solver: Solver, process: Any) -> tuple[list[Slope], Cold | None]:
             plans = [compile(solver, grid(process, n)) for n in COUNTS]
             warm = [norm(path_errors(p, run, True)) for p in plans]
             for n in MORE_COUNTS:
-                if _settled(warm):
+                if settled(warm):
                     break
                 warm.append(norm(path_errors(compile(solver, grid(process, n)), run, True)))
             counts = (*COUNTS, *MORE_COUNTS)[: len(warm)]
-            slopes.append(_slope(warm, counts, witness, name, process.name, "warm", must))
+            slopes.append(measured(warm, counts, witness, name, process.name, "warm", must))
             if plans[0].depth == 0:
                 continue
             errors = [path_errors(p, run, False) for p in plans]
-            slopes.append(_slope([norm(e) for e in errors], COUNTS, witness, name, process.name, "cold", "print"))
+            slopes.append(measured([norm(e) for e in errors], COUNTS, witness, name, process.name, "cold", "print"))
             if witness == "non-linear" and name == "uniform":
                 cold = _cold(solver, errors)
     return slopes, cold
@@ -278,9 +193,9 @@ def _lawwise(solver: Solver, process: Any) -> list[Slope]:
             sizes = [norm(e[i]) for e in errors]
             # the mean may be exact, and a method of order zero is judged by its bias
             must = "print" if not solver.order else "equal" if what == "variance" else "reach"
-            slopes.append(_slope(sizes, COUNTS, f"Gaussian {what}", name, process.name, "cold", must))
+            slopes.append(measured(sizes, COUNTS, f"Gaussian {what}", name, process.name, "cold", must))
     sizes = [norm(law_errors(compile(solver, one_step(process, n)), gaussian())[1]) for n in STEP_SIZES]
-    slopes.append(_slope(sizes, STEP_SIZES, "Gaussian variance", "one step", process.name, "warm", "local"))
+    slopes.append(measured(sizes, STEP_SIZES, "Gaussian variance", "one step", process.name, "warm", "local"))
     return sorted(slopes, key=lambda s: s.witness == "Gaussian mean")
 
 
@@ -297,7 +212,7 @@ def _clean_end(solver: Solver, process: Any) -> list[Slope]:
             errors.append(norm(law_errors(plan, gaussian())))
         else:
             errors.append(norm(path_errors(plan, Run.of(nonlinear(), plan.start), False)))
-    return [_slope(errors, END_RATIOS, "clean end", "three-step", process.name, "cold", "end")]
+    return [measured(errors, END_RATIOS, "clean end", "three-step", process.name, "cold", "end")]
 
 
 def _float32(solver: Solver, process: Any) -> float:
@@ -356,7 +271,7 @@ def _mutants(solver: Solver, process: Any) -> tuple[int, list[str], tuple[str, .
                 errors = [norm(np.concatenate(law_errors(p, gaussian()))) for p in plans]
             else:
                 errors = [norm(path_errors(p, run, True)) for p in plans]
-        used, value = _fit(errors, MUTANT_COUNTS)
+        used, value = fit(errors, MUTANT_COUNTS)
         if used == 3 and abs(value - solver.order) <= TOLERANCE:
             same = same_weak_order if solver.stochastic else same_order
             (free if same(solver, index, solver.order) else survivors).append(name)
@@ -416,14 +331,19 @@ def _on_flow(solver: Solver) -> Slope:
     process = Flow()
     run = Run.of(nonlinear(), process.at(LOW))
     errors = [norm(path_errors(compile(solver, uniform(process, n)), run, True)) for n in COUNTS]
-    return _slope(errors, COUNTS, "non-linear", "uniform", process.name, "warm", "equal")
+    return measured(errors, COUNTS, "non-linear", "uniform", process.name, "warm", "equal")
 
 
-def certify_all(solvers: Iterable[Solver], on_done: Callable[[Certificate], None] | None = None) -> list[Certificate]:
-    """Certificates of many samplers; ``on_done`` sees each as it is made."""
+def certify_all(
+    solvers: Iterable[Solver], on_done: Callable[[Certificate], None] | None = None, jobs: int = 1
+) -> list[Certificate]:
+    """Certificates of many samplers, ``jobs`` at a time; ``on_done`` sees each as it is made, in order."""
+    from joblib import Parallel, delayed
+
     out: list[Certificate] = []
-    for solver in solvers:
-        out.append(certify(solver))
+    for made in Parallel(n_jobs=jobs, return_as="generator")(delayed(certify)(solver) for solver in solvers):
+        assert isinstance(made, Certificate)
+        out.append(made)
         if on_done:
-            on_done(out[-1])
+            on_done(made)
     return out

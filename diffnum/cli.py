@@ -136,6 +136,7 @@ def certify(
     as_json: AsJson = False,
     as_markdown: AsMarkdown = False,
     out: Annotated[Path | None, typer.Option(help="JSON file; of --all by default certificates.json.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Samplers at a time, one process each.")] = 1,
 ) -> int:
     """Prove and measure the order of samplers. Exit code 1 if a claim fails."""
     from .certificate import certify_all
@@ -146,7 +147,7 @@ def certify(
     if out is not None:
         _check_file(out, (".json",))
     with _counting(len(solvers), "certifying", quiet=as_json) as step:
-        certificates = certify_all(solvers, on_done=lambda certificate: step())
+        certificates = certify_all(solvers, on_done=lambda certificate: step(), jobs=jobs)
     content = [_plain(certificate.to_json()) for certificate in certificates]
     if out is not None:
         from .lab.folder import write_text

@@ -24,7 +24,7 @@ ROOMS = """
     targets
     read
     lifting
-    witness mutants
+    witness mutants slopes
     certificate
     study
     design
