@@ -176,7 +176,7 @@ def free_function() -> Statement:
         scaled = [place * weight for place, weight in zip(r, w[1:], strict=True)]
         residual += [(moment(scaled, r, k - 1) - moments[k]).as_expr() for k in range(1, count + 1)]
     places = sympy.symbols("r1:5")
-    vandermonde = sympy.Matrix(4, 4, lambda k, m: places[m] ** k).det()
+    vandermonde: Any = sympy.Matrix(4, 4, lambda k, m: places[m] ** k).det()
     spread = math.prod(places[j] - places[i] for j in range(4) for i in range(j))
     return prove(
         "B(h) cancels from UniPC wherever its system is solved: UniP-p is exponential Adams of order p, "
