@@ -107,7 +107,7 @@ def _coefficients(tree: Tree, nodes: Sequence[Any], matrix: Sequence[Any], weigh
     while colour == WHITE:
         whites += 1
         if not branches:
-            return [Fraction(c) ** whites / math.factorial(whites) for c in (*nodes, 1)]
+            return [c**whites * Fraction(1, math.factorial(whites)) for c in (*nodes, 1)]
         colour, *branches = branches[0]
     inside: list[Any] = [Fraction(1)] * len(nodes)
     for branch in branches:
@@ -150,10 +150,14 @@ def show_bicoloured(tree: Tree) -> str:
 # --- stiff ---
 
 
-def psi(k: int, row: Sequence[Any], c: Any, nodes: Sequence[Any], z: Any) -> Any:
-    """``psi_{k,i}(z)`` of the stage with coefficients ``row`` at ``c``; of the step with the weights at 1."""
-    moment = sum((a * x ** (k - 1) for a, x in zip(row, nodes, strict=False)), Fraction(0))
-    return phi(k, c * z) * c**k - moment / math.factorial(k - 1)
+def psi(k: int, row: Sequence[Any], c: Any, nodes: Sequence[Any], value: Any) -> Any:
+    """``psi_{k,i}(z)`` of the stage with coefficients ``row`` at ``c``, or of the step with the weights at 1.
+
+    Args:
+        value: ``phi_k(c z)``.
+    """
+    moment = sum(a * x ** (k - 1) for a, x in zip(row, nodes, strict=False))
+    return value * c**k - moment * Fraction(1, math.factorial(k - 1))
 
 
 def first_argument() -> Any:
@@ -171,7 +175,7 @@ def row_defects(method: Method) -> list[Any]:
     """``psi_{1,i}`` of every stage: whether a constant ``N`` is integrated exactly there."""
     z = first_argument()
     nodes, matrix, _ = method(z)
-    return [psi(1, row, c, nodes, z) for row, c in zip(matrix, nodes, strict=True)]
+    return [psi(1, row, c, nodes, phi(1, c * z)) for row, c in zip(matrix, nodes, strict=True)]
 
 
 def stiff_residual(tree: Tree, method: Method, scalar: bool = False, weak: bool = False) -> Any:
@@ -185,13 +189,13 @@ def stiff_residual(tree: Tree, method: Method, scalar: bool = False, weak: bool 
     z = point(0) if weak else next(arguments)
     nodes, _, weights = method(z)
     if not any(tree):
-        return psi(len(tree) + 1, weights, Fraction(1), nodes, z)
+        return psi(len(tree) + 1, weights, 1, nodes, phi(len(tree) + 1, z))
     return _combined(weights, _inside(tree, method, arguments, nodes))
 
 
 def _inside(tree: Tree, method: Method, arguments: Iterator[Any], nodes: Sequence[Any]) -> list[Any]:
     k = tree.count(())
-    values: list[Any] = [Fraction(c) ** k / math.factorial(k) for c in nodes]
+    values: list[Any] = [c**k * Fraction(1, math.factorial(k)) for c in nodes]
     for branch in tree:
         if branch:
             defects = _defects(branch, method, arguments)
@@ -203,7 +207,8 @@ def _defects(tree: Tree, method: Method, arguments: Iterator[Any]) -> list[Any]:
     z = next(arguments)
     nodes, matrix, _ = method(z)
     if not any(tree):
-        return [psi(len(tree) + 1, row, Fraction(c), nodes, z) for row, c in zip(matrix, nodes, strict=True)]
+        k = len(tree) + 1
+        return [psi(k, row, c, nodes, phi(k, c * z)) for row, c in zip(matrix, nodes, strict=True)]
     values = _inside(tree, method, arguments, nodes)
     return [_combined(row, values) for row in matrix]
 

@@ -190,8 +190,12 @@ def load(text: str) -> Any:
 
 def verify(piece: Piece, module: Any) -> bool:
     """Whether every defining equation of the piece holds on the module."""
-    residuals = list(piece.check(module))
-    return len(residuals) > 0 and all(_zero(r) for r in residuals)
+    found = False
+    for residual in piece.check(module):
+        if not _zero(residual):
+            return False
+        found = True
+    return found
 
 
 def _zero(residual: Any) -> bool:
