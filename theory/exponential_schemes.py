@@ -4,9 +4,9 @@ A scheme is its nodes and as many equations as it has coefficients, in terms of 
 :mod:`theory.exponential_trees`. The same equations derive the coefficients, with symbols for them, and check the
 generated ones, with exact numbers: sums of exponentials at a rational ``z``.
 
-``L`` is a number here. In data prediction ``w = x / alpha`` obeys ``w' = -w + D`` in log-SNR: ``L = -1, z = -h``. In noise
-prediction ``v = x / sigma`` obeys ``v' = v - eps``: ``L = 1, z = h``. Stage ``i`` starts from ``e^{c_i z}`` and meets
-``phi_k(c_i z)``.
+``L`` is a number here. In data prediction ``w = x / alpha`` obeys ``w' = -w + D`` in log-SNR: ``L = -1, z = -h``. In
+noise prediction ``v = x / sigma`` obeys ``v' = v - eps``: ``L = 1, z = h``. Stage ``i`` starts from ``e^{c_i z}`` and
+meets ``phi_k(c_i z)``.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ Equations = Callable[[Coefficients], list[Any]]
 
 
 def gamma(c2: Any, c3: Any) -> Any:
-    """``gamma`` of Hochbruck & Ostermann 2005, from ``2 (gamma c_2 + c_3) = 3 (gamma c_2^2 + c_3^2)``: ``psi_3(0) = 0``."""
+    """Hochbruck & Ostermann's ``gamma``: ``2 (gamma c_2 + c_3) = 3 (gamma c_2^2 + c_3^2)``, i.e. ``psi_3(0) = 0``."""
     return c3 * (3 * c3 - 2) / (c2 * (2 - 3 * c2))
 
 
