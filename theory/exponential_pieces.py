@@ -1,4 +1,4 @@
-"""Exponential Runge-Kutta methods: coefficients derived from :mod:`theory.exponential_schemes` and checked as they run."""
+"""Exponential Runge-Kutta methods: coefficients derived and checked by :mod:`theory.exponential_schemes`."""
 
 from __future__ import annotations
 

@@ -268,7 +268,8 @@ def means_of_euler_steps() -> Statement:
     return prove(
         "Strong stability preserving methods are means of Euler steps",
         r"u^{(1)} = E_h u, \ u^{(2)} = \tfrac34 u + \tfrac14 E_h u^{(1)}, \ "
-        r"u_t = \tfrac13 u + \tfrac23 E_h u^{(2)}; \qquad u^{(3)} = \tfrac23 u + \tfrac13 E_{h/2}^3 u, \ u_t = E_{h/2} u^{(3)}",
+        r"u_t = \tfrac13 u + \tfrac23 E_h u^{(2)}; \qquad "
+        r"u^{(3)} = \tfrac23 u + \tfrac13 E_{h/2}^3 u, \ u_t = E_{h/2} u^{(3)}",
         found,
         "diffnum.solvers.generated: SSP33, SSP43; Shu & Osher 1988",
     )

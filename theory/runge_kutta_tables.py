@@ -196,6 +196,8 @@ TABLES = (
           "Strong stability preserving method of order three with four stages of half steps.", half_steps),
     Named("RK4", 4, *_of("explicit_4_equal", Q(1, 3)), "The classical method of order four."),
     Named("THREE_EIGHTHS", 4, *_of("explicit_4", Q(1, 3), Q(2, 3)), "Kutta's method of order four on the 3/8 rule."),
+    Named("KUNTZMANN4", 4, *_of("explicit_4", Q(2, 5), Q(3, 5)),
+          "Kuntzmann's method of order four, at whose nodes four conditions of order five hold."),
     Named("OPEN4", 4, *_of_nodes(fourth_with_five_stages, Q(1, 3), Q(2, 3), Q(5, 6)),
           "Order four with five stages, no node at 1, for steps that cannot evaluate at their end.",
           stage_order_three),
