@@ -13,10 +13,10 @@ and since ``int_0^1 e^{(1-s) z} s^m ds = m! phi_{m+1}(z)`` the weights are the o
 ``z = -h`` for data and ``z = h`` for noise; ``z = 0`` in any variable in which the kernel is constant.
 
 The numerators are elementary symmetric functions of the other nodes. Nodes of the past have one sign, so their terms
-do not cancel, and with ``phi`` free of cancellation every explicit weight has its relative accuracy in float64 already;
-in an implicit one the new node has the other sign, and a few units in the last place more are lost.
-:func:`diffnum.num.extended` gives the rounded exact weights (``tests/test_adams.py`` measures both). What does lose
-all digits at small steps is the published evaluation, by a linear system for differences of ``phi``.
+do not cancel, and with ``phi`` free of cancellation float64 itself gives every explicit weight to 2e-15 of its size; in
+an implicit one the new node has the other sign, which costs a digit (2e-14). :func:`diffnum.num.extended` gives the
+rounded exact weights (``tests/test_adams.py`` measures both, on steps from 1e-8 to 10 whose ratios lie between 1/20 and
+20). What does lose all digits at small steps is the published evaluation, a linear system for differences of ``phi``.
 """
 
 from __future__ import annotations
