@@ -5,8 +5,9 @@ Tolerances, intervals and step counts are set here and in :mod:`diffnum.witness`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -201,6 +202,7 @@ def _lawwise(solver: Solver, process: Any) -> list[Slope]:
 
 def _clean_end(solver: Solver, process: Any) -> list[Slope]:
     # proofs see no clean level: a builder's branch on it is run here only
+    must = "end" if solver.vanishing else "stays"
     errors: list[float] = []
     for n in END_RATIOS:
         grid = to_clean(process, n)
@@ -212,7 +214,7 @@ def _clean_end(solver: Solver, process: Any) -> list[Slope]:
             errors.append(norm(law_errors(plan, gaussian())))
         else:
             errors.append(norm(path_errors(plan, Run.of(nonlinear(), plan.start), False)))
-    return [measured(errors, END_RATIOS, "clean end", "three-step", process.name, "cold", "end")]
+    return [measured(errors, END_RATIOS, "clean end", "three-step", process.name, "cold", must)]
 
 
 def _float32(solver: Solver, process: Any) -> float:
@@ -254,6 +256,7 @@ def _invariance(solver: Solver, process: Any) -> tuple[float, bool]:
 
 
 def _mutants(solver: Solver, process: Any) -> tuple[int, list[str], tuple[str, ...]]:
+    @cache
     def build(n: int) -> Plan:
         return compile(solver, alternating(process, n))
 

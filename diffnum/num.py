@@ -219,7 +219,7 @@ def _phi_sympy(k: int, z: Any) -> Any:
 
 def _phi_decimal(k: int, z: Decimal) -> Decimal:
     # a formula asks for several functions at one argument
-    return _phis_decimal(max(k, 6), z, getcontext().prec)[k]
+    return _phis_decimal(max(k, 7), z, getcontext().prec)[k]
 
 
 @lru_cache(maxsize=64)
@@ -250,13 +250,15 @@ def extended(formula: Callable[..., Any], *arguments: Any) -> Any:
     Args:
         formula: arithmetic on its arguments, ``exp`` ... ``phi`` of this module; gives a number or nested tuples.
         arguments: floats, integers and fractions are taken as exact. With any other kind of number among them (torch
-            leaves, series, sympy) the formula is evaluated as it stands.
+            leaves, series, sympy) the formula is evaluated as it stands; beside tensors and arrays fractions are floats.
 
     Returns:
         floats, in the same nesting; fractions and integers that the formula returns stay exact.
     """
     if not all(isinstance(a, (int, float, Fraction)) for a in arguments):
-        return formula(*arguments)
+        kinds = {type(a).__module__.partition(".")[0] for a in arguments}
+        plain = bool(kinds & {"torch", "numpy"})
+        return formula(*(float(a) if plain and isinstance(a, Fraction) else a for a in arguments))
     with localcontext(_EXTENDED):
         return _rounded(formula(*(_widened(a) for a in arguments)))
 

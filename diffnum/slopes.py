@@ -26,7 +26,8 @@ class Slope:
         value: the slope; nan where fewer than three runs lie above the floor.
         must: "equal" (two-sided), "reach" (a Gaussian may super-converge), "local" (the error of one step:
             order + 1, and 0 for a method of order zero, whose steps are not consistent), "end" (the error of three
-            steps to the clean level vanishes at least like the noise at which they start) or "print".
+            steps to the clean level vanishes at least like the noise at which they start), "stays" (that error does
+            not vanish) or "print".
     """
 
     witness: str
@@ -44,9 +45,13 @@ class Slope:
         order = smooth if smooth is not None and self.grid == "uniform" else order
         if self.must == "print":
             return True
+        if self.must == "stays":
+            return self.value < 0.5
         if self.must == "local":
             order = order + 1 if order else 0
         if self.must == "end":
+            if self.errors[-1] <= FLOOR:
+                return True
             order = 1
         above = self.value >= order - TOLERANCE
         return above and (self.must in ("reach", "end") or self.value <= order + TOLERANCE)

@@ -228,6 +228,7 @@ class Solver:
         options: bound keyword options.
         smooth: warm order on grids whose step ratios tend to one, for methods with weights of constant steps, whose
             ``order`` on any grid is lower; ``cold`` is then that on smooth grids.
+        vanishing: whether the error of the last steps to ``sigma = 0`` vanishes with the noise at which they start.
     """
 
     build: Callable[..., None]
@@ -241,6 +242,7 @@ class Solver:
     options: tuple[tuple[str, Any], ...] = ()
     name: str = ""
     smooth: int | None = None
+    vanishing: bool = True
 
     def with_options(self, **options: Any) -> Solver:
         """The same sampler with keyword options bound, such as ``eta=1.0``."""
