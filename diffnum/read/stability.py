@@ -28,7 +28,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..order import GenericGrid, traced_depth
+from ..order import GenericGrid
 from ..plan import Level, Plan, interpret, sources
 from ..prediction import convert
 from ..process import EDM
@@ -169,11 +169,15 @@ def step_map(plan: Plan, k: int, evaluate: Callable[[Any, Level, str], Any]) -> 
 @lru_cache(maxsize=64)
 def _compiled(solver: Solver, equation: Equation) -> tuple[Plan, int]:
     """The plan and a step after its start-up, whose successor is like it."""
-    depth = traced_depth(solver)
+    depth = _traced(solver, equation, 8).depth
     n = 3 * depth + 8
+    return _traced(solver, equation, n), n - depth - 3
+
+
+def _traced(solver: Solver, equation: Equation, n: int) -> Plan:
     levels = tuple(equation.level(float(n - i)) for i in range(n + 1))
     grid = GenericGrid(_EDM, levels, tuple(t.lam - s.lam for s, t in pairwise(levels)))
-    return compile(solver, grid, equation.prediction), n - depth - 3
+    return compile(solver, grid, equation.prediction)
 
 
 def matrix(solver: Solver, z: Any, equation: Equation) -> np.ndarray:
