@@ -115,7 +115,7 @@ def weights_of_dpm_solver_2() -> Statement:
         [defect, sympy.series(defect, Z, 0, 2).removeO() + Z / 12, _expression(at_zero)],
         [phi(2, Z) - phi(1, Z) / 2, 0, 0],
         {Z: sympy.log(2)},
-        "diffnum.solvers.generated.dpm_2s; Hochbruck & Ostermann 2005, eq. 5.4",
+        "diffnum.solvers.generated.dpm_2s; Hochbruck & Ostermann 2005, section 5",
     )
 
 
@@ -167,7 +167,7 @@ def members() -> Statement:
         r"\texttt{dpm\_3s}(r_1, \tfrac23) = \texttt{hochbruck\_ostermann\_3}(r_1, \tfrac23); \quad "
         r"\text{Lawson: } a_{ij} e^{(c_i - c_j) z}",
         [entry for one, other in pairs for entry in _apart(one, other)],
-        "diffnum.solvers.generated; Cox & Matthews 2002; Hochbruck & Ostermann 2005, eq. 5.9; Lawson 1967",
+        "diffnum.solvers.generated; Cox & Matthews 2002; Hochbruck & Ostermann 2005, section 5; Lawson 1967",
     )
 
 
@@ -236,7 +236,7 @@ def closed_forms_of_etd4rk() -> Statement:
         r"\varphi_1 - 3 \varphi_2 + 4 \varphi_3 = \frac{-4 - z + e^z (4 - 3z + z^2)}{z^3}, \quad "
         r"\varphi_1(z) - \varphi_1(\tfrac z2) = \frac{(e^{z/2} - 1)^2}{z}",
         [one - other for one, other in printed],
-        "diffnum.solvers.generated.etd4rk; Cox & Matthews 2002, eq. 26-29; Kassam & Trefethen 2005, eq. 2.5",
+        "diffnum.solvers.generated.etd4rk; Cox & Matthews 2002, eq. 26-29; Kassam & Trefethen 2005",
     )
 
 
@@ -254,7 +254,7 @@ def weight_of_res() -> Statement:
             g * b3 * c2**2 + b3 * c3**2 - sympy.Rational(1, 3),
             gamma(c2, sympy.Rational(2, 3)),
         ],
-        "diffnum.solvers.generated.hochbruck_ostermann_3; Hochbruck & Ostermann 2005, eq. 5.8",
+        "diffnum.solvers.generated.hochbruck_ostermann_3; Hochbruck & Ostermann 2005, section 5",
     )
 
 

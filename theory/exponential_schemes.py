@@ -197,11 +197,11 @@ SCHEMES = (
     Scheme("exponential_euler", (), (0,), 1, 1, Coefficients.constant,
            "Exponential Euler: DDIM, DPM-Solver-1."),
     Scheme("etd2", (C2,), (0, C2), 2, 2, _etd2,
-           "``b_2 = phi_2 / c_2`` (Hochbruck & Ostermann 2005, eq. 5.3): ETD2RK of Cox & Matthews with ``c_2 = 1``, "
+           "``b_2 = phi_2 / c_2`` (Hochbruck & Ostermann 2005, section 5): ETD2RK of Cox & Matthews with ``c_2 = 1``, "
            "RES-2S, DPM-Solver-2 of type taylor.", ONES),
     Scheme("dpm_2s", (C2,), (0, C2), 2, 2, _dpm_2s,
-           "``b_2 = phi_1 / (2 c_2)`` (Hochbruck & Ostermann 2005, eq. 5.4): DPM-Solver-2 and ++(2S); the exponential "
-           "midpoint rule with ``c_2 = 1/2``.", ONES),
+           "``b_2 = phi_1 / (2 c_2)`` (Hochbruck & Ostermann 2005, section 5): DPM-Solver-2 and ++(2S); the "
+           "exponential midpoint rule with ``c_2 = 1/2``.", ONES),
     Scheme("dpm_3s", (R1, R2), (0, R1, R2), 2, 2, _dpm_3s,
            "DPM-Solver-3 and ++(3S) as published (Lu et al. 2022, algorithm 2): ``b_2 = 0, psi_2 = psi_{2,3} = 0``; "
            "order three for ``r_2 = 2/3`` only.", TWOS),
@@ -209,7 +209,7 @@ SCHEMES = (
            "DPM-Solver-3 of type taylor: quadrature of order three, ``psi_{2,3} = 0``; order three for ``r_2 = 2/3`` "
            "only. ETD2CF3 with 1/3, 2/3.", TWOS),
     Scheme("hochbruck_ostermann_3", (C2, C3), (0, C2, C3), 3, 3, _hochbruck_ostermann_3,
-           "Three stages of stiff order three (Hochbruck & Ostermann 2005, eq. 5.8): RES-3S.", TWOS),
+           "Three stages of stiff order three (Hochbruck & Ostermann 2005, section 5): RES-3S.", TWOS),
     Scheme("etd3rk", (), (0, HALF, 1), 3, 2, _etd3rk,
            "ETD3RK (Cox & Matthews 2002, eq. 23 to 25): Kutta's third-order method with exponential Euler stages."),
     Scheme("etd4rk", (), NODES_4, 4, 2, _etd4rk,
@@ -219,11 +219,11 @@ SCHEMES = (
     Scheme("krogstad_4", (), NODES_4, 4, 3, _krogstad_4,
            "ETDRK4-B (Krogstad 2005)."),
     Scheme("strehmel_weiner_4", (), NODES_4, 4, 3, _strehmel_weiner_4,
-           "Strehmel and Weiner's method (Hochbruck & Ostermann 2005, eq. 5.18)."),
+           "Strehmel and Weiner's method (Hochbruck & Ostermann 2005, section 5)."),
     Scheme("friedli_4", (), NODES_4, 4, 3, _friedli_4,
            "Friedli's method of 1978: as Strehmel and Weiner's with another choice of ``a_42``."),
     Scheme("hochbruck_ostermann_5", (), (*NODES_4, HALF), 4, 4, _hochbruck_ostermann_5,
-           "Five stages of stiff order four (Hochbruck & Ostermann 2005, eq. 5.19)."),
+           "Five stages of stiff order four (Hochbruck & Ostermann 2005, section 5)."),
     Scheme("luan_4", (), (0, HALF, HALF, THIRD, THIRD, 5 * SIX), 4, 4, _luan_4,
            "Six stages of stiff order four, all below 1, of which three and four, and five and six, are independent "
            "(Luan 2021, expRK4s6)."),
