@@ -21,7 +21,7 @@ from diffnum.solvers.stochastic import ddim_eta, ddpm_ancestral
 
 from . import gaps
 from . import published as one
-from . import published_adams as adams
+from . import published_multistep as adams
 from . import published_noise as noisy
 from .coordinates import ANY, CONSTANT, SIGMA, STRAIGHT, InLogSNR, in_clock, in_log_snr, in_ratio
 from .gaps import Gap

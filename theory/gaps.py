@@ -21,7 +21,7 @@ from diffnum.read.sample import sample
 from diffnum.trace import Trace, compile
 
 from . import published as one
-from . import published_adams as adams
+from . import published_multistep as adams
 from .coordinates import expression
 from .statement import Statement, differ
 from .symbols import difference, normal_form

@@ -20,7 +20,7 @@ from diffnum.trace import Trace, compile
 
 from . import mean_reverting
 from . import published as one
-from . import published_adams as adams
+from . import published_multistep as adams
 from . import published_noise as noisy
 from .coordinates import ANY, CONSTANT, SIGMA, STRAIGHT, InClock, expression, in_clock, in_log_snr, in_ratio
 from .statement import Chapter, Statement, prove
