@@ -8,7 +8,7 @@ import diffnum as dn
 from diffnum.certificate import Slope, certify
 from diffnum.num import expm1
 from diffnum.solvers import ALL
-from diffnum.solvers.onestep import data_transfer, transfer
+from diffnum.solvers.coords import data_transfer, transfer
 from diffnum.trace import solver
 
 

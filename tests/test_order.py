@@ -7,8 +7,8 @@ import pytest
 import diffnum as dn
 from diffnum.num import expm1, phi, sqrt
 from diffnum.order import generic_plan, local_errors, prove, root_condition, show_tree
-from diffnum.solvers import ALL
-from diffnum.solvers.onestep import data_transfer, dpm_solver_2, dpmpp_2s, transfer
+from diffnum.solvers import ALL, dpm_solver_2, dpmpp_2s
+from diffnum.solvers.coords import data_transfer, transfer
 from diffnum.trace import solver
 from diffnum.weak import prove_weak
 

@@ -8,8 +8,8 @@ import pytest
 import sympy
 
 import diffnum as dn
-from diffnum.solvers import ALL
-from diffnum.solvers.onestep import ddim, transfer
+from diffnum.solvers import ALL, ddim
+from diffnum.solvers.coords import transfer
 from diffnum.trace import compile
 from theory import book, errors
 from theory.__main__ import main

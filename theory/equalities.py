@@ -14,8 +14,7 @@ import sympy
 from diffnum.num import phi
 from diffnum.plan import PREDICTIONS, Level
 from diffnum.process import EDM, Flow
-from diffnum.solvers.multistep import dpmpp_3m, dpmpp_3m_corrected
-from diffnum.solvers.onestep import ddim, dpm_solver_1, dpm_solver_2, dpmpp_1, dpmpp_2s, euler
+from diffnum.solvers import ddim, dpm_solver_1, dpm_solver_2, dpmpp_1, dpmpp_2s, dpmpp_3m, dpmpp_3m_corrected, euler
 from diffnum.solvers.stochastic import ddim_eta, ddpm_ancestral
 from diffnum.trace import Trace, compile
 

@@ -21,8 +21,7 @@ from diffnum.prediction import to_native
 from diffnum.process import EDM
 from diffnum.read.moments import denoiser_gain
 from diffnum.read.symbolic import LeadingError, leading_error
-from diffnum.solvers import ALL
-from diffnum.solvers.onestep import ddim
+from diffnum.solvers import ALL, ddim
 from diffnum.trace import Solver, compile
 
 from .numbers import variable

@@ -19,7 +19,7 @@ from diffnum.num import phi
 from diffnum.plan import Level, interpret
 from diffnum.prediction import to_native
 from diffnum.series import h_series
-from diffnum.solvers.onestep import ddim, dpm_solver_1, dpmpp_1
+from diffnum.solvers import ddim, dpm_solver_1, dpmpp_1
 from diffnum.trace import compile
 
 from .statement import Chapter, Statement, prove

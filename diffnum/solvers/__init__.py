@@ -1,42 +1,20 @@
-"""Every sampler: a few lines of formula with a claim. ``ALL`` maps names to :class:`~diffnum.trace.Solver`."""
-
-from __future__ import annotations
+"""Every sampler of diffnum; :data:`ALL` maps names to samplers with their claims and citations."""
 
 from ..trace import Solver
-from .multistep import ab2, dpmpp_2m, dpmpp_3m, dpmpp_3m_corrected
-from .onestep import ddim, dpm_solver_1, dpm_solver_2, dpmpp_1, dpmpp_2s, euler, heun, midpoint, rk4
-from .stochastic import (
-    ddim_eta,
-    ddpm_ancestral,
-    euler_maruyama,
-    exponential_integrator,
-    langevin_corrector,
-    langevin_corrector_refined,
-)
+from . import classical, corrected, exponential, momentum, multistep, onestep, stochastic
+from .classical import *  # noqa: F403
+from .corrected import *  # noqa: F403
+from .exponential import *  # noqa: F403
+from .momentum import *  # noqa: F403
+from .multistep import *  # noqa: F403
+from .onestep import *  # noqa: F403
+from .stochastic import *  # noqa: F403
 
 ALL: dict[str, Solver] = {
     member.name: member
-    for member in (
-        euler,
-        heun,
-        midpoint,
-        rk4,
-        ab2,
-        ddim,
-        dpm_solver_1,
-        dpm_solver_2,
-        dpmpp_1,
-        dpmpp_2s,
-        dpmpp_2m,
-        dpmpp_3m,
-        dpmpp_3m_corrected,
-        ddpm_ancestral,
-        ddim_eta,
-        euler_maruyama,
-        exponential_integrator,
-        langevin_corrector,
-        langevin_corrector_refined,
-    )
+    for family in (onestep, exponential, multistep, corrected, classical, momentum, stochastic)
+    for member in (getattr(family, name) for name in family.__all__)
+    if isinstance(member, Solver)
 }
 
 __all__ = ["ALL", *ALL]  # pyright: ignore[reportUnsupportedDunderAll]

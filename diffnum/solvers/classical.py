@@ -7,11 +7,9 @@ node at the end of its step takes a table without one.
 
 from __future__ import annotations
 
-from typing import Any
-
-from ..trace import Solver, Trace
+from ..trace import Solver
 from . import generated as g
-from .coords import ANGLE, CLOCK, LOG_SNR, RATIO, SNR, Coords, transfer
+from .coords import ANGLE, CLOCK, LOG_SNR, RATIO, SNR, Coords
 from .rules import adams, named, runge_kutta
 from .tables import Table
 
@@ -29,7 +27,6 @@ __all__ = [
     "fehlberg5",
     "heun",
     "heun3",
-    "kdpm2",
     "kutta3",
     "lms_4",
     "log_snr_euler",
@@ -128,7 +125,7 @@ ssp33 = _one_step(
     CLOCK,
     g.SSP33,
     3,
-    "shu1988ssp",
+    "shu1988",
     "2.18",
     "Shu and Osher's strong-stability-preserving method of order three.",
     end=g.HEUN3,
@@ -343,27 +340,4 @@ trig_ab3 = _multistep(
 )
 trig_ab4 = _multistep(
     "trig_ab4", ANGLE, 4, "lu2025trigflow", "TrigFlow", "Adams-Bashforth of 4 points on the velocity in the angle."
-)
-
-
-def _log_midpoint(T: Trace, grid: Any) -> None:
-    for s, t in T.steps(grid):
-        e = T.evaluate(T.x, s)
-        if t.clean:
-            T.x = transfer(T.x, s, t, e.data)
-            continue
-        m = T.between(s, t, 0.5)
-        middle = T.evaluate(transfer(T.x, s, m, e.data), m)
-        T.x = RATIO.ratio(s, t) * T.x + (RATIO.gain(t) * RATIO.step(T, s, t)) * middle.noise
-
-
-kdpm2 = named(
-    "kdpm2",
-    _log_midpoint,
-    "KDPM2: the midpoint method in ``sigma / alpha`` with its node at the geometric mean.",
-    order=2,
-    cold=2,
-    cite="karras2022edm",
-    eq="Algorithm 2 without noise",
-    family="classical",
 )

@@ -40,6 +40,8 @@ __all__ = [
     "RATIO",
     "SNR",
     "Coords",
+    "data_transfer",
+    "noise_transfer",
     "transfer",
 ]
 
@@ -79,6 +81,17 @@ def transfer(x: Form, s: Level, t: Level, D: Form) -> Form:
     ``r = sigma_t / sigma_s``: no logarithm, no branch, exact for constant ``D``; any level but ``sigma_s = 0``."""
     r = t.sigma / s.sigma
     return r * x + (t.alpha - r * s.alpha) * D
+
+
+def noise_transfer(x: Form, s: Level, t: Level, e: Form) -> Form:
+    """``(alpha_t / alpha_s) x - sigma_t (e^h - 1) e``, in level coordinates so that ``sigma_t = 0`` is regular."""
+    q = t.alpha / s.alpha
+    return q * x + (t.sigma - q * s.sigma) * e
+
+
+def data_transfer(T: Trace, x: Form, s: Level, t: Level, D: Form) -> Form:
+    """``(sigma_t / sigma_s) x - alpha_t (e^-h - 1) D``."""
+    return (t.sigma / s.sigma) * x - (t.alpha * expm1(-T.h(s, t))) * D
 
 
 def _sigma_ratio(s: Level, t: Level) -> Any:

@@ -39,6 +39,7 @@ __all__ = [
     "friedli4_noise",
     "hochbruck_ostermann4",
     "hochbruck_ostermann4_noise",
+    "kdpm2",
     "krogstad4",
     "krogstad4_noise",
     "lawson1",
@@ -51,6 +52,8 @@ __all__ = [
     "lawson4_noise",
     "luan4",
     "luan4_noise",
+    "luan_ostermann5",
+    "luan_ostermann5_noise",
     "res_2s",
     "res_2s_noise",
     "res_3s",
@@ -88,6 +91,16 @@ dpm_solver_2 = _one_step(
     "lu2022dpm",
     "Algorithm 1",
     "DPM-Solver-2 with a node at the fraction ``r`` of the log-SNR step, on the noise.",
+    r=F(1, 2),
+)
+kdpm2 = _one_step(
+    "kdpm2",
+    NOISE,
+    g.dpm_2s,
+    2,
+    "karras2022edm",
+    "Algorithm 2 without noise",
+    "KDPM2: the midpoint method in ``sigma / alpha`` with its node at the geometric mean, which is DPM-Solver-2.",
     r=F(1, 2),
 )
 dpm_solver_3 = _one_step(
@@ -159,7 +172,7 @@ res_2s = _one_step(
     DATA,
     g.etd2,
     2,
-    "hochbruck2005explicit",
+    "hochbruck2005",
     "5.3",
     "RES-2S: the two-stage method of stiff order two with its node at ``c2``, on the data.",
     c2=F(1, 2),
@@ -169,21 +182,15 @@ res_3s = _one_step(
     DATA,
     g.hochbruck_ostermann_3,
     3,
-    "hochbruck2005explicit",
+    "hochbruck2005",
     "5.8",
     "RES-3S: three stages of stiff order three with nodes ``c2``, ``c3``, on the data.",
     c2=F(1, 2),
     c3=1,
 )
-etd2rk = _one_step(
-    "etd2rk", DATA, g.etd2, 2, "cox2002exponential", "22", "ETD2RK: exponential Heun, on the data.", c2=1
-)
-etd3rk = _one_step(
-    "etd3rk", DATA, g.etd3rk, 3, "cox2002exponential", "23-25", "ETD3RK of Cox and Matthews, on the data."
-)
-etd4rk = _one_step(
-    "etd4rk", DATA, g.etd4rk, 4, "cox2002exponential", "26-29", "ETD4RK of Cox and Matthews, on the data."
-)
+etd2rk = _one_step("etd2rk", DATA, g.etd2, 2, "cox2002", "22", "ETD2RK: exponential Heun, on the data.", c2=1)
+etd3rk = _one_step("etd3rk", DATA, g.etd3rk, 3, "cox2002", "23-25", "ETD3RK of Cox and Matthews, on the data.")
+etd4rk = _one_step("etd4rk", DATA, g.etd4rk, 4, "cox2002", "26-29", "ETD4RK of Cox and Matthews, on the data.")
 krogstad4 = _one_step(
     "krogstad4", DATA, g.krogstad_4, 4, "krogstad2005", "ETDRK4-B", "Krogstad's method of order four, on the data."
 )
@@ -192,7 +199,7 @@ strehmel_weiner4 = _one_step(
     DATA,
     g.strehmel_weiner_4,
     4,
-    "hochbruck2005explicit",
+    "hochbruck2005",
     "5.18",
     "Strehmel and Weiner's method of order four, on the data.",
 )
@@ -201,30 +208,31 @@ hochbruck_ostermann4 = _one_step(
     DATA,
     g.hochbruck_ostermann_5,
     4,
-    "hochbruck2005explicit",
+    "hochbruck2005",
     "5.19",
     "Five stages of stiff order four, on the data.",
 )
-luan4 = _one_step(
-    "luan4", DATA, g.luan_4, 4, "luan2021efficient", "expRK4s6", "Six stages of stiff order four, on the data."
+luan4 = _one_step("luan4", DATA, g.luan_4, 4, "luan2021", "expRK4s6", "Six stages of stiff order four, on the data.")
+luan_ostermann5 = _one_step(
+    "luan_ostermann5",
+    DATA,
+    g.luan_ostermann_8,
+    5,
+    "luan2014",
+    "expRK5s8",
+    "Eight stages of stiff order five, on the data.",
 )
 cfree4 = _one_step(
     "cfree4",
     DATA,
     g.cfree_4,
     4,
-    "celledoni2003commutator",
+    "celledoni2003",
     "order four",
     "The commutator-free method of order four, on the data.",
 )
 friedli4 = _one_step(
-    "friedli4",
-    DATA,
-    g.friedli_4,
-    4,
-    "hochbruck2005explicit",
-    "Friedli 1978",
-    "Friedli's method of order four, on the data.",
+    "friedli4", DATA, g.friedli_4, 4, "hochbruck2005", "Friedli 1978", "Friedli's method of order four, on the data."
 )
 lawson1 = _one_step(
     "lawson1",
@@ -267,27 +275,27 @@ lawson4 = _one_step(
     vanishing=False,
 )
 res_2s_noise = _one_step(
-    "res_2s_noise", NOISE, g.etd2, 2, "hochbruck2005explicit", "5.3", "As :data:`res_2s`, on the noise.", c2=F(1, 2)
+    "res_2s_noise", NOISE, g.etd2, 2, "hochbruck2005", "5.3", "As :data:`res_2s`, on the noise.", c2=F(1, 2)
 )
 res_3s_noise = _one_step(
     "res_3s_noise",
     NOISE,
     g.hochbruck_ostermann_3,
     3,
-    "hochbruck2005explicit",
+    "hochbruck2005",
     "5.8",
     "As :data:`res_3s`, on the noise.",
     c2=F(1, 2),
     c3=1,
 )
 etd2rk_noise = _one_step(
-    "etd2rk_noise", NOISE, g.etd2, 2, "cox2002exponential", "22", "ETD2RK: exponential Heun, on the noise.", c2=1
+    "etd2rk_noise", NOISE, g.etd2, 2, "cox2002", "22", "ETD2RK: exponential Heun, on the noise.", c2=1
 )
 etd3rk_noise = _one_step(
-    "etd3rk_noise", NOISE, g.etd3rk, 3, "cox2002exponential", "23-25", "ETD3RK of Cox and Matthews, on the noise."
+    "etd3rk_noise", NOISE, g.etd3rk, 3, "cox2002", "23-25", "ETD3RK of Cox and Matthews, on the noise."
 )
 etd4rk_noise = _one_step(
-    "etd4rk_noise", NOISE, g.etd4rk, 4, "cox2002exponential", "26-29", "ETD4RK of Cox and Matthews, on the noise."
+    "etd4rk_noise", NOISE, g.etd4rk, 4, "cox2002", "26-29", "ETD4RK of Cox and Matthews, on the noise."
 )
 krogstad4_noise = _one_step(
     "krogstad4_noise",
@@ -303,7 +311,7 @@ strehmel_weiner4_noise = _one_step(
     NOISE,
     g.strehmel_weiner_4,
     4,
-    "hochbruck2005explicit",
+    "hochbruck2005",
     "5.18",
     "Strehmel and Weiner's method of order four, on the noise.",
 )
@@ -312,19 +320,28 @@ hochbruck_ostermann4_noise = _one_step(
     NOISE,
     g.hochbruck_ostermann_5,
     4,
-    "hochbruck2005explicit",
+    "hochbruck2005",
     "5.19",
     "Five stages of stiff order four, on the noise.",
 )
 luan4_noise = _one_step(
-    "luan4_noise", NOISE, g.luan_4, 4, "luan2021efficient", "expRK4s6", "Six stages of stiff order four, on the noise."
+    "luan4_noise", NOISE, g.luan_4, 4, "luan2021", "expRK4s6", "Six stages of stiff order four, on the noise."
+)
+luan_ostermann5_noise = _one_step(
+    "luan_ostermann5_noise",
+    NOISE,
+    g.luan_ostermann_8,
+    5,
+    "luan2014",
+    "expRK5s8",
+    "Eight stages of stiff order five, on the noise.",
 )
 cfree4_noise = _one_step(
     "cfree4_noise",
     NOISE,
     g.cfree_4,
     4,
-    "celledoni2003commutator",
+    "celledoni2003",
     "order four",
     "The commutator-free method of order four, on the noise.",
 )
@@ -333,7 +350,7 @@ friedli4_noise = _one_step(
     NOISE,
     g.friedli_4,
     4,
-    "hochbruck2005explicit",
+    "hochbruck2005",
     "Friedli 1978",
     "Friedli's method of order four, on the noise.",
 )

@@ -28,7 +28,7 @@ from typing import Any
 from ..num import expm1
 from ..plan import Level
 from ..trace import Form, Trace, solver
-from .onestep import data_transfer, transfer
+from .coords import data_transfer, transfer
 
 __all__ = ["ghvb", "ghvb2", "ghvb3", "ghvb4", "hb", "hb_2m", "momentum_number", "nesterov", "weights"]
 

@@ -1,98 +1,268 @@
-"""Multistep deterministic samplers: Adams-Bashforth in the clock, DPM-Solver++ multistep in log-SNR.
+"""Exponential and pseudo-linear multistep methods: one evaluation per step, the past interpolated.
 
-History at an infinite log-SNR has no place in a polynomial in log-SNR: evaluations at a pure-noise
-level are not remembered, and a step to a clean level is of first order.
+Over points at ``c_0 = 0, c_1, ... < 0`` in units of the step (:mod:`.rules`),
+
+    x_t = (sigma_t / sigma_s) x + alpha_t h sum_j w_j(-h; c) D_j      (data)
+    x_t = (alpha_t / alpha_s) x - sigma_t h sum_j w_j(h; c) eps_j     (noise)
+
+with weights of :mod:`.generated`. Started with fewer points unless the name says otherwise. A step to a clean level is
+of first order, and evaluations at a pure-noise level are not remembered: log-SNR is infinite there.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from ..num import phi
-from ..plan import Level
-from ..trace import Form, Trace, solver
-from .onestep import data_transfer, transfer
+from ..trace import Solver
+from . import generated as g
+from .coords import DATA, NOISE, RATIO, Coords
+from .rules import Build, Point, adams, formulas, named
 
-CLASSICAL = "classical multistep"
-EXPONENTIAL = "exponential multistep"
-
-
-@solver(order=2, cold=2, cite="hairer1993", eq="III.5.2", family=CLASSICAL)
-def ab2(T: Trace, grid: Any) -> None:
-    """Two-step Adams-Bashforth on variable steps in the clock, started with Euler:
-
-    ``x_t = x_s + dc (v_s + dc / (2 dc_) (v_s - v_))``.
-    """
-    past = None
-    for s, t in T.steps(grid):
-        dc, v = T.dt(s, t), T.slope(T.x, s)
-        if past is None:
-            T.x = T.x + dc * v
-        else:
-            v_, dc_ = past
-            T.x = T.x + dc * (v + dc / (2 * dc_) * (v - v_))
-        past = v, dc
-
-
-@solver(order=2, cold=2, cite="lu2022dpmpp", eq="Algorithm 2", family=EXPONENTIAL)
-def dpmpp_2m(T: Trace, grid: Any) -> None:
-    """DPM-Solver++(2M): ``x_t = (sigma_t/sigma_s) x - alpha_t (e^-h - 1) (D + h / (2 h_) (D - D_))``."""
-    past = None
-    for s, t in T.steps(grid):
-        h, D = T.h(s, t), T.denoise(T.x, s)
-        if past is None or t.clean:
-            T.x = transfer(T.x, s, t, D)
-        else:
-            D_, h_ = past
-            T.x = data_transfer(T, T.x, s, t, D + h / (2 * h_) * (D - D_))
-        past = None if s.pure_noise else (D, h)
+__all__ = [
+    "dpm_2m",
+    "dpm_3m",
+    "dpm_3m_corrected",
+    "dpmpp_2m",
+    "dpmpp_3m",
+    "dpmpp_3m_corrected",
+    "exp_ab2",
+    "exp_ab2_noise",
+    "exp_ab3",
+    "exp_ab3_noise",
+    "exp_ab3_rk",
+    "exp_ab4",
+    "exp_ab4_noise",
+    "exp_ab4_rk",
+    "exp_ab5",
+    "exp_ab5_noise",
+    "exp_ab6",
+    "exp_ab6_noise",
+    "ipndm_2",
+    "ipndm_3",
+    "ipndm_4",
+]
 
 
-@solver(
-    order=2,
-    cold=2,
-    cite="lu2022dpmpp",
-    eq="appendix; reference code",
-    family=EXPONENTIAL,
+def _constant(coords: Coords, step: Any, past: Sequence[Point]) -> Sequence[Any]:
+    return g.ADAMS_BASHFORTH[len(past)]
+
+
+DPM_2M = formulas(g.exponential_adams_1, g.dpm_2m)
+DPM_3M = formulas(g.exponential_adams_1, g.dpm_2m, g.dpm_3m)
+DPM_3M_CORRECTED = formulas(g.exponential_adams_1, g.dpm_2m, g.exponential_adams_3)
+CONSTANT = _constant
+
+
+def _multistep(
+    name: str,
+    build: Build,
+    order: int,
+    cold: int,
+    cite: str,
+    eq: str,
+    says: str,
+    note: str = "",
+    smooth: int | None = None,
+) -> Solver:
+    family = "exponential multistep"
+    return named(name, build, says, order=order, cold=cold, cite=cite, eq=eq, family=family, note=note, smooth=smooth)
+
+
+dpmpp_2m = _multistep(
+    "dpmpp_2m",
+    adams(DATA, 2, DPM_2M),
+    2,
+    2,
+    "lu2022dpmpp",
+    "Algorithm 2",
+    "DPM-Solver++(2M): ``x_t = (sigma_t/sigma_s) x + alpha_t (1 - e^-h) (D + h / (2 h_) (D - D_))``.",
+)
+dpmpp_3m = _multistep(
+    "dpmpp_3m",
+    adams(DATA, 3, DPM_3M),
+    2,
+    2,
+    "lu2022dpmpp",
+    "appendix; reference code",
+    "DPM-Solver++(3M) as published: the term in ``phi_3`` carries half of the second derivative.",
     note="published as order three; the second difference lacks a factor 2, so it is of order two",
 )
-def dpmpp_3m(T: Trace, grid: Any) -> None:
-    """DPM-Solver++(3M) as published: the term in ``phi_3`` carries half of the second derivative."""
-    _three_step(T, grid, 1)
-
-
-@solver(order=3, cold=2, cite="lu2022dpmpp", eq="appendix, factor 2 restored", family=EXPONENTIAL)
-def dpmpp_3m_corrected(T: Trace, grid: Any) -> None:
-    """DPM-Solver++(3M) with the whole second derivative, ``D'' = 2 [D_s, D_1, D_2]``:
-
-    ``x_t = r x + alpha_t h (phi_1(-h) D + phi_2(-h) h D' + phi_3(-h) h^2 D'')`` through three nodes.
-    """
-    _three_step(T, grid, 2)
-
-
-def _three_step(T: Trace, grid: Any, factor: int) -> None:
-    past: list[tuple[Form, Any]] = []
-    for s, t in T.steps(grid):
-        h, D = T.h(s, t), T.denoise(T.x, s)
-        if not past or t.clean:
-            T.x = transfer(T.x, s, t, D)
-        elif len(past) == 1:
-            D1, h1 = past[0]
-            T.x = data_transfer(T, T.x, s, t, D + h / (2 * h1) * (D - D1))
-        else:
-            T.x = _quadratic(T.x, s, t, h, D, past, factor)
-        past = [] if s.pure_noise else [(D, h), *past][:2]
-
-
-def _quadratic(x: Form, s: Level, t: Level, h: Any, D: Form, past: list[tuple[Form, Any]], factor: int) -> Form:
-    (D1, h1), (D2, h2) = past
-    r1, r2 = h1 / h, h2 / h
-    first, second = (D - D1) / r1, (D1 - D2) / r2
-    bend = (first - second) / (r1 + r2)
-    slope = first + r1 * bend
-    return (
-        (t.sigma / s.sigma) * x
-        + (t.alpha * h * phi(1, -h)) * D
-        + (t.alpha * h * phi(2, -h)) * slope
-        + (t.alpha * h * phi(3, -h) * factor) * bend
-    )
+dpmpp_3m_corrected = _multistep(
+    "dpmpp_3m_corrected",
+    adams(DATA, 3, DPM_3M_CORRECTED),
+    3,
+    2,
+    "lu2022dpmpp",
+    "appendix, factor 2 restored",
+    "DPM-Solver++(3M) with the whole second derivative: exponential Adams-Bashforth of three points.",
+)
+dpm_2m = _multistep(
+    "dpm_2m",
+    adams(NOISE, 2, DPM_2M),
+    2,
+    2,
+    "lu2022dpmpp",
+    "reference code, algorithm type dpmsolver",
+    "DPM-Solver 2M: as :data:`dpmpp_2m`, on the noise.",
+)
+dpm_3m = _multistep(
+    "dpm_3m",
+    adams(NOISE, 3, DPM_3M),
+    2,
+    2,
+    "lu2022dpmpp",
+    "reference code, algorithm type dpmsolver",
+    "DPM-Solver 3M as published, on the noise.",
+    note="published as order three; the second difference lacks a factor 2, so it is of order two",
+)
+dpm_3m_corrected = _multistep(
+    "dpm_3m_corrected",
+    adams(NOISE, 3, DPM_3M_CORRECTED),
+    3,
+    2,
+    "lu2022dpmpp",
+    "reference code, factor 2 restored",
+    "DPM-Solver 3M with the whole second derivative, on the noise.",
+)
+exp_ab2 = _multistep(
+    "exp_ab2",
+    adams(DATA, 2),
+    2,
+    2,
+    "hochbruck2010",
+    "2.59",
+    "Exponential Adams-Bashforth of 2 points in log-SNR, on the data; RES-2M, DPM-Solver++ 2M of type heun.",
+)
+exp_ab3 = _multistep(
+    "exp_ab3",
+    adams(DATA, 3),
+    3,
+    2,
+    "hochbruck2010",
+    "2.59",
+    "Exponential Adams-Bashforth of 3 points in log-SNR, on the data; RES-3M.",
+)
+exp_ab4 = _multistep(
+    "exp_ab4",
+    adams(DATA, 4),
+    4,
+    2,
+    "hochbruck2010",
+    "2.59",
+    "Exponential Adams-Bashforth of 4 points in log-SNR, on the data.",
+)
+exp_ab5 = _multistep(
+    "exp_ab5",
+    adams(DATA, 5),
+    5,
+    2,
+    "hochbruck2010",
+    "2.59",
+    "Exponential Adams-Bashforth of 5 points in log-SNR, on the data.",
+)
+exp_ab6 = _multistep(
+    "exp_ab6",
+    adams(DATA, 6),
+    6,
+    2,
+    "hochbruck2010",
+    "2.59",
+    "Exponential Adams-Bashforth of 6 points in log-SNR, on the data.",
+)
+exp_ab2_noise = _multistep(
+    "exp_ab2_noise",
+    adams(NOISE, 2),
+    2,
+    2,
+    "hochbruck2010",
+    "2.59",
+    "Exponential Adams-Bashforth of 2 points in log-SNR, on the noise; log-rho DEIS.",
+)
+exp_ab3_noise = _multistep(
+    "exp_ab3_noise",
+    adams(NOISE, 3),
+    3,
+    2,
+    "hochbruck2010",
+    "2.59",
+    "Exponential Adams-Bashforth of 3 points in log-SNR, on the noise; log-rho DEIS.",
+)
+exp_ab4_noise = _multistep(
+    "exp_ab4_noise",
+    adams(NOISE, 4),
+    4,
+    2,
+    "hochbruck2010",
+    "2.59",
+    "Exponential Adams-Bashforth of 4 points in log-SNR, on the noise; log-rho DEIS.",
+)
+exp_ab5_noise = _multistep(
+    "exp_ab5_noise",
+    adams(NOISE, 5),
+    5,
+    2,
+    "hochbruck2010",
+    "2.59",
+    "Exponential Adams-Bashforth of 5 points in log-SNR, on the noise.",
+)
+exp_ab6_noise = _multistep(
+    "exp_ab6_noise",
+    adams(NOISE, 6),
+    6,
+    2,
+    "hochbruck2010",
+    "2.59",
+    "Exponential Adams-Bashforth of 6 points in log-SNR, on the noise.",
+)
+exp_ab3_rk = _multistep(
+    "exp_ab3_rk",
+    adams(DATA, 3, start=g.etd3rk),
+    3,
+    3,
+    "hochbruck2010",
+    "2.59",
+    "As :data:`exp_ab3`, started with an exponential Runge-Kutta method of its own order.",
+)
+exp_ab4_rk = _multistep(
+    "exp_ab4_rk",
+    adams(DATA, 4, start=g.krogstad_4),
+    4,
+    4,
+    "hochbruck2010",
+    "2.59",
+    "As :data:`exp_ab4`, started with an exponential Runge-Kutta method of its own order.",
+)
+ipndm_2 = _multistep(
+    "ipndm_2",
+    adams(RATIO, 2, CONSTANT),
+    1,
+    2,
+    "zhang2023deis",
+    "iPNDM, appendix",
+    "iPNDM of 2 points: weights of constant steps in ``sigma / alpha``, on whatever steps there are.",
+    note="of order 2 only where sigma / alpha is equally spaced; two on smooth grids, one on others",
+    smooth=2,
+)
+ipndm_3 = _multistep(
+    "ipndm_3",
+    adams(RATIO, 3, CONSTANT),
+    1,
+    2,
+    "zhang2023deis",
+    "iPNDM, appendix",
+    "iPNDM of 3 points: weights of constant steps in ``sigma / alpha``, on whatever steps there are.",
+    note="of order 3 only where sigma / alpha is equally spaced; two on smooth grids, one on others",
+    smooth=2,
+)
+ipndm_4 = _multistep(
+    "ipndm_4",
+    adams(RATIO, 4, CONSTANT),
+    1,
+    2,
+    "zhang2023deis",
+    "iPNDM, appendix",
+    "iPNDM of 4 points: weights of constant steps in ``sigma / alpha``, on whatever steps there are.",
+    note="of order 4 only where sigma / alpha is equally spaced; two on smooth grids, one on others",
+    smooth=2,
+)

@@ -20,6 +20,7 @@ from .tables import Table, scaled
 __all__ = [
     "Point",
     "adams",
+    "formulas",
     "implicit_weights",
     "named",
     "nodes",
@@ -171,6 +172,15 @@ def weights(coords: Coords, step: Any, past: Sequence[Point]) -> Sequence[Any]:
 
 
 Rule = Callable[[Coords, Any, Sequence[Point]], Sequence[Any]]
+
+
+def formulas(*by_count: Formula) -> Rule:
+    """A rule that takes its generated formula by the number of past points: first without any, then with one, ..."""
+
+    def rule(coords: Coords, step: Any, past: Sequence[Point]) -> Sequence[Any]:
+        return extended(by_count[len(past)], coords.stiffness * step, *nodes(step, past))
+
+    return rule
 
 
 def adams(coords: Coords, order: int, rule: Rule = weights, start: Table | Formula | None = None) -> Build:

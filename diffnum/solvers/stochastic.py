@@ -13,6 +13,15 @@ from ..num import expm1, sqrt
 from ..plan import Level
 from ..trace import Trace, solver
 
+__all__ = [
+    "ddim_eta",
+    "ddpm_ancestral",
+    "euler_maruyama",
+    "exponential_integrator",
+    "langevin_corrector",
+    "langevin_corrector_refined",
+]
+
 FAMILY = "stochastic"
 
 
