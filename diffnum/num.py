@@ -250,7 +250,7 @@ def extended(formula: Callable[..., Any], *arguments: Any) -> Any:
     Args:
         formula: arithmetic on its arguments, ``exp`` ... ``phi`` of this module; gives a number or nested tuples.
         arguments: floats, integers and fractions are taken as exact. With any other kind of number among them (torch
-            leaves, series, sympy) the formula is evaluated as it stands; beside tensors and arrays fractions are floats.
+            leaves, series, sympy) the formula is evaluated as it stands; fractions become floats beside tensors.
 
     Returns:
         floats, in the same nesting; fractions and integers that the formula returns stay exact.
