@@ -6,8 +6,9 @@ With the history that the sampler itself has made, let ``X`` solve a reverse SDE
 
 is weak order ``p`` (Talay & Tubaro 1990: take ``f`` the solution of Kolmogorov's equation and sum over the steps; a
 multistep method makes up in one step for what it missed in another, and the expectation over the draws that they share
-sees it). Both sides are expanded in the trees of :mod:`diffnum.weak_trees`, on a random process with random steps,
-for an arbitrary smooth denoiser of a *system*: one by running the plan, the other by the generator of the SDE.
+sees it). A method that combines several states, as momentum does, has not forgotten its start after a few steps, and
+what is found is a lower bound. Both sides are expanded in the trees of :mod:`diffnum.weak_trees`, on a random process
+with random steps, for an arbitrary smooth denoiser of a *system*: one by running the plan, the other by the generator.
 
 Which SDE? All that have the right marginals will do, and they differ in the noise ``kappa`` per log-SNR, a function
 that may depend on the step: noise that acts earlier or later in a step, or before it, or is taken back, leaves the
@@ -39,7 +40,7 @@ from .series import Series
 from .trace import Solver, compile
 from .weak_trees import DRAW, ROOT, Expansion, Generator, Tree, Y, add, displacement, expectation, moved, show, taylor
 
-__all__ = ["gaussian_power", "generic_weak_plan", "prove_weak", "weak_errors", "weak_order"]
+__all__ = ["Rows", "gaussian_errors", "generic_weak_plan", "prove_weak", "weak_errors", "weak_order"]
 
 DIGITS = 50
 HIGHEST = 2
@@ -78,14 +79,23 @@ def _prove_once(solver: Solver | Callable[..., None], highest: int, seed: int, p
 def generic_weak_plan(
     solver: Solver | Callable[..., None], seed: int, preserving: bool = True, highest: int = HIGHEST
 ) -> tuple[GenericProcess, Plan]:
-    """On a random process, which preserves variance or does not, random steps, so many that one of them has all its
-    history from a step that had its own, and is not the last."""
+    """On a random process, which preserves variance or does not, random steps, so many that two have their history and
+    are not the last."""
     import mpmath
 
     # powers of a square root need far more than double precision
     with mpmath.workdps(DIGITS):
         depth = compile(solver, log_snr(VP(), 8, VP().t(-2.0), VP().t(2.0))).depth
-        return _compiled(solver, seed, preserving, depth + 3 if depth else 2, 2 * highest + 3)
+        return _compiled(solver, seed, preserving, _settled(depth, highest) + 3, 2 * highest + 3)
+
+
+def _settled(depth: int, highest: int) -> int:
+    """Steps after which own history is as good as exact history.
+
+    A start-up that misses by ``k^3`` from state to state is multiplied by what a step of order two makes of a random
+    history, ``k^3``: that is beyond order two. For order three one step more is needed.
+    """
+    return depth + (highest > 2 and depth > 0)
 
 
 def _compiled(
@@ -130,17 +140,18 @@ def _orders(plan: Plan, process: GenericProcess, highest: int, seed: int) -> tup
     import mpmath
 
     with mpmath.workdps(DIGITS):
-        rows = _Rows.of(plan)
+        rows = Rows.of(plan)
         try:
             found = [_leading(e, 2 * highest + 3) for e in weak_errors(rows, process, 2 * highest + 3)]
         except Inconsistent as error:
             return 0, 0, (str(error),)
         # local errors as global powers: a step that is taken n times costs one, the last step is taken once
-        low = min(found[-2][0] - 1, found[-1][0])
+        first = _settled(plan.depth, highest)
+        powers = [*((power - 1, trees) for power, trees in found[first:-1]), found[-1]]
+        low, failed = min(powers, key=lambda p: p[0])
         order = max(min(low, highest), 0)
-        cold = min([order, *(power for power, _ in found[:-2])])
-        failed = found[-2][1] if low == found[-2][0] - 1 else found[-1][1]
-        gaussian = gaussian_power(rows, Fraction(seed + 2, 7), Fraction(5, 7))
+        cold = min([order, *(power for power, _ in found[:first])])
+        gaussian = min(e.valuation for e in gaussian_errors(rows, Fraction(seed + 2, 7), Fraction(5, 7))) // 2
     trees = tuple(f"{show(t)} at h^{order + 1}" for t in failed if low <= highest)
     return order, cold, (*_on_gaussian(order, gaussian), *trees)
 
@@ -165,7 +176,7 @@ def _on_gaussian(order: int, power: int) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class _Rows:
+class Rows:
     """The plan as linear combinations of its first state ``"x"``, evaluations ``("D", i)`` and draws ``("z", i)``.
 
     Attributes:
@@ -177,7 +188,7 @@ class _Rows:
     states: tuple[tuple[Row, Level], ...]
 
     @staticmethod
-    def of(plan: Plan) -> _Rows:
+    def of(plan: Plan) -> Rows:
         """Every draw is its own, even where two lines look alike."""
         where = {r: level for r, level in zip(plan.states, plan.levels, strict=True)}
         one = plan.levels[0].sigma * 0 + 1
@@ -199,7 +210,7 @@ class _Rows:
             return value
 
         interpret(plan, {"x": one}, _combine, evaluate, noise, visit)
-        return _Rows(tuple(inputs), tuple(states))
+        return Rows(tuple(inputs), tuple(states))
 
     def rate(self, n: int) -> Series:
         """Noise per log-SNR on a step, from what it keeps of the state where there is no denoiser.
@@ -230,7 +241,7 @@ class _Frame:
     rate: Any
 
     @staticmethod
-    def of(process: GenericProcess, rows: _Rows) -> _Frame:
+    def of(process: GenericProcess, rows: Rows) -> _Frame:
         """The rate to leading order, on the last step.
 
         Raises:
@@ -259,7 +270,7 @@ class _Frame:
         return found
 
 
-def _values(rows: _Rows, frame: _Frame, order: int) -> list[Expansion]:
+def _values(rows: Rows, frame: _Frame, order: int) -> list[Expansion]:
     """``y`` at every state."""
     first = rows.states[0][1]
     uses = [row for row, _ in (*rows.inputs, *rows.states)]
@@ -273,7 +284,7 @@ def _values(rows: _Rows, frame: _Frame, order: int) -> list[Expansion]:
     return [frame.value(row, level, first, fields, order) for row, level in rows.states]
 
 
-def weak_errors(rows: _Rows, process: GenericProcess, order: int) -> list[dict[Tree, Series]]:
+def weak_errors(rows: Rows, process: GenericProcess, order: int) -> list[dict[Tree, Series]]:
     """``e_n(f)`` of every step as expansions over trees with paired leaves, known up to ``O(k^order)``.
 
     Raises:
@@ -313,8 +324,8 @@ def _weak_error(
 # --- a Gaussian ---
 
 
-def gaussian_power(rows: _Rows, variance: Any, mean: Any) -> int:
-    """The power of ``h`` at which variance or mean of ``N(mean, variance)`` miss by the fault of the last step but one.
+def gaussian_errors(rows: Rows, variance: Any, mean: Any) -> tuple[Series, Series]:
+    """By how much variance and mean of ``N(mean, variance)`` miss by the fault of the last step but one.
 
     The law is exact at the first state; what earlier steps missed is moved on as the reverse SDE with the step's own
     noise would move it (chapter 1 of the theory).
@@ -345,5 +356,4 @@ def gaussian_power(rows: _Rows, variance: Any, mean: Any) -> int:
     rate = rows.rate(n)
     grown = (spread(t) / spread(s)).log() * (rate + 1) - (t.alpha / s.alpha).log() * rate * 2
     before, after = missed(*rows.states[n]), missed(*rows.states[n + 1])
-    factors = (grown.exp(), (grown / 2).exp())
-    return min((a - b * g).valuation for a, b, g in zip(after, before, factors, strict=True)) // 2
+    return after[0] - before[0] * grown.exp(), after[1] - before[1] * (grown / 2).exp()

@@ -365,10 +365,14 @@ class Generator:
                         found[t] = found[t] + term if t in found else term
         return found
 
-    def solve(self, order: int) -> dict[Tree, Series]:
-        """``E f(X)`` at the end of the step as trees at its start: ``sum_j int L(xi_j) ... L(xi_1) f``."""
-        value = {F: _Poly((self.push[0].c[0] * 0 + 1,)).cut(order)}
-        total = {F: value[F].c[0]}
+    def solve(self, order: int, of: Mapping[Tree, Series] | None = None) -> dict[Tree, Series]:
+        """``E f(X)`` at the end of the step as trees at its start: ``sum_j int L(xi_j) ... L(xi_1) f``.
+
+        Args:
+            of: trees, instead of ``f``.
+        """
+        total = {F: (self.push[0].c[0] * 0 + 1).cut(order)} if of is None else dict(of)
+        value = {t: _Poly((s,)) for t, s in total.items()}
         for _ in range((order - 1) // 2):
             value = {t: p.rest().cut(order) for t, p in self.act(value, order).items()}
             for t, p in value.items():
