@@ -15,8 +15,7 @@ import sympy
 
 from diffnum.order import GenericGrid
 from diffnum.process import EDM, VP, Flow
-from diffnum.solvers.multistep import ab2, dpmpp_2m
-from diffnum.solvers.onestep import ddim, dpmpp_2s, heun
+from diffnum.solvers import ab2, ddim, dpmpp_2m, dpmpp_2s, heun
 from diffnum.solvers.stochastic import ddim_eta, ddpm_ancestral
 
 from . import gaps

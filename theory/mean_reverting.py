@@ -83,7 +83,7 @@ def mean_reverting_flow() -> Statement:
         r"x = \alpha x_0 + (1 - \alpha) \mu + \sigma \epsilon, \quad u = \frac{x - \mu}{\text{scale}}: \qquad x_t = "
         r"\frac{\sigma_t}{\sigma_s} x - \alpha_t (e^{-h} - 1) D + \dots + \Bigl(1 - \frac{\sigma_t}{\sigma_s} + "
         r"\frac{\sigma_t}{\sigma_s} \alpha_s - \alpha_t\Bigr) \mu",
-        [r for a, b in pairs for n in (1, 2, 3) for r in shifted(partial(a, order=n), partial(b, order=n), n + 1)],
+        [r for a, b in pairs for n in (1, 2, 3) for r in shifted(partial(a, order=n), partial(b, order=n), n)],
         "Li et al. 2025; Lu et al. 2022",
     )
 

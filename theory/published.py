@@ -26,6 +26,18 @@ def to_d(T: Trace, x: Form, level: Level) -> Form:
     return (x - T.denoise(x, level)) / level.sigma
 
 
+def step_with_noise(x: Form, s: Level, t: Level, e: Form) -> Form:
+    """DDIM for a given noise: ``q x + (sigma_t - q sigma_s) e``, ``q = alpha_t / alpha_s``."""
+    q = t.alpha / s.alpha
+    return q * x + (t.sigma - q * s.sigma) * e
+
+
+def step_with_data(x: Form, s: Level, t: Level, D: Form) -> Form:
+    """DDIM for given data: ``r x + (alpha_t - r alpha_s) D``, ``r = sigma_t / sigma_s``."""
+    r = t.sigma / s.sigma
+    return r * x + (t.alpha - r * s.alpha) * D
+
+
 # --- one evaluation a step
 
 

@@ -9,10 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from diffnum.plan import Level
-from diffnum.solvers.onestep import noise_transfer, transfer
 from diffnum.trace import Evaluation, Form, Trace
 
-from .published import ratio, to_d
+from .published import ratio, step_with_data, step_with_noise, to_d
 
 # constant-step Adams-Bashforth weights and what divides them
 ADAMS: dict[int, tuple[tuple[int, ...], int]] = {
@@ -87,9 +86,9 @@ def f_pndm(T: Trace, grid: Any) -> None:
             T.x = _transfer(T.x, s, t, weights, over, past)
             continue
         m = T.clock_between(s, t, 0.5)
-        e2 = T.evaluate(noise_transfer(T.x, s, m, e1), m).noise
-        e3 = T.evaluate(noise_transfer(T.x, s, m, e2), m).noise
-        e4 = T.evaluate(noise_transfer(T.x, s, t, e3), t).noise
+        e2 = T.evaluate(step_with_noise(T.x, s, m, e1), m).noise
+        e3 = T.evaluate(step_with_noise(T.x, s, m, e2), m).noise
+        e4 = T.evaluate(step_with_noise(T.x, s, t, e3), t).noise
         T.x = _transfer(T.x, s, t, (1, 2, 2, 1), 6, (e1, e2, e3, e4))
 
 
@@ -118,10 +117,10 @@ def bdia(T: Trace, grid: Any, gamma: Any = 1) -> None:
     before = None
     for s, t in T.steps(grid):
         x, e = T.x, T.evaluate(T.x, s).noise
-        T.x = noise_transfer(x, s, t, e)
+        T.x = step_with_noise(x, s, t, e)
         if before is not None:
             x_r, r = before
-            T.x = T.x + gamma * (x_r - noise_transfer(x, s, r, e))
+            T.x = T.x + gamma * (x_r - step_with_noise(x, s, r, e))
         before = x, s
 
 
@@ -221,8 +220,8 @@ def ucgm(T: Trace, grid: Any, kappa: Callable[[Any], Any] = half) -> None:
 Reading = tuple[Callable[[Evaluation], Form], Callable[..., Any], Callable[..., Form]]
 
 READINGS: dict[str, Reading] = {
-    "noise": (lambda e: e.noise, lambda T, s, t: ratio(t) - ratio(s), lambda T, s, t, q: noise_transfer(T.x, s, t, q)),
-    "data": (lambda e: e.data, lambda T, s, t: T.h(s, t), lambda T, s, t, q: transfer(T.x, s, t, q)),
+    "noise": (lambda e: e.noise, lambda T, s, t: ratio(t) - ratio(s), lambda T, s, t, q: step_with_noise(T.x, s, t, q)),
+    "data": (lambda e: e.data, lambda T, s, t: T.h(s, t), lambda T, s, t, q: step_with_data(T.x, s, t, q)),
     "slope": (lambda e: e.slope, lambda T, s, t: T.dt(s, t), lambda T, s, t, q: T.x + T.dt(s, t) * q),
 }
 """What is extrapolated, the length of a step in the variable it is integrated in, and the first-order step."""
