@@ -302,23 +302,22 @@ def weak_errors(rows: Rows, process: GenericProcess, order: int) -> list[dict[Tr
 def _weak_error(
     frame: _Frame, s: Level, t: Level, before: Expansion, after: Expansion, order: int
 ) -> dict[Tree, Series]:
-    computed = expectation(taylor(ROOT, displacement(after, order), None, order, even=True))
-    start = displacement(before, order)
     mean = (after[Y] / before[Y]).log() / (s.lam - t.lam) + frame.rate
 
-    def error(slope: Any) -> dict[Tree, Series]:
-        out = dict(computed)
+    def error(slope: Any, order: int) -> dict[Tree, Series]:
+        out = expectation(taylor(ROOT, displacement(after, order), None, order, even=True))
+        start = displacement(before, order)
         for tree, c in Generator.of(frame.process, frame.rate, s, t, (mean, slope), order).solve(order).items():
             for paired, m in expectation(moved(tree, start, order - c.valuation)).items():
                 add(out, paired, (m * -c).cut(order))
         return out
 
-    found = error(Fraction(0))
-    if CLOCK not in found or found[CLOCK].valuation != 4 or mean.valuation != 0:
-        return found
+    if mean.valuation != 0:
+        return error(0, order)
     # the first moment of kappa that f_y(D_c) asks for: it moves that tree by slope (alpha/sigma) lam' dc^2 / 12
+    asked = error(0, 5).get(CLOCK)
     effect = (t.alpha / t.sigma)[0] * (t.lam - s.lam)[2] * (t.t - s.t)[2] / 12
-    return error(found[CLOCK][4] / effect)
+    return error(0 if asked is None else asked[4] / effect, order)
 
 
 # --- a Gaussian ---
