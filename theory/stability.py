@@ -26,9 +26,8 @@ from diffnum.num import phi
 from diffnum.plan import Lin, Plan
 from diffnum.process import EDM
 from diffnum.read.stability import guided_jacobian, step_map
+from diffnum.solvers import ab2, ddim, dpm_solver_2, dpmpp_2m, dpmpp_2s, dpmpp_3m_corrected, euler, heun, midpoint, rk4
 from diffnum.solvers.momentum import ghvb, hb, hb_2m, nesterov
-from diffnum.solvers.multistep import ab2, dpmpp_2m, dpmpp_3m_corrected
-from diffnum.solvers.onestep import ddim, dpm_solver_2, dpmpp_2s, euler, heun, midpoint, rk4
 from diffnum.trace import Solver, compile
 
 from .momentum import B, published
