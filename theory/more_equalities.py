@@ -11,6 +11,7 @@ from typing import Any
 
 import sympy
 
+from diffnum import solvers
 from diffnum.num import expm1, sqrt
 from diffnum.order import GenericGrid
 from diffnum.solvers import ab2, ddim, dpm_solver_2, dpmpp_2m, dpmpp_2s, dpmpp_3m_corrected, euler, heun, midpoint
@@ -290,6 +291,33 @@ def leapfrog() -> Statement:
     )
 
 
+# --- the code that runs
+
+
+def what_runs() -> Statement:
+    """Samplers of diffnum, made of rules, quantities and variables, against the formulas of the sources."""
+    half = sympy.Rational(1, 2)
+    one_step, two_steps, three_steps = (in_log_snr(ANY, steps)[0] for steps in (1, 2, 3))
+    return equal(
+        "kdpm2, res_2s, etd2rk, dpm_solver_2_taylor, rho_heun, dpm_2m, exp_ab2, exp_ab2_noise, deis_rhoab_2, ipndm_2, "
+        "unip_2 and unip_3 of diffnum are the published samplers",
+        r"\text{normal form}(\text{diffnum}) = \text{normal form}(\text{published})",
+        "diffnum.solvers; theory.published, theory.published_multistep",
+        (in_log_snr(CONSTANT, 2)[0], [solvers.kdpm2, one.dpm_2]),
+        (one_step, [solvers.res_2s, partial(one.seeds_2, r=half)]),
+        (one_step, [solvers.etd2rk, partial(one.seeds_2, r=1)]),
+        (one_step, [solvers.dpm_solver_2_taylor, partial(one.exponential_noise, c=half, b=one.stiff(half))]),
+        (two_steps, [solvers.rho_heun, one.ratio_heun]),
+        (three_steps, [solvers.dpm_2m, one.dpm_solver_2m]),
+        (three_steps, [solvers.exp_ab2, one.res_2m]),
+        (three_steps, [solvers.exp_ab2_noise, one.deis_log_rho]),
+        (two_steps, [solvers.deis_rhoab_2, adams.rho_ab]),
+        (two_steps, [solvers.ipndm_2, partial(adams.pndm, order=2)]),
+        (three_steps, [solvers.unip_2, one.unip]),
+        (three_steps, [solvers.unip_3, partial(one.unip, order=3)]),
+    )
+
+
 # --- with noise
 
 
@@ -360,6 +388,7 @@ CHAPTER: Chapter = (
     constant_adams,
     pndm_is_adams,
     leapfrog,
+    what_runs,
     names_of_ancestral,
     eta_of_euler_ancestral,
     two_step_sde,
