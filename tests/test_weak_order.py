@@ -100,7 +100,7 @@ def three_stage(T: Any, grid: Any) -> None:
 
 
 def platen(T: Any, grid: Any, rate: Any = 1) -> None:
-    """The weak second-order Runge-Kutta method for additive noise (Kloeden & Platen 1992, 14.1), exponential."""
+    """The weak second-order Runge-Kutta method for additive noise (Kloeden & Platen 1992, 15.1), exponential."""
     for s, t in T.steps(grid):
         h, D = T.h(s, t), T.denoise(T.x, s)
         noise = (t.sigma * sqrt(-expm1(-2 * rate * h))) * T.noise(s, t)

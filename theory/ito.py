@@ -1,7 +1,7 @@
 """Chapter 6, first part. Gaussian integrals of stochastic samplers: variances, covariances and their factors.
 
 With noise of ``rate`` per log-SNR (``tau^2`` of SA-Solver, ``eta`` of k-diffusion's multistep samplers; 0 is the
-probability flow, 1 the reverse SDE) the samplers with the right marginals are, in ``u = x / sigma`` and ``v = x / alpha``,
+probability flow, 1 the reverse SDE) the SDEs with the right marginals are, in ``u = x / sigma`` and ``v = x / alpha``,
 
     du = (-rate u + (1 + rate) e^lam D) dlam + sqrt(2 rate) dW          (data)
     dv = -(1 + rate) e^-lam eps dlam + sqrt(2 rate) e^-lam dW           (noise)
@@ -61,7 +61,7 @@ def data_factor(nodes: Sequence[Any]) -> Factor:
 
 
 def noise_factor(nodes: Sequence[Any]) -> Factor:
-    """In noise, in units of ``sigma`` at each node: increments are independent and units fall by ``e^{-(c' - c) h}``."""
+    """In noise, in units of ``sigma`` at each node: increments are independent, units fall by ``e^{-(c' - c) h}``."""
     ends = [*nodes, sympy.Integer(1)]
     pivots = [2 * RATE * (c - b) * H * PHI(1, 2 * (c - b) * H) for b, c in zip([0, *nodes], ends, strict=True)]
     rows = [[PHI(0, (c - b) * H) for b in ends[:i]] for i, c in enumerate(ends)]
@@ -144,14 +144,15 @@ def joint(form: str, count: int) -> Piece:
 
     def check(module: Any) -> Iterator[Any]:
         h = h_series(9)
-        for rate, nodes in zip(CASES, ((Fraction(1, 2),) * 1, (Fraction(1, 3),), (Fraction(3, 4),)), strict=True):
-            ends = [*nodes, Fraction(7, 8)][: count - 1]
+        for rate, node in zip(CASES, (Fraction(1, 2), Fraction(1, 3), Fraction(3, 4)), strict=True):
+            ends = [node, Fraction(7, 8)][: count - 1]
             for i, j, found in _product(getattr(module, name)(h, *ends, rate)):
                 yield found - _known(form, rate, [*ends, 1][i], [*ends, 1][j], h)
 
     over = ", ".join([*(str(c) for c in inner), "1"])
     says = (
-        f"``(E, rows of L)``: noise at the fractions {over} of the step, in units of ``sigma`` there, is ``L sqrt(E) z``"
+        f"``(E, rows of L)``: noise at the fractions {over} of the step, in units of ``sigma`` there, is ``L sqrt(E) "
+        f"z``"
         f"\n\n    with fresh ``z``; ``{'c1 < c2' if count == 3 else 'c1'} < 1``, the {form} form of the sampler."
     )
     return formula(name, (H, *inner, RATE), factor, says, f"theory.ito.{form}_factor", check)
@@ -225,7 +226,8 @@ def covariances(form: str) -> Statement:
     """Noise at two nodes of one step."""
     a, b = NODES
     claim = {
-        "data": r"\operatorname{Cov}(N_a, N_b) = \int_0^{a h} 2\kappa\, e^{-\kappa (a h - r)} e^{-\kappa (b h - r)} dr = "
+        "data": r"\operatorname{Cov}(N_a, N_b) = \int_0^{a h} 2\kappa\, e^{-\kappa (a h - r)} e^{-\kappa (b h - r)} "
+        r"dr = "
         r"e^{-\kappa (b - a) h} - e^{-\kappa (a + b) h}; \qquad \operatorname{Var} = 1 - e^{-2 \kappa h}",
         "noise": r"\operatorname{Cov}(N_a, N_b) = \int_0^{a h} 2\kappa\, e^{a h - r} e^{b h - r} dr = "
         r"\kappa \bigl(e^{(a + b) h} - e^{(b - a) h}\bigr); \qquad \operatorname{Var} = \kappa (e^{2 h} - 1)",
@@ -234,7 +236,7 @@ def covariances(form: str) -> Statement:
         f"Noise at two nodes of a step, in units of sigma there, {form} form",
         claim[form],
         [_isometry(form, a, b) - covariance(form, a, b), _isometry(form, 1, 1) - covariance(form, 1, 1)],
-        "Ito's isometry; Lu et al. 2022 (++), appendix; Gonzalez et al. 2023; Xue et al. 2023",
+        "Ito's isometry; Lu et al. 2022 (++); Gonzalez et al. 2023; Xue et al. 2023",
     )
 
 
@@ -276,7 +278,7 @@ def integrated_noise() -> Statement:
             *(m - p for m, p in zip(moments, phis, strict=True)),
             *(e - c for e, c in zip(plain, (1, sympy.Rational(1, 12), sympy.Rational(1, 2)), strict=True)),
         ],
-        "diffnum.solvers.generated.ito_pair; Kloeden & Platen 1992, eq. 10.4.3",
+        "diffnum.solvers.generated.ito_pair; Kloeden & Platen 1992, 10.4",
     )
 
 
