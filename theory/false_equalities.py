@@ -84,9 +84,8 @@ _ONE_STEP = (
     Gap(
         "The eta of DPM-Solver++ SDE is not the eta of DDIM between 0 and 1",
         r"\nu_{\text{SDE}} = \sigma_t \sqrt{1 - e^{-2 \eta h}}, \quad \nu_{\text{DDIM}} = \eta\, \sigma_t \sqrt{1 - "
-        r"e^{-2h}}: "
-        r"\qquad \text{SDE} - \text{DDIM} = \Bigl[\sqrt{\sigma_t^2 - \nu_{\text{SDE}}^2} - \sqrt{\sigma_t^2 - "
-        r"\nu_{\text{DDIM}}^2}\Bigr] \epsilon + (\nu_{\text{SDE}} - \nu_{\text{DDIM}})\, z, \qquad \eta = \tfrac12",
+        r"e^{-2h}}: \qquad \text{SDE} - \text{DDIM} = \Bigl[\sqrt{\sigma_t^2 - \nu_{\text{SDE}}^2} - \sqrt{\sigma_t^2 "
+        r"- \nu_{\text{DDIM}}^2}\Bigr] \epsilon + (\nu_{\text{SDE}} - \nu_{\text{DDIM}})\, z, \qquad \eta = \tfrac12",
         "k-diffusion: sample_dpmpp_2m_sde; diffnum.solvers: ddim_eta",
         partial(noisy.k_dpmpp_2m_sde, eta=sympy.Rational(1, 2)),
         ddim_eta.with_options(eta=sympy.Rational(1, 2)),
@@ -125,8 +124,7 @@ _TWO_STEPS = (
     Gap(
         'DPM-Solver++(2M) SDE of type "midpoint" is not that of type "heun"',
         r"\text{midpoint} - \text{heun} = 2 \alpha_t h\, \frac{h}{h_-} \Bigl[\frac{\varphi_1(-2h)}{2} - "
-        r"\varphi_2(-2h)\Bigr]"
-        r" (D - D_-)",
+        r"\varphi_2(-2h)\Bigr] (D - D_-)",
         "k-diffusion: sample_dpmpp_2m_sde",
         noisy.k_dpmpp_2m_sde,
         partial(noisy.k_dpmpp_2m_sde, weight=noisy.sde_heun),
@@ -160,8 +158,7 @@ _TWO_STEPS = (
     Gap(
         "k-diffusion's 2M run on flow matching is not DPM-Solver++(2M): it extrapolates in log sigma, not in log-SNR",
         r"\text{as run} - \text{2M} = \Bigl(1 - \frac{\sigma_t}{\sigma_s}\Bigr) \frac12 \Bigl[\frac{\log(\sigma_s / "
-        r"\sigma_t)}"
-        r"{\log(\sigma_r / \sigma_s)} - \frac{h}{h_-}\Bigr] (D - D_-), \qquad \alpha = 1 - \sigma",
+        r"\sigma_t)}{\log(\sigma_r / \sigma_s)} - \frac{h}{h_-}\Bigr] (D - D_-), \qquad \alpha = 1 - \sigma",
         "k-diffusion: sample_dpmpp_2m; diffnum.solvers: dpmpp_2m",
         one.k_dpmpp_2m,
         dpmpp_2m,
@@ -173,8 +170,7 @@ _TWO_STEPS = (
     Gap(
         "A two-step Adams-Bashforth method in sigma is not DPM-Solver++(2M), whatever its name",
         r"\text{2M} - \text{AB2} = -\frac{\delta}{2 \sigma_s} \Bigl[\frac{h}{h_-} - \frac{\delta}{\delta_-}\Bigr] (D "
-        r"- D_-), "
-        r"\qquad \alpha = 1",
+        r"- D_-), \qquad \alpha = 1",
         "diffnum.solvers: dpmpp_2m, ab2",
         dpmpp_2m,
         ab2,
@@ -185,9 +181,8 @@ _TWO_STEPS = (
     ),
     Gap(
         "AB2 on flow matching is not rhoAB-DEIS-1, though Euler is DDIM",
-        r"\text{AB2} - \text{rhoAB} = -\frac{\delta^2}{2\, \delta_-\, \sigma_s}\, \frac{\alpha_t - \alpha_r}{"
-        r"\alpha_t}\, "
-        r"(D - D_-), \qquad \alpha = 1 - \sigma",
+        r"\text{AB2} - \text{rhoAB} = -\frac{\delta^2}{2\, \delta_-\, \sigma_s}\, \frac{\alpha_t - "
+        r"\alpha_r}{\alpha_t}\, (D - D_-), \qquad \alpha = 1 - \sigma",
         "diffnum.solvers: ab2; Zhang & Chen 2023",
         ab2,
         adams.rho_ab,
@@ -198,8 +193,8 @@ _TWO_STEPS = (
     ),
     Gap(
         "S-PNDM's and iPNDM-2's weights are not Adams-Bashforth's on steps that are not equal in sigma/alpha",
-        r"\text{S-PNDM} - \text{rhoAB} = \frac{\alpha_t \delta}{2} \Bigl(1 - \frac{\delta}{\delta_-}\Bigr) (\epsilon - "
-        r"\epsilon_-) = -\frac{\alpha_t \delta}{2 \kappa_s} \Bigl(1 - \frac{\delta}{\delta_-}\Bigr) (D - D_-)",
+        r"\text{S-PNDM} - \text{rhoAB} = \frac{\alpha_t \delta}{2} \Bigl(1 - \frac{\delta}{\delta_-}\Bigr) (\epsilon "
+        r"- \epsilon_-) = -\frac{\alpha_t \delta}{2 \kappa_s} \Bigl(1 - \frac{\delta}{\delta_-}\Bigr) (D - D_-)",
         "Liu et al. 2022; Zhang & Chen 2023",
         partial(adams.pndm, order=2),
         adams.rho_ab,
@@ -211,8 +206,7 @@ _TWO_STEPS = (
     Gap(
         "Gradient estimation with its default gamma = 2 is not Adams-Bashforth",
         r"\text{GE}(\gamma) - \text{iPNDM-2} = \bigl(\gamma - \tfrac32\bigr)\, \delta\, (d - d_-) = -\frac{\delta}{2 "
-        r"\sigma_s} "
-        r"(D - D_-), \qquad \gamma = 2",
+        r"\sigma_s} (D - D_-), \qquad \gamma = 2",
         "Permenter & Yuan 2024; Zhang & Chen 2023",
         adams.gradient_estimation,
         partial(adams.ipndm, order=2),
@@ -223,9 +217,8 @@ _TWO_STEPS = (
     ),
     Gap(
         "BDIA at gamma = 1 is not leapfrog in sigma/alpha where alpha varies",
-        r"\text{BDIA} - \text{leapfrog} = (\alpha_t - \alpha_r)(\kappa_s - \kappa_r)(\epsilon_- - \epsilon) = ("
-        r"\alpha_t - "
-        r"\alpha_r)\, \frac{\kappa_s - \kappa_r}{\kappa_s}\, (D - D_-)",
+        r"\text{BDIA} - \text{leapfrog} = (\alpha_t - \alpha_r)(\kappa_s - \kappa_r)(\epsilon_- - \epsilon) = "
+        r"(\alpha_t - \alpha_r)\, \frac{\kappa_s - \kappa_r}{\kappa_s}\, (D - D_-)",
         "Zhang et al. 2024",
         adams.bdia,
         adams.leapfrog,
@@ -252,8 +245,7 @@ _LONGER = (
     Gap(
         "UCGM with kappa = half the step ratio is not AB2: they agree for two steps and part at the third",
         r"\text{UCGM} - \text{AB2} = \kappa \bigl[x - x_- - \delta_- v_-\bigr] = -\frac{\delta\, \delta_-}{4\, "
-        r"\delta_{--}\, "
-        r"\sigma_r}\, (D_- - D_{--}), \qquad \kappa = \frac{\delta}{2 \delta_-},\ \alpha = 1 - \sigma",
+        r"\delta_{--}\, \sigma_r}\, (D_- - D_{--}), \qquad \kappa = \frac{\delta}{2 \delta_-},\ \alpha = 1 - \sigma",
         "Sun et al. 2025; diffnum.solvers: ab2",
         adams.ucgm,
         ab2,
@@ -265,8 +257,7 @@ _LONGER = (
     Gap(
         "iPNDM-v of order three is not Adams-Bashforth 3: a factor stands inside a parenthesis instead of outside",
         r"\text{iPNDM-v-3} - \text{AB3} = \frac{\delta}{2} \bigl[\delta_1 (\delta_1 + \delta_2) - \delta (\delta + "
-        r"\delta_1)"
-        r"\bigr]\, d[\sigma_s, \sigma_1, \sigma_2]",
+        r"\delta_1)\bigr]\, d[\sigma_s, \sigma_1, \sigma_2]",
         "diff-sampler; ComfyUI: sample_ipndm_v",
         adams.ipndm_v,
         partial(adams.lms, order=3),
@@ -278,12 +269,9 @@ _LONGER = (
     Gap(
         "F-PNDM's step is not Adams-Bashforth 4 on steps that are not equal in sigma/alpha",
         r"\text{F-PNDM} - \text{AB4} = \alpha_t \delta \Bigl[\tfrac{31}{24} \delta_1 \epsilon_{01} - \tfrac{7}{6} "
-        r"\delta_2 "
-        r"\epsilon_{12} + \tfrac{3}{8} \delta_3 \epsilon_{23} - \tfrac{\delta}{2} \epsilon_{01} - \tfrac{\delta (2 "
-        r"\delta + 3 "
-        r"\delta_1)}{6} \epsilon_{012} - \tfrac{\delta [3 \delta^2 + 4 \delta (2 \delta_1 + \delta_2) + 6 \delta_1 ("
-        r"\delta_1 + "
-        r"\delta_2)]}{12} \epsilon_{0123}\Bigr]",
+        r"\delta_2 \epsilon_{12} + \tfrac{3}{8} \delta_3 \epsilon_{23} - \tfrac{\delta}{2} \epsilon_{01} - "
+        r"\tfrac{\delta (2 \delta + 3 \delta_1)}{6} \epsilon_{012} - \tfrac{\delta [3 \delta^2 + 4 \delta (2 \delta_1 "
+        r"+ \delta_2) + 6 \delta_1 (\delta_1 + \delta_2)]}{12} \epsilon_{0123}\Bigr]",
         "Liu et al. 2022; divided differences of the noise over the last four levels in kappa, from DDIM's history",
         partial(gaps.after_ddim, weights=gaps.constant_4),
         partial(gaps.after_ddim, weights=gaps.variable_4),

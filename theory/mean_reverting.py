@@ -100,8 +100,7 @@ def mean_reverting_sde() -> Statement:
     return prove(
         'MRS-1, 2 for the SDE are SDE-DPM-Solver++ and SDE-DPM-Solver of type "heun" in (x - mu) / scale',
         r"\frac{\sigma_t}{\sigma_s} e^{-h} x + \alpha_t (1 - e^{-2h}) D + \Bigl(1 - \frac{\alpha_t}{\alpha_s} e^{-2h} "
-        r"- "
-        r"\alpha_t (1 - e^{-2h})\Bigr) \mu + \dots + \sigma_t \sqrt{1 - e^{-2h}}\, z",
+        r"- \alpha_t (1 - e^{-2h})\Bigr) \mu + \dots + \sigma_t \sqrt{1 - e^{-2h}}\, z",
         [residual for a, b in pairs for residual in shifted(a, b, 2)],
         "Li et al. 2025; Lu et al. 2022",
     )

@@ -57,12 +57,10 @@ def more_names_of_ddim() -> Statement:
     return equal(
         r"DEIS-0, NeuralSolver's first order, UCGM without extrapolation, BDIA at gamma = 0 and ER-SDE-1 at phi = x "
         r"are DDIM",
-        r"\alpha_t \Bigl[\frac{x}{\alpha_s} + \epsilon \int_{\kappa_s}^{\kappa_t} d\kappa\Bigr] = \sigma_t \Bigl["
-        r"\frac{x}"
-        r"{\sigma_s} + \Bigl(\frac{\alpha_t}{\sigma_t} - \frac{\alpha_s}{\sigma_s}\Bigr) D\Bigr] = \alpha_t D + "
-        r"\sigma_t"
-        r"\, \epsilon = \frac{\alpha_t}{\alpha_s} \frac{\kappa_t}{\kappa_s}\, x + \alpha_t \Bigl(1 - \frac{\kappa_t}"
-        r"{\kappa_s}\Bigr) D, \qquad \kappa = \frac{\sigma}{\alpha}",
+        r"\alpha_t \Bigl[\frac{x}{\alpha_s} + \epsilon \int_{\kappa_s}^{\kappa_t} d\kappa\Bigr] = \sigma_t "
+        r"\Bigl[\frac{x}{\sigma_s} + \Bigl(\frac{\alpha_t}{\sigma_t} - \frac{\alpha_s}{\sigma_s}\Bigr) D\Bigr] = "
+        r"\alpha_t D + \sigma_t\, \epsilon = \frac{\alpha_t}{\alpha_s} \frac{\kappa_t}{\kappa_s}\, x + \alpha_t "
+        r"\Bigl(1 - \frac{\kappa_t}{\kappa_s}\Bigr) D, \qquad \kappa = \frac{\sigma}{\alpha}",
         "Zhang & Chen 2023; Wang et al. 2025; Sun et al. 2025; Zhang et al. 2024; Cui et al. 2023",
         (levels, samplers),
     )
@@ -74,8 +72,8 @@ def transfer_of_pndm() -> Statement:
     return equal(
         "PNDM's transfer is DDIM where variance is preserved",
         r"x + (\alpha_t^2 - \alpha_s^2) \Bigl[\frac{x}{\alpha_s (\alpha_s + \alpha_t)} - \frac{\epsilon}{\alpha_s "
-        r"(\sigma_t \alpha_s + \sigma_s \alpha_t)}\Bigr] = \alpha_t D + \sigma_t\, \epsilon, \qquad "
-        r"\alpha^2 + \sigma^2 = 1",
+        r"(\sigma_t \alpha_s + \sigma_s \alpha_t)}\Bigr] = \alpha_t D + \sigma_t\, \epsilon, \qquad \alpha^2 + "
+        r"\sigma^2 = 1",
         "Liu et al. 2022",
         (levels, [ddim, one.pndm_transfer]),
     )
@@ -85,8 +83,8 @@ def convex_combination() -> Statement:
     """The MiniMax step on EDM and on flow matching."""
     return equal(
         "The MiniMax step is Euler, and DDIM, on EDM and on flow matching",
-        r"\frac{\sigma_t}{\sigma_s} x + \Bigl(1 - \frac{\sigma_t}{\sigma_s}\Bigr) D = x + (\sigma_t - \sigma_s)"
-        r"(\alpha' D + \epsilon), \qquad \alpha = 1 \ \text{ or }\ \alpha = 1 - \sigma",
+        r"\frac{\sigma_t}{\sigma_s} x + \Bigl(1 - \frac{\sigma_t}{\sigma_s}\Bigr) D = x + (\sigma_t - "
+        r"\sigma_s)(\alpha' D + \epsilon), \qquad \alpha = 1 \ \text{ or }\ \alpha = 1 - \sigma",
         "MiniMax; diffnum.solvers: euler, ddim",
         *((in_clock(process, 2), [one.minimax, euler, ddim]) for process in (SIGMA, STRAIGHT)),
     )
@@ -99,8 +97,8 @@ def rf_solver() -> Statement:
     """A Taylor step whose derivative is a difference over half a step, on flow matching and on EDM."""
     return equal(
         "RF-Solver is the explicit midpoint rule",
-        r"x + \delta v + \frac{\delta^2}{2}\, \frac{v_m - v}{\delta / 2} = x + \delta\, v_m, \qquad "
-        r"v_m = v\bigl(x + \tfrac{\delta}{2} v,\ s + \tfrac{\delta}{2}\bigr)",
+        r"x + \delta v + \frac{\delta^2}{2}\, \frac{v_m - v}{\delta / 2} = x + \delta\, v_m, \qquad v_m = v\bigl(x + "
+        r"\tfrac{\delta}{2} v,\ s + \tfrac{\delta}{2}\bigr)",
         "Wang et al. 2024; diffnum.solvers: midpoint",
         *((in_clock(process, 2), [one.rf_solver, midpoint]) for process in (STRAIGHT, SIGMA)),
     )
@@ -123,8 +121,8 @@ def trapezoids() -> Statement:
     return equal(
         "UCGM of order two is DEIS with Heun (rhoRK-2), and EDM's Heun where alpha = 1",
         r"\frac{\alpha_t}{\alpha_s} x + \Bigl(\sigma_t - \frac{\alpha_t}{\alpha_s} \sigma_s\Bigr) \frac{\epsilon_s + "
-        r"\epsilon_t}{2} = \alpha_t \Bigl[\frac{x}{\alpha_s} + (\kappa_t - \kappa_s) \frac{\epsilon_s + \epsilon_t}{2}"
-        r"\Bigr]",
+        r"\epsilon_t}{2} = \alpha_t \Bigl[\frac{x}{\alpha_s} + (\kappa_t - \kappa_s) \frac{\epsilon_s + "
+        r"\epsilon_t}{2}\Bigr]",
         "Sun et al. 2025; Zhang & Chen 2023; Karras et al. 2022, Algorithm 1",
         (in_clock(in_ratio(), 2), three),
         (in_clock(SIGMA, 2), [*three, heun]),
@@ -140,11 +138,11 @@ def exponential_midpoint() -> Statement:
         for c in (R, half)
     ]
     return equal(
-        "DPM-Solver++(2S) and DPM-Solver-2 are the exponential Runge-Kutta methods with phi_1 alone, at r = 1/2 "
-        "the exponential midpoint rule",
+        "DPM-Solver++(2S) and DPM-Solver-2 are the exponential Runge-Kutta methods with phi_1 alone, at r = 1/2 the "
+        "exponential midpoint rule",
         r"u' = -u + D,\ u = \tfrac{x}{\alpha}: \ u_t = e^{-h} u + h \Bigl[\bigl(1 - \tfrac{1}{2r}\bigr) \varphi_1(-h) "
-        r"D_s"
-        r" + \tfrac{1}{2r} \varphi_1(-h) D_m\Bigr]; \qquad w' = w - \epsilon,\ w = \tfrac{x}{\sigma}: \ \varphi_1(h)",
+        r"D_s + \tfrac{1}{2r} \varphi_1(-h) D_m\Bigr]; \qquad w' = w - \epsilon,\ w = \tfrac{x}{\sigma}: \ "
+        r"\varphi_1(h)",
         "diffnum.solvers: dpmpp_2s, dpm_solver_2; Hochbruck & Ostermann 2005, section 5.1",
         *cases,
     )
@@ -159,8 +157,8 @@ def stiff_two_stage() -> Statement:
     ]
     return equal(
         'RES 2S, SEEDS-2 of type "phi_2" and DPM-Solver++(2S) of type "taylor" are one method, at r = 1 ETD2RK',
-        r"u_t = e^{-h} u + h \Bigl[\bigl(\varphi_1(-h) - \tfrac1r \varphi_2(-h)\bigr) D_s + \tfrac1r \varphi_2(-h) D_m"
-        r"\Bigr], \qquad \frac{e^{-h} - 1}{h} + 1 = h\, \varphi_2(-h)",
+        r"u_t = e^{-h} u + h \Bigl[\bigl(\varphi_1(-h) - \tfrac1r \varphi_2(-h)\bigr) D_s + \tfrac1r \varphi_2(-h) "
+        r"D_m\Bigr], \qquad \frac{e^{-h} - 1}{h} + 1 = h\, \varphi_2(-h)",
         "Hochbruck & Ostermann 2005; Zhang et al. 2023; Gonzalez et al. 2023; Cox & Matthews 2002; dpm-solver",
         (levels, samplers),
     )
@@ -172,12 +170,11 @@ def stiff_two_stage() -> Statement:
 def names_of_2m() -> Statement:
     """DPM-Solver++(2M) elsewhere."""
     return equal(
-        "UniP-2 with B_2 and a D-ODE solver that extrapolates data by half the step ratio are DPM-Solver++(2M); "
-        "so is k-diffusion's where alpha = 1",
+        "UniP-2 with B_2 and a D-ODE solver that extrapolates data by half the step ratio are DPM-Solver++(2M); so is "
+        "k-diffusion's where alpha = 1",
         r"\frac{\sigma_t}{\sigma_s} x - \alpha_t (e^{-h} - 1) D - \alpha_t \frac{B(-h)}{2}\, \frac{D_- - D}{-h_- / h} "
-        r"= "
-        r"\frac{\sigma_t}{\sigma_s} x - \alpha_t (e^{-h} - 1) \Bigl[D + \frac{h}{2 h_-} (D - D_-)\Bigr], \qquad B(z) = "
-        r"e^z - 1",
+        r"= \frac{\sigma_t}{\sigma_s} x - \alpha_t (e^{-h} - 1) \Bigl[D + \frac{h}{2 h_-} (D - D_-)\Bigr], \qquad "
+        r"B(z) = e^z - 1",
         "Zhao et al. 2023; Kim et al. 2024; k-diffusion: sample_dpmpp_2m; diffnum.solvers: dpmpp_2m",
         (in_log_snr(ANY, 3)[0], [dpmpp_2m, one.unip, partial(adams.d_ode, read="data")]),
         (in_log_snr(CONSTANT, 3)[0], [dpmpp_2m, one.k_dpmpp_2m]),
@@ -191,8 +188,8 @@ def names_of_res_2m() -> Statement:
     return equal(
         'RES 2M, DPM-Solver++(2M) of type "heun" and UniP-2 with its equation solved, whatever B, are one method; on '
         "equal steps Cox and Matthews' ETD2",
-        r"\frac{\sigma_t}{\sigma_s} x + \alpha_t h \Bigl[\varphi_1(-h) D + \varphi_2(-h)\, \frac{h}{h_-} (D - D_-)"
-        r"\Bigr]",
+        r"\frac{\sigma_t}{\sigma_s} x + \alpha_t h \Bigl[\varphi_1(-h) D + \varphi_2(-h)\, \frac{h}{h_-} (D - "
+        r"D_-)\Bigr]",
         "Zhang et al. 2023; Lu et al. 2022; Zhao et al. 2023; Cox & Matthews 2002",
         (in_log_snr(ANY, 3)[0], samplers),
         (in_log_snr(ANY, 3, equal=True)[0], [one.res_2m, one.etd_2]),
@@ -204,8 +201,7 @@ def unip_3() -> Statement:
     return equal(
         "UniP-3 with B_2 is the corrected DPM-Solver++(3M), start-up included",
         r"\frac{\sigma_t}{\sigma_s} x + \alpha_t h \bigl[\varphi_1(-h) D + \varphi_2(-h)\, h D' + \varphi_3(-h)\, h^2 "
-        r"D''\bigr], "
-        r"\qquad D'' = 2\, D[\lambda_s, \lambda_1, \lambda_2]",
+        r"D''\bigr], \qquad D'' = 2\, D[\lambda_s, \lambda_1, \lambda_2]",
         "Zhao et al. 2023; diffnum.solvers: dpmpp_3m_corrected",
         (in_log_snr(ANY, 3)[0], [dpmpp_3m_corrected, partial(one.unip, order=3)]),
     )
@@ -216,9 +212,9 @@ def deis_in_log_rho() -> Statement:
     return equal(
         'DEIS of order two in log kappa (diffusers) is DPM-Solver 2M of type "heun"',
         r"\alpha_t \Bigl[\frac{x}{\alpha_s} + \int_{\kappa_s}^{\kappa_t} \Bigl(\epsilon + \frac{\log \kappa - \log "
-        r"\kappa_s}"
-        r"{\log \kappa_s - \log \kappa_r} (\epsilon - \epsilon_-)\Bigr) d\kappa\Bigr] = \frac{\alpha_t}{\alpha_s} x - "
-        r"\sigma_t h \Bigl[\varphi_1(h)\, \epsilon + \varphi_2(h)\, \frac{h}{h_-} (\epsilon - \epsilon_-)\Bigr]",
+        r"\kappa_s}{\log \kappa_s - \log \kappa_r} (\epsilon - \epsilon_-)\Bigr) d\kappa\Bigr] = "
+        r"\frac{\alpha_t}{\alpha_s} x - \sigma_t h \Bigl[\varphi_1(h)\, \epsilon + \varphi_2(h)\, \frac{h}{h_-} "
+        r"(\epsilon - \epsilon_-)\Bigr]",
         "Zhang & Chen 2023; Lu et al. 2022; diffusers: DEISMultistepScheduler, DPMSolverMultistepScheduler",
         (in_log_snr(ANY, 3)[0], [one.deis_log_rho, one.dpm_solver_heun]),
     )
@@ -235,10 +231,8 @@ def variable_adams() -> Statement:
         "rhoAB-DEIS-1 is DDIM with the noise extrapolated by half the step ratio; where alpha = 1 both are LMS-2, "
         "iPNDM-v-2 and AB2 in sigma, which are one method on flow matching too",
         r"\frac{x_t}{\alpha_t} = \frac{x}{\alpha_s} + \delta \Bigl[\epsilon + \frac{\delta}{2 \delta_-} (\epsilon - "
-        r"\epsilon_-)"
-        r"\Bigr], \quad \delta = \kappa_t - \kappa_s; \qquad x_t = x + \delta \Bigl[d + \frac{\delta}{2 \delta_-} (d "
-        r"- d_-)"
-        r"\Bigr], \quad d = \frac{x - D}{\sigma},\ \delta = \sigma_t - \sigma_s",
+        r"\epsilon_-)\Bigr], \quad \delta = \kappa_t - \kappa_s; \qquad x_t = x + \delta \Bigl[d + \frac{\delta}{2 "
+        r"\delta_-} (d - d_-)\Bigr], \quad d = \frac{x - D}{\sigma},\ \delta = \sigma_t - \sigma_s",
         "Zhang & Chen 2023; Kim et al. 2024; k-diffusion: sample_lms; diff-sampler; diffnum.solvers: ab2",
         (in_clock(in_ratio(), 3), ratio),
         (in_clock(SIGMA, 3), [*ratio, *sigma]),
@@ -251,17 +245,16 @@ def constant_adams() -> Statement:
     two = [partial(adams.ipndm, order=2), partial(adams.gradient_estimation, gamma=1.5)]
     heavy = [partial(adams.pndm, order=3), partial(adams.ghvb, order=3, beta=1)]
     return equal(
-        "Gradient estimation at gamma = 3/2 is iPNDM-2; GHVB at beta = 1 is PNDM's multistep; on equal steps of kappa "
-        "all "
-        "are Adams-Bashforth, LMS",
+        "Gradient estimation at gamma = 3/2 is iPNDM-2; GHVB at beta = 1 is PNDM's multistep, which on equal steps of "
+        "sigma/alpha is Adams-Bashforth in it and on equal steps of log-SNR is DPM-Solver 2M",
         r"\gamma d + (1 - \gamma) d_- = \tfrac32 d - \tfrac12 d_-, \qquad \tfrac{(18 + 5) v - (24 - 8) v_1 + (6 - 1) "
-        r"v_2}"
-        r"{12} = \tfrac{23 \epsilon - 16 \epsilon_1 + 5 \epsilon_2}{12}",
+        r"v_2}{12} = \tfrac{23 \epsilon - 16 \epsilon_1 + 5 \epsilon_2}{12}",
         "Permenter & Yuan 2024; Wizadwongsa et al. 2023; Zhang & Chen 2023; Liu et al. 2022",
         (in_clock(SIGMA, 3), two),
         (in_clock(STRAIGHT, 3), two),
         (in_clock(in_ratio(), 4), heavy),
         (in_clock(in_ratio(), 4, equal=True), [*heavy, partial(adams.rho_ab, order=3)]),
+        (in_log_snr(ANY, 3, equal=True)[0], [partial(adams.pndm, order=2), one.dpm_solver_2m]),
     )
 
 
@@ -269,11 +262,9 @@ def pndm_is_adams() -> Statement:
     """F-PNDM whole, its pseudo Runge-Kutta start included, where equal times are equal steps of ``sigma / alpha``."""
     return equal(
         "F-PNDM is Adams-Bashforth 4 in sigma/alpha, started with Runge-Kutta 4, on steps equal in sigma/alpha with "
-        "nodes "
-        "half-way in it",
+        "nodes half-way in it",
         r"\text{transfer}(x, e) = \alpha_t \Bigl[\frac{x}{\alpha_s} + \delta e\Bigr]: \qquad \frac{x_t}{\alpha_t} = "
-        r"\frac{x}"
-        r"{\alpha_s} + \frac{\delta}{24} (55 \epsilon - 59 \epsilon_1 + 37 \epsilon_2 - 9 \epsilon_3)",
+        r"\frac{x}{\alpha_s} + \frac{\delta}{24} (55 \epsilon - 59 \epsilon_1 + 37 \epsilon_2 - 9 \epsilon_3)",
         "Liu et al. 2022",
         (in_clock(in_ratio(), 4, equal=True), [adams.f_pndm, adams.ab_4]),
     )
@@ -284,8 +275,7 @@ def leapfrog() -> Statement:
     return equal(
         "BDIA at gamma = 1 is leapfrog in sigma where alpha = 1",
         r"x_t = x_r - \bigl(x + (\sigma_r - \sigma_s) \epsilon\bigr) + \bigl(x + (\sigma_t - \sigma_s) \epsilon\bigr) "
-        r"= x_r + "
-        r"(\sigma_t - \sigma_r)\, \epsilon",
+        r"= x_r + (\sigma_t - \sigma_r)\, \epsilon",
         "Zhang et al. 2024",
         (in_clock(SIGMA, 3), [adams.bdia, adams.leapfrog]),
     )
@@ -340,8 +330,7 @@ def eta_of_euler_ancestral() -> Statement:
     return equal(
         "Euler ancestral is DDIM with the same eta where alpha = 1",
         r"x + (\sigma_\downarrow - \sigma_s)\, \epsilon + \sigma_\uparrow z = D + \sqrt{\sigma_t^2 - \nu^2}\, "
-        r"\epsilon + "
-        r"\nu z, \qquad \nu = \sigma_\uparrow = \eta\, \sigma_t \sqrt{1 - \sigma_t^2 / \sigma_s^2}",
+        r"\epsilon + \nu z, \qquad \nu = \sigma_\uparrow = \eta\, \sigma_t \sqrt{1 - \sigma_t^2 / \sigma_s^2}",
         "k-diffusion: sample_euler_ancestral; diffnum.solvers: ddim_eta",
         (in_log_snr(CONSTANT, 2)[0], [partial(noisy.euler_ancestral, eta=eta), partial(_ddim_eta, eta=eta)]),
     )
@@ -359,11 +348,9 @@ def two_step_sde() -> Statement:
     """The multistep method for the reverse SDE of two families, draws included, and without noise."""
     return equal(
         'DPM-Solver++(2M) SDE of type "heun" is RES 2M with ancestral noise where alpha = 1; without noise the types '
-        "are "
-        "RES 2M and DPM-Solver++(2M)",
+        "are RES 2M and DPM-Solver++(2M)",
         r"\frac{\sigma_t}{\sigma_s} e^{-h} x + \alpha_t\, 2h \Bigl[\varphi_1(-2h) D + \varphi_2(-2h)\, \frac{h}{h_-} "
-        r"(D - D_-)"
-        r"\Bigr] + \sigma_t \sqrt{1 - e^{-2h}}\, z",
+        r"(D - D_-)\Bigr] + \sigma_t \sqrt{1 - e^{-2h}}\, z",
         "k-diffusion: sample_dpmpp_2m_sde; ComfyUI: res_multistep_ancestral; Lu et al. 2022; Zhang et al. 2023",
         (in_log_snr(CONSTANT, 3)[0], [partial(noisy.k_dpmpp_2m_sde, weight=noisy.sde_heun), noisy.res_ancestral]),
         (in_log_snr(ANY, 3)[0], [partial(noisy.k_dpmpp_2m_sde, eta=0, weight=noisy.sde_heun), one.res_2m]),
