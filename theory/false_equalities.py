@@ -83,9 +83,9 @@ _ONE_STEP = (
     ),
     Gap(
         "The eta of DPM-Solver++ SDE is not the eta of DDIM between 0 and 1",
-        r"\nu_{\text{SDE}} = \sigma_t \sqrt{1 - e^{-2 \eta h}}, \quad \nu_{\text{DDIM}} = \eta\, \sigma_t \sqrt{1 - "
-        r"e^{-2h}}: \qquad \text{SDE} - \text{DDIM} = \Bigl[\sqrt{\sigma_t^2 - \nu_{\text{SDE}}^2} - \sqrt{\sigma_t^2 "
-        r"- \nu_{\text{DDIM}}^2}\Bigr] \epsilon + (\nu_{\text{SDE}} - \nu_{\text{DDIM}})\, z, \qquad \eta = \tfrac12",
+        r"\text{SDE} - \text{DDIM} = \Bigl[\sqrt{\sigma_t^2 - \nu_S^2} - \sqrt{\sigma_t^2 - \nu_D^2}\Bigr]\, \epsilon "
+        r"+ (\nu_S - \nu_D)\, z, \qquad \nu_S = \sigma_t \sqrt{1 - e^{-2 \eta h}},\ \nu_D = \eta\, \sigma_t \sqrt{1 - "
+        r"e^{-2h}},\ \eta = \tfrac12",
         "k-diffusion: sample_dpmpp_2m_sde; diffnum.solvers: ddim_eta",
         partial(noisy.k_dpmpp_2m_sde, eta=sympy.Rational(1, 2)),
         ddim_eta.with_options(eta=sympy.Rational(1, 2)),
@@ -157,8 +157,9 @@ _TWO_STEPS = (
     ),
     Gap(
         "k-diffusion's 2M run on flow matching is not DPM-Solver++(2M): it extrapolates in log sigma, not in log-SNR",
-        r"\text{as run} - \text{2M} = \Bigl(1 - \frac{\sigma_t}{\sigma_s}\Bigr) \frac12 \Bigl[\frac{\log(\sigma_s / "
-        r"\sigma_t)}{\log(\sigma_r / \sigma_s)} - \frac{h}{h_-}\Bigr] (D - D_-), \qquad \alpha = 1 - \sigma",
+        r"\text{k-diffusion 2M} - \text{2M} = \Bigl(1 - \frac{\sigma_t}{\sigma_s}\Bigr) \frac12 "
+        r"\Bigl[\frac{\log(\sigma_s / \sigma_t)}{\log(\sigma_r / \sigma_s)} - \frac{h}{h_-}\Bigr] (D - D_-), \qquad "
+        r"\alpha = 1 - \sigma",
         "k-diffusion: sample_dpmpp_2m; diffnum.solvers: dpmpp_2m",
         one.k_dpmpp_2m,
         dpmpp_2m,

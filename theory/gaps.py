@@ -7,6 +7,7 @@ two runs differ by.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -59,6 +60,12 @@ class Gap:
     def steps(self) -> int:
         """Number of steps after which they first differ."""
         return len(self.grid.levels) - 1
+
+    @property
+    def short(self) -> str:
+        """What is subtracted from what, from the left side of the claim."""
+        left = re.sub(r"\\text\{([^}]*)\}", r"\1", self.claim.partition(" = ")[0])
+        return left.replace(r"\gamma", "γ").replace("B_1", "B₁").replace(" - ", " − ")
 
     def statement(self) -> Statement:
         """That every input of the model agrees and the output differs by the closed form."""

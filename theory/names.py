@@ -49,9 +49,9 @@ ONE_EVALUATION: dict[str, Callable[..., Any]] = {
     "iPNDM-v-3": many.ipndm_v,
     "iPNDM-3": partial(many.ipndm, order=3),
     "DPM-Solver++(2M)": solvers.dpmpp_2m,
-    "2M of k-diffusion": one.k_dpmpp_2m,
     "UniP-2, B₂": one.unip,
     "D-ODE, D extrapolated by r/2": partial(many.d_ode, read="data"),
+    "2M of k-diffusion": one.k_dpmpp_2m,
     "UniP-2, B₁": partial(one.unip, B=one.b_1),
     "RES 2M": one.res_2m,
     "DPM-Solver++(2M), heun": one.dpmpp_heun,
@@ -60,7 +60,7 @@ ONE_EVALUATION: dict[str, Callable[..., Any]] = {
     "DPM-Solver 2M, heun": one.dpm_solver_heun,
     "DEIS-1 in log σ/α": one.deis_log_rho,
     "DPM-Solver++(3M)": solvers.dpmpp_3m,
-    "the same, corrected": solvers.dpmpp_3m_corrected,
+    "DPM-Solver++(3M), corrected": solvers.dpmpp_3m_corrected,
     "UniP-3": partial(one.unip, order=3),
 }
 """Of one model evaluation a step, on every process and grid with ``0 < sigma`` and ``0 < alpha``."""
