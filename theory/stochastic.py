@@ -21,7 +21,7 @@ from diffnum.solvers.stochastic import ddim_eta
 from diffnum.trace import compile
 from diffnum.weak_trees import DRAW, ROOT, F, Tree, Y, derived, displacement, expectation, laplacian, show, taylor
 
-from . import ito
+from . import er_sde, ito
 from .adams import closed, exponential_moments, rule
 from .generator import Piece
 from .ito import RATE, H, covariance, data_factor, data_step, noise_factor, noise_step
@@ -30,7 +30,7 @@ from .symbols import grid, log_snr_levels, normal_form
 
 __all__ = ["CHAPTER", "PIECES"]
 
-PIECES: tuple[Callable[[], Piece], ...] = ito.PIECES
+PIECES: tuple[Callable[[], Piece], ...] = (*ito.PIECES, *er_sde.PIECES)
 LAM, S = sympy.symbols("lambda s", real=True)
 
 
@@ -337,5 +337,6 @@ CHAPTER: Chapter = (
     seeds,
     halves_elsewhere,
     brownian_in_sigma,
+    *er_sde.CHAPTER,
     weak_order_two,
 )
