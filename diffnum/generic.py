@@ -35,13 +35,14 @@ class GenericProcess:
     def random(seed: int, order: int) -> GenericProcess:
         """Random rationals; ``alpha`` falls and ``sigma`` rises with the clock.
 
-        Their radius at ``theta = 0`` is rational too, ``alpha^2 + sigma^2`` a rational square.
+        At ``theta = 0`` the mean of ``alpha^2`` and ``sigma^2`` is a rational square, so that the radius is one too.
         """
         rng = random.Random(seed)
-        radius, tangent = random_rational(rng), random_rational(rng) / 4
-        unit = 1 + tangent * tangent
-        alphas = (radius * (1 - tangent * tangent) / unit, -random_rational(rng), *(_signed(rng) for _ in range(order)))
-        sigmas = (radius * 2 * tangent / unit, random_rational(rng), *(_signed(rng) for _ in range(order)))
+        radius, tangent = random_rational(rng), random_rational(rng) / 8
+        cos, sin = 1 - tangent * tangent, 2 * tangent
+        unit = radius / (1 + tangent * tangent)
+        alphas = (unit * (cos + sin), -random_rational(rng), *(_signed(rng) for _ in range(order)))
+        sigmas = (unit * (cos - sin), random_rational(rng), *(_signed(rng) for _ in range(order)))
         return GenericProcess(alphas, sigmas)
 
     @property

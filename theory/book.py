@@ -13,7 +13,22 @@ from diffnum.solvers import ALL
 from diffnum.trace import Solver
 from diffnum.weak import prove_weak
 
-from . import closed_forms, equalities, errors, exponentials
+from . import (
+    adams,
+    closed_forms,
+    equalities,
+    errors,
+    exponential_rk,
+    exponentials,
+    false_equalities,
+    mean_reverting,
+    momentum,
+    more_equalities,
+    runge_kutta,
+    stability,
+    uni,
+    variables,
+)
 from .statement import Chapter, Statement, check
 
 __all__ = ["CHAPTERS", "Row", "derive", "page", "rows", "work"]
@@ -21,8 +36,16 @@ __all__ = ["CHAPTERS", "Row", "derive", "page", "rows", "work"]
 CHAPTERS: dict[str, Chapter] = {
     "1. Closed forms": closed_forms.CHAPTER,
     "2. Exponentials": exponentials.CHAPTER,
-    "3. Equalities, and what is not equal": equalities.CHAPTER,
-    "4. Errors": errors.CHAPTER,
+    "3. Multistep quadrature": adams.CHAPTER,
+    "4. Variables of interpolation": variables.CHAPTER,
+    "5. DPM-Solver and UniPC": uni.CHAPTER,
+    "6. Runge-Kutta": runge_kutta.CHAPTER,
+    "7. Exponential Runge-Kutta": exponential_rk.CHAPTER,
+    "8. Momentum": momentum.CHAPTER,
+    "9. Stability": stability.CHAPTER,
+    "10. Equalities": (*equalities.CHAPTER, *more_equalities.CHAPTER, *mean_reverting.CHAPTER),
+    "11. What is not equal": false_equalities.CHAPTER,
+    "12. Errors": errors.CHAPTER,
 }
 
 HEAD = """# Proofs
@@ -32,7 +55,8 @@ Written by `python -m theory`; do not edit. `python -m theory --check` derives e
 ## Samplers
 
 *Order* is proved with exact starting values (warm) and with the start-up as published (cold): residuals of all
-conditions up to it vanish, and the condition named fails one order up. Conditions are elementary differentials of
+conditions up to it vanish, and the condition named fails one order up. A method with weights of constant steps has a
+second order, on grids whose step ratios tend to one. Conditions are elementary differentials of
 the denoiser: `D_u(D)` is its derivative in the state applied to itself, `D_c` its derivative in the clock, `x` the part
 without a denoiser. Proofs run on the traced plan, on a random process with random step ratios, in exact arithmetic
 (weak orders, whose steps carry square roots, in 50 digits).
@@ -59,7 +83,8 @@ class Row:
         violated = violated if weak else f"`{violated.partition(':')[0]}`"
         # a method of order zero does not keep x as D vanishes, so there is nothing to be stable about
         stable = "yes" if proof.stable else "no" if proof.order else "not consistent"
-        return f"| `{self.name}` | {weak}{proof.order} | {proof.cold} | {violated} | {stable} | {self.error} |"
+        order = f"{weak}{proof.order}" + (f" ({proof.smooth} on smooth grids)" if proof.smooth else "")
+        return f"| `{self.name}` | {order} | {proof.cold} | {violated} | {stable} | {self.error} |"
 
 
 def row(sampler: Solver) -> Row:
@@ -69,7 +94,7 @@ def row(sampler: Solver) -> Row:
         ArithmeticError: the claim on its decorator is not what is proved.
     """
     proof = prove_weak(sampler) if sampler.stochastic else prove(sampler, highest=max(4, sampler.order + 1))
-    if (proof.order, proof.cold) != (sampler.order, sampler.cold):
+    if (proof.order, proof.cold, proof.smooth) != (sampler.order, sampler.cold, sampler.smooth):
         claimed = f"{sampler.order}, cold {sampler.cold}"
         raise ArithmeticError(f"{sampler.name} claims order {claimed}; proved is {proof.order}, cold {proof.cold}")
     return Row(sampler.name, proof, "a law" if sampler.stochastic else _error(sampler))

@@ -138,7 +138,8 @@ def _radius_ratio(s: Level, t: Level) -> Any:
 
 
 def _radius(level: Level) -> Any:
-    return sqrt(level.alpha * level.alpha + level.sigma * level.sigma)
+    # up to a factor, which cancels: this one is rational at alpha = sigma, where leading errors are derived
+    return sqrt((level.alpha * level.alpha + level.sigma * level.sigma) / 2)
 
 
 def _angle_step(T: Trace, s: Level, t: Level) -> Any:
