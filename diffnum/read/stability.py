@@ -246,7 +246,10 @@ def region(
     unit = max(right - left, high - low) / (points - 1)
     x = np.linspace(left, right, round((right - left) / unit) + 1)
     y = np.linspace(low, high, round((high - low) / unit) + 1)
-    return x, y, amplification(solver, x[None, :] + 1j * y[:, None], equation)
+    # coefficients are real, so the lower half mirrors the upper one
+    upper = y[len(y) // 2 :] if low == -high else y
+    radius = amplification(solver, x[None, :] + 1j * upper[:, None], equation)
+    return x, y, np.concatenate([radius[::-1][: len(y) - len(upper)], radius])
 
 
 def _stable(roots: np.ndarray) -> np.ndarray:
