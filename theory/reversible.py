@@ -338,6 +338,30 @@ def roots() -> Statement:
     )
 
 
+def belm_on_alternating_steps() -> Statement:
+    """Two steps of BELM whose sizes alternate: one is a double root with a chain, so a perturbation grows with time."""
+    r, k = sympy.symbols("r k", positive=True)  # r = H / h
+
+    def companion(ratio: Any) -> Any:
+        gain = 1 / ratio**2
+        return sympy.Matrix([[1 - gain, gain], [1, 0]])
+
+    pair = companion(1 / r) * companion(r)
+    chain = (1 - 1 / r**2) * sympy.Matrix([[1, -1], [1, -1]])
+    return differ(
+        "BELM is not zero-stable on steps that alternate",
+        r"d_n = (-1)^n \frac{h_n^2}{h_0^2} d_0, \quad y_N - y_0 = \sum_n d_n; \qquad \text{steps } h, r h, h, \ldots: "
+        r"\ "
+        r"\det(M_2 - \zeta) = (\zeta - 1)^2, \ M_2 - 1 = \Bigl(1 - \frac{1}{r^2}\Bigr) \begin{pmatrix} 1 & -1 \\ 1 & "
+        r"-1 "
+        r"\end{pmatrix} \ne 0 \ (r \ne 1)",
+        [*(pair - sympy.eye(2)), sympy.simplify((pair - k * sympy.eye(2)).det() - (k - 1) ** 2)],
+        [*chain, 0],
+        {r: 2},
+        "diffnum.solvers.generated.belm_2 at z = 0; the sum alternates, and is bounded where steps change smoothly",
+    )
+
+
 def interval() -> Statement:
     """The real stability interval of BDIA: a root reaches minus one."""
     zeta, w, gamma = sympy.symbols("zeta w gamma", positive=True)
@@ -359,6 +383,7 @@ CHAPTER: Chapter = (
     *(partial(reversible, name) for name in ("BDIA", "leapfrog", "BELM")),
     order_and_constants,
     roots,
+    belm_on_alternating_steps,
     interval,
     *reversible_pairs.CHAPTER,
 )
