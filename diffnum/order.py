@@ -26,6 +26,7 @@ from typing import Any
 
 from .generic import GenericGrid, GenericProcess
 from .plan import Eval, Level, Plan, interpret, sources
+from .roots import root_condition
 from .series import Series, compose, convolved, h_series, rational
 from .trace import Solver, compile
 
@@ -168,17 +169,31 @@ def local_errors(plan: Plan, process: GenericProcess, order: int) -> list[dict[T
         plan: compiled on a :class:`GenericGrid` of ``process`` with data prediction.
         order: expansions are known up to ``O(h^order)``.
     """
-    where = {r: level for r, level in zip(plan.states, plan.levels, strict=True)}
+    return _errors(plan, process, order, {}, {})[0]
+
+
+def _errors(
+    plan: Plan, process: GenericProcess, order: int, replaced: Mapping[int, Level], watched: Mapping[int, Level]
+) -> tuple[list[dict[Tree, Series]], list[int]]:
+    """:func:`local_errors`, where besides the states the registers ``replaced`` hold the exact state of their level;
+    and the powers of ``h`` at which the registers ``watched`` miss that of theirs."""
+    where = dict(zip(plan.states, plan.levels, strict=True))
     errors: list[dict[Tree, Series]] = []
+    misses: list[int] = []
     # the state is kept with its level, so that its id stays its own
     seen: dict[int, tuple[Expansion, Level]] = {}
 
     def visit(r: int, line: Any, value: Expansion) -> Expansion:
-        if r not in where or line is None:
+        if r in watched:
+            miss = combine([(rational(1), value), (rational(-1), _exact_state(process, watched[r], order))])
+            misses.append(_leading(miss, order)[0])
+        level = where.get(r) or replaced.get(r)
+        if level is None or line is None:
             return value
-        exact = _exact_state(process, where[r], order)
-        seen[id(exact)] = exact, where[r]
-        errors.append(combine([(rational(1), value), (rational(-1), exact)]))
+        exact = _exact_state(process, level, order)
+        seen[id(exact)] = exact, level
+        if r in where:
+            errors.append(combine([(rational(1), value), (rational(-1), exact)]))
         return exact
 
     def combine(terms: Sequence[tuple[Any, Expansion]]) -> dict[Tree, Series]:
@@ -195,7 +210,7 @@ def local_errors(plan: Plan, process: GenericProcess, order: int) -> list[dict[T
     start = _exact_state(process, plan.start, order)
     seen[id(start)] = start, plan.start
     interpret(plan, start, combine, evaluate, refuse, visit)
-    return errors
+    return errors, misses
 
 
 def _leading(error: Expansion, order: int) -> tuple[int, dict[Tree, Any]]:
@@ -251,6 +266,8 @@ def prove(
         rough, fine = (prove(replace(solver, smooth=None), highest, seeds, at) for at in (None, smooth))  # type: ignore[type-var]
         return replace(rough, cold=fine.cold, smooth=fine.order)
     first = max(4, (getattr(solver, "order", 0) if on_smooth is None else on_smooth) + 2)
+    # high orders take their time, and chance does not make an identity of a polynomial that is none
+    seeds = seeds if first <= 7 else seeds[:1]
     proofs = [_prove_once(solver, first, max(highest, first), seed, on_smooth is not None) for seed in seeds]
     if len({(p.order, p.cold) for p in proofs}) > 1:
         raise ArithmeticError(f"{getattr(solver, 'name', solver)}: seeds disagree, {proofs}")
@@ -260,35 +277,78 @@ def prove(
 def _prove_once(solver: Solver | Callable[..., None], first: int, highest: int, seed: int, smooth: bool) -> Proof:
     stable = zero_stable(solver)
     for order in range(first, highest + 3):
-        settled = _start_up(solver, order)
-        process, plan = generic_plan(solver, settled + 3, order, seed, smooth=smooth)
+        start = _history(solver, order, seed, smooth)
+        process, plan = generic_plan(solver, start.steps + 3, order, seed, smooth=smooth)
         try:
-            found = [_leading(error, order) for error in local_errors(plan, process, order)]
+            errors = _errors(plan, process, order, start.predictions(plan), {})[0]
         except Inconsistent as error:
             return Proof(0, 0, (str(error),), stable)
+        found = [_leading(error, order) for error in errors[start.steps :]]
         # local errors as global powers: a step that is taken n times costs one, the last step is taken once
-        low = min([*(low - 1 for low, _ in found[settled:-1]), found[-1][0]])
+        low = min([*(low - 1 for low, _ in found[:-1]), found[-1][0]])
         if low < order - 1:
             break
     p = max(low, 0)
-    cold = min([p, *(low for low, _ in found[:settled])])
-    worst = next(trees for at, trees in [*((a - 1, b) for a, b in found[settled:-1]), found[-1]] if at == low)
+    worst = next(trees for at, trees in [*((a - 1, b) for a, b in found[:-1]), found[-1]] if at == low)
     violated = tuple(f"{show_tree(t)}: {c}" for t, c in sorted(worst.items(), key=repr))
-    return Proof(p, cold, violated, stable)
+    return Proof(p, _cold(solver, p, seed, smooth), violated, stable)
 
 
-def _start_up(solver: Solver | Callable[..., None], order: int) -> int:
-    """Steps after which a step has forgotten how the method began.
+def _cold(solver: Solver | Callable[..., None], p: int, seed: int, smooth: bool) -> int:
+    """The lowest power in the errors of the steps that feel the start-up, which are taken once; at most ``p``."""
+    depth = traced_depth(solver)
+    for order in range(2, p + 2) if depth else ():
+        carries = bool(_remembered(generic_plan(solver, 2 * depth + 3, 3, seed, smooth=smooth)[1]))
+        steps = depth * order if carries else depth
+        process, plan = generic_plan(solver, steps + 1, order, seed, smooth=smooth)
+        low = min(_leading(error, order)[0] for error in local_errors(plan, process, order)[:steps])
+        if low < order:
+            return min(p, low)
+    return p
 
-    Errors are measured from exact states, so evaluations at states remember nothing. An evaluation elsewhere that a
-    later step reads, such as one at a predicted state that was corrected, passes errors on, times ``h``.
+
+@dataclass(frozen=True)
+class _History:
+    """How many steps it takes to forget the start of a method, and over how many of them predictions are exact."""
+
+    steps: int
+    exact: int
+
+    def predictions(self, plan: Plan, first: int = 0, last: int | None = None) -> dict[int, Level]:
+        """Registers that hold a prediction of the state at the end of their step, for steps in a range."""
+        last = self.exact if last is None else last
+        inputs = {line.x: line.level for line in plan.lines if isinstance(line, Eval) and line.x not in plan.states}
+        steps = {r: plan.lines[r - 1].step for r in inputs}
+        return {r: inputs[r] for r, i in steps.items() if first <= i < last and inputs[r] is plan.levels[i + 1]}
+
+
+def _history(solver: Solver | Callable[..., None], order: int, seed: int, smooth: bool) -> _History:
+    """Evaluations at states remember nothing, since errors are measured from exact states.
+
+    One at a predicted state that was corrected and that later steps read passes its error on, times ``h``. So
+    predictions are taken to be exact over the depth of the method; where the first computed ones miss at ``h^v``,
+    ``order - v - 1`` depths later what is left of that start is beyond ``h^order``.
     """
-    plan = generic_plan(solver, 8, 3, 0)[1]
+    depth = traced_depth(solver)
+    process, plan = generic_plan(solver, 2 * depth + 3, order, seed, smooth=smooth)
+    if not _remembered(plan):
+        return _History(depth, 0)
+    start = _History(depth, depth)
+    watched = start.predictions(plan, depth, depth + 1)
+    if not watched:
+        return _History(depth * order, 0)
+    try:
+        misses = _errors(plan, process, order, start.predictions(plan), watched)[1]
+    except Inconsistent:
+        return _History(depth * order, 0)
+    return _History(depth * (1 + max(1, order - min(misses) - 1)), depth)
+
+
+def _remembered(plan: Plan) -> list[int]:
+    """Registers that hold neither a state nor an evaluation at one and that a later step reads."""
     own = {r: line for r, line in enumerate(plan.lines, 1) if r not in plan.states}
-    carried = {q for line in plan.lines for q in sources(line) if q in own and own[q].step < line.step}
-    lines = [own[q] for q in carried]
-    exact = all(isinstance(line, Eval) and line.x in plan.states for line in lines)
-    return plan.depth if exact else plan.depth * order
+    read = {q for line in plan.lines for q in sources(line) if q in own and own[q].step < line.step}
+    return [q for q in read if not (isinstance(own[q], Eval) and own[q].x in plan.states)]  # type: ignore[union-attr]
 
 
 def traced_depth(solver: Solver | Callable[..., None]) -> int:
@@ -330,49 +390,3 @@ def show_tree(tree: Tree) -> str:
     k, *children = tree
     head = "D" + ("_" + "c" * k + "u" * len(children) if k or children else "")
     return head + (f"({', '.join(show_tree(t) for t in children)})" if children else "")
-
-
-def root_condition(plan: Plan, bound: float = 1e4) -> bool:
-    """Zero-stability: with ``D = 0`` a state is a bounded combination of earlier ones.
-
-    Every state is replaced by its own unit; if state ``i + 1`` reads only state ``i`` (in ``u = x / sigma``,
-    with coefficient 1) the method is zero-stable for every step ratio. Otherwise the powers of the product of
-    companion matrices along the plan's own step ratios, up to the millionth, are bounded by ``bound``: a spurious
-    root beyond the unit circle and a double root on it are not.
-    """
-    import numpy as np
-
-    unit = {r: {r: 1.0} for r in plan.states}
-    scale = {r: _head(level.sigma) for r, level in zip(plan.states, plan.levels, strict=True)}
-    rows: list[dict[int, float]] = []
-
-    def combine(terms: Sequence[tuple[Any, dict[int, float]]]) -> dict[int, float]:
-        out: dict[int, float] = {}
-        for c, value in terms:
-            for r, a in value.items():
-                out[r] = out.get(r, 0.0) + _head(c) * a
-        return out
-
-    def visit(r: int, line: Any, value: dict[int, float]) -> dict[int, float]:
-        if r in unit and line is not None:
-            rows.append({q: a * scale[q] / scale[r] for q, a in value.items() if a})
-        return unit.get(r, value)
-
-    interpret(plan, unit[0], combine, lambda x, level, quantity: {}, lambda line: {}, visit)
-    width = max(plan.depth + 1, 1)
-    if all(set(row) <= {plan.states[i]} for i, row in enumerate(rows)):
-        return all(abs(sum(row.values()) - 1) < 1e-9 for row in rows)
-    product = np.eye(width)
-    for i, row in list(enumerate(rows))[width - 1 :]:
-        companion = np.eye(width, k=-1)
-        companion[0] = [row.get(plan.states[i - j], 0.0) for j in range(width)]
-        product = companion @ product
-    for _ in range(20):
-        if not np.abs(product).max() < bound:
-            return False
-        product = product @ product
-    return bool(np.abs(product).max() < bound)
-
-
-def _head(c: Any) -> float:
-    return float(c[0]) if isinstance(c, Series) else float(c)
