@@ -63,9 +63,7 @@ def distance_matrix(
     from matplotlib.patches import Rectangle
 
     distances = np.asarray(distances, dtype=float)
-    shades = LinearSegmentedColormap.from_list("distance", _BLUES, N=256)
-    shades.set_bad(_NEVER)
-    shades.set_over(_BLUES[-1])
+    shades = LinearSegmentedColormap.from_list("distance", _BLUES).with_extremes(bad=_NEVER, over=_BLUES[-1])
     shown = np.where(distances <= tolerance, floor, distances)
     image = ax.imshow(np.ma.masked_invalid(shown), cmap=shades, norm=LogNorm(floor, 1.0))
     white = np.ma.masked_where(distances > tolerance, np.zeros_like(distances))
