@@ -1,4 +1,4 @@
-"""Chapter 6, third part. ER-SDE solvers: noise by a free function of the noise ratio (Cui et al. 2023).
+"""Stochastic samplers, continued. ER-SDE solvers: noise by a free function of the noise ratio (Cui et al. 2023).
 
 In ``l = sigma / alpha`` and ``X = x / alpha`` the sampler keeps ``r = phi(l_t) / phi(l_s)`` of ``X``; its noise per
 log-SNR is ``kappa = d log phi / d log l - 1``, so ``phi = l`` is the flow and ``phi = l^2`` the reverse SDE.

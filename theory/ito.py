@@ -1,4 +1,4 @@
-"""Chapter 6, first part. Gaussian integrals of stochastic samplers: variances, covariances and their factors.
+"""Stochastic samplers, the Gaussians that they draw: variances, covariances and their factors.
 
 With noise of ``rate`` per log-SNR (``tau^2`` of SA-Solver, ``eta`` of k-diffusion's multistep samplers; 0 is the
 probability flow, 1 the reverse SDE) the SDEs with the right marginals are, in ``u = x / sigma`` and ``v = x / alpha``,

@@ -1,4 +1,4 @@
-"""Chapter 7. Samplers that run backwards: two-step methods that keep the past.
+"""Reversible samplers. Two-step methods that give their past back, one family with a gain.
 
 A step is reversible when it gives its own past back: ``y_c = (y_1 - A y_0 - W N_0) / B``. On the unit step, with the
 past point at ``c < 0`` and ``y' = z y + N``, explicit two-step methods with one evaluation

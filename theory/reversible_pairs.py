@@ -1,4 +1,4 @@
-"""Chapter 7, second part. Coupled pairs of states that run backwards, and inversion of samplers that do not.
+"""Reversible samplers, continued. Coupled pairs of states, and inversion of samplers that do not run backwards.
 
 EDICT, McCallum and Foster's coupling and reversible Heun carry two states and are solved for the old pair by hand.
 What is not reversible is inverted by a fixed point (ReNoise), by running the step backwards (DDIM inversion,

@@ -1,4 +1,4 @@
-"""Chapter 6. Stochastic samplers: one family in log-SNR, its members in the literature, its orders.
+"""Stochastic samplers. One family in log-SNR, its members in the literature, the conditions of weak order two.
 
 The family and the Gaussians that it draws are those of :mod:`theory.ito`: noise of ``rate`` per log-SNR, written
 ``kappa`` in the statements. In data, the step keeps ``e^{-kappa h}`` of ``x / sigma`` and integrates the denoiser
