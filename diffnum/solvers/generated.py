@@ -25,16 +25,20 @@ __all__ = [
     "FEHLBERG5_EMBEDDED",
     "HEUN2",
     "HEUN3",
+    "IMPLICIT_MIDPOINT",
     "KUNTZMANN4",
     "KUTTA3",
+    "LOBATTO_IIIA3",
     "MIDPOINT",
     "OPEN4",
+    "RADAU_IIA2",
     "RALSTON2",
     "RALSTON3",
     "RK4",
     "SSP33",
     "SSP43",
     "THREE_EIGHTHS",
+    "TRAPEZOID",
     "VAN_DER_HOUWEN3",
     "adams_bashforth_1",
     "adams_bashforth_2",
@@ -80,8 +84,11 @@ __all__ = [
     "exponential_adams_moulton_7",
     "exponential_euler",
     "friedli_4",
+    "gauss_2",
     "hochbruck_ostermann_3",
     "hochbruck_ostermann_5",
+    "ipndm_v_3",
+    "ipndm_v_4",
     "ito_kernels",
     "ito_pair",
     "krogstad_4",
@@ -110,6 +117,18 @@ ADAMS_BASHFORTH = ((1,), (F(3, 2), F(-1, 2)), (F(23, 12), F(-4, 3), F(5, 12)), (
 
 ADAMS_MOULTON = ((1,), (F(1, 2), F(1, 2)), (F(5, 12), F(2, 3), F(-1, 12)), (F(3, 8), F(19, 24), F(-5, 24), F(1, 24)), (F(251, 720), F(323, 360), F(-11, 30), F(53, 360), F(-19, 720)), (F(95, 288), F(1427, 1440), F(-133, 240), F(241, 720), F(-173, 1440), F(3, 160)))
 """Weights of orders 1 to 6 on equal steps, over the nodes (1, 0, -1, ...). Derived by ``theory.adams.constant_steps``."""
+
+IMPLICIT_MIDPOINT = ((F(1, 2),), ((F(1, 2),),), (1,))
+"""Nodes, matrix and weights of the collocation method of order 2, implicit (Hairer & Wanner 1996, IV.5, tables 5.1 to 5.7). Derived by ``theory.collocation.collocation``."""
+
+TRAPEZOID = ((0, 1), ((0, 0), (F(1, 2), F(1, 2))), (F(1, 2), F(1, 2)))
+"""Nodes, matrix and weights of the collocation method of order 2, implicit (Hairer & Wanner 1996, IV.5, tables 5.1 to 5.7). Derived by ``theory.collocation.collocation``."""
+
+RADAU_IIA2 = ((F(1, 3), 1), ((F(5, 12), F(-1, 12)), (F(3, 4), F(1, 4))), (F(3, 4), F(1, 4)))
+"""Nodes, matrix and weights of the collocation method of order 3, implicit (Hairer & Wanner 1996, IV.5, tables 5.1 to 5.7). Derived by ``theory.collocation.collocation``."""
+
+LOBATTO_IIIA3 = ((0, F(1, 2), 1), ((0, 0, 0), (F(5, 24), F(1, 3), F(-1, 24)), (F(1, 6), F(2, 3), F(1, 6))), (F(1, 6), F(2, 3), F(1, 6)))
+"""Nodes, matrix and weights of the collocation method of order 4, implicit (Hairer & Wanner 1996, IV.5, tables 5.1 to 5.7). Derived by ``theory.collocation.collocation``."""
 
 EULER = Table(
     (0,),
@@ -1111,6 +1130,63 @@ def unic_3_coded(z: Any, c1: Any, c2: Any) -> Any:
     u15 = 1/(c1*u8)
     u16 = 1/(c2*u10)
     return (-u5*u6, u15*u16*u5*(p1*u11*u4 + p2*u4*(-u10*u9 + u7*u8) + u11*u6 + u14*u4*(-c1*u12*u8 + c2*u10*u13)), u15*(c2*p2 - u13*u14), u16*(-c1*p2 + 2*p3*u12))
+
+
+def ipndm_v_3(c1: Any, c2: Any) -> Any:
+    """Weights of iPNDM-v over 3 points, as in the reference code: ``sum_j w_j c_j^m`` are 1, 1/2 and not the moments of a polynomial beyond.
+
+    Derived by ``theory.variable_pndm.moments``.
+    """
+    u1 = 1/c2
+    u2 = 3*c2
+    u3 = 1/(6*c1)
+    u4 = c1 - c2
+    u5 = c1*u2 - 1
+    return (u1*u3*(9*c1*c2 - u2 - 1), (u3*(3*c1 - u2 + u5))/u4, (-u1*u5)/(6*u4))
+
+
+def ipndm_v_4(c1: Any, c2: Any, c3: Any) -> Any:
+    """Weights of iPNDM-v over 4 points, as in the reference code: ``sum_j w_j c_j^m`` are 1, 1/2 and not the moments of a polynomial beyond.
+
+    Derived by ``theory.variable_pndm.moments``.
+    """
+    u1 = 1/c2
+    u2 = 1/c3
+    u3 = 6*c1
+    u4 = c3*u3
+    u5 = c2*u3
+    u6 = c1 + c2
+    u7 = 3*c1
+    u8 = c2*u7 - 1
+    u9 = -u7 - u8
+    u10 = 2*u9
+    u11 = c2*c3
+    u12 = 2*c1
+    u13 = 2*c2
+    u14 = 2*u6
+    u15 = 6*(1 - c1)*(1 - c2)
+    u16 = 6*c1**2 - u12 + u13 + u14*u8 + u15 - 1
+    u17 = 6*u11 + u16
+    u18 = 1/(12*c1)
+    u19 = c1 - c2
+    u20 = -c3
+    u21 = c1 + u20
+    u22 = 1/u21
+    u23 = c2 + u20
+    u24 = 1/(12*u23)
+    u25 = u19**2
+    u26 = -u21
+    u27 = -u23
+    return (-u1*u18*u2*(-12*c1*u11 + u10*(c3 + u6) + u17 + u4 + u5), (u18*u22*(u10*(c2 + c3) + u17))/u19, (-u1*u24*(u10*(c1 + c3) + u16 + u4))/u19, (u2*u22*u24*(u21*u23*u25*(u14*u9 + u16 + u5) + u26*u27*(c1*u23 + u25)*(u12 - u13 - u15 + 1)))/(u25*u26*u27))
+
+
+def gauss_2(root: Any) -> Any:
+    """Nodes, matrix and weights of Gauss's two stages, of order 4, where ``root^2 = 3`` (Hairer & Wanner 1996, IV.5, tables 5.1 to 5.7).
+
+    Derived by ``theory.collocation.collocation``.
+    """
+    u1 = 2*root
+    return (((3 - root)/6, (root + 3)/6), ((F(1, 4), (3 - u1)/12), ((u1 + 3)/12, F(1, 4))), (F(1, 2), F(1, 2)))
 
 
 def explicit_2(c2: Any) -> Any:
