@@ -6,7 +6,6 @@ Names are those of papers and libraries; what stands behind each is the formula 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -18,7 +17,7 @@ from . import published_noise as noisy
 
 __all__ = ["ONE_EVALUATION", "TWO_EVALUATIONS"]
 
-ONE_EVALUATION: dict[str, Callable[..., Any]] = {
+ONE_EVALUATION: dict[str, Any] = {
     "Euler": solvers.euler,
     "DDIM": solvers.ddim,
     "DPM-Solver-1": solvers.dpm_solver_1,
@@ -65,7 +64,7 @@ ONE_EVALUATION: dict[str, Callable[..., Any]] = {
 }
 """Of one model evaluation a step, on every process and grid with ``0 < sigma`` and ``0 < alpha``."""
 
-TWO_EVALUATIONS: dict[str, Callable[..., Any]] = {
+TWO_EVALUATIONS: dict[str, Any] = {
     "Heun": solvers.heun,
     "rhoRK-Heun": one.ratio_heun,
     "UCGM, second order": one.ucgm_heun,
