@@ -165,9 +165,9 @@ def multistep_member() -> Statement:
     gap = midpoint - heun
     return differ(
         "SDE-DPM-Solver++(2M): the kind called heun is stochastic Adams, the kind called midpoint is not",
-        r"z = (1 + \kappa) h: \quad w_- = -\frac{1}{r} \Bigl(1 - \frac{1 - e^{-z}}{z}\Bigr) \ \text{(heun)}, \quad "
-        r"-\frac{1 - e^{-z}}{2 r} \ \text{(midpoint)}, \quad \text{midpoint} - \text{heun} = -\frac{z^2}{12 r} + "
-        r"O(z^3)",
+        r"z = (1 + \kappa) h, \ \text{weight of } D_s - D_-: \quad \frac{1}{r} \Bigl(1 - \frac{1 - e^{-z}}{z}\Bigr) \ "
+        r"\text{(heun)}, \quad \frac{1 - e^{-z}}{2 r} \ \text{(midpoint)}, \quad \text{midpoint} - \text{heun} = "
+        r"-\frac{z^2}{12 r} + O(z^3)",
         [adams[1] + heun, adams[0] - total - heun, gap, sympy.series(gap * r, z, 0, 3).removeO() + z**2 / 12],
         [0, 0, gap, 0],
         {z: sympy.log(2), r: 1},
