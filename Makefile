@@ -24,6 +24,8 @@ TORCH  := 2.13.0
 PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 PYTEST := $(PY) -m pytest -q
+# one process per core, each with whole files, whose fixtures are shared
+SPREAD := -n auto --dist loadfile
 
 .DEFAULT_GOAL := study
 .DELETE_ON_ERROR:
@@ -38,14 +40,14 @@ test test-full notebooks: export MPLBACKEND := Agg
 
 # Two calls, since loading nbval costs every run about two seconds.
 test: $(STAMP)
-	@$(PYTEST) -p no:nbval
+	@$(PYTEST) -p no:nbval $(SPREAD)
 	@$(PYTEST) --nbval-lax --nbval-current-env notebooks
 
 # Its last line and the commit go into the README.
 test-full: SHELL := bash
 test-full: .SHELLFLAGS := -o pipefail -ec
 test-full: $(STAMP)
-	@$(PYTEST) -p no:nbval -m "full or not full" --timeout=3600 | tee .full.part
+	@$(PYTEST) -p no:nbval $(SPREAD) -m "full or not full" --timeout=3600 | tee .full.part
 	@$(PYTEST) --nbval-lax --nbval-current-env notebooks
 	@$(PY) -m diffnum.lab.readme "$$(tail -n 1 .full.part)" && rm .full.part
 
