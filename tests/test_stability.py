@@ -8,6 +8,8 @@ import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from diffnum.figures import panels, style
+from diffnum.figures.stability import amplification_map, stability_regions
 from diffnum.plan import interpret
 from diffnum.prediction import convert
 from diffnum.read.stability import (
@@ -24,6 +26,7 @@ from diffnum.read.stability import (
     region,
 )
 from diffnum.solvers import (
+    ALL,
     ab2,
     ddim,
     ddpm_ancestral,
@@ -234,7 +237,51 @@ def test_the_largest_guidance_scale_of_the_first_order_step_is_the_closed_form()
     assert largest_guidance(ddim, 0.3, 0.2, 1.5) == pytest.approx(wanted, rel=1e-10)
 
 
+# --- pictures ---
+
+
+def test_the_boundary_that_is_drawn_is_where_the_radius_is_one():
+    with style():
+        _, ((ax, beside),) = panels(1, 2)
+        box = (-2.5, 0.5, -1.2, 1.2)
+        drawn = {s.name: region(s, Ratio(), box, points=121) for s in (euler, ab2)}
+        stability_regions(ax, drawn)
+        lines = [c for c in ax.collections if c.get_facecolor().size == 0]
+        first, second = (np.concatenate([p.vertices for p in line.get_paths() if len(p.vertices)]) for line in lines)
+        np.testing.assert_allclose(np.hypot(1 + first[:, 0], first[:, 1]), 1, atol=1e-3)
+        found = amplification(ab2, second[:, 0] + 1j * second[:, 1], Ratio())
+        np.testing.assert_allclose(found, 1, atol=5e-3)
+        assert [text.get_text() for text in ax.get_legend().get_texts()] == ["euler", "ab2"]
+        with pytest.raises(ValueError, match="euler is stable everywhere or nowhere in its box"):
+            stability_regions(beside, {"euler": region(euler, Ratio(), (-1.5, -0.5, -0.2, 0.2))})
+
+
+def test_the_map_of_amplification_draws_the_boundary_where_the_formula_is():
+    h, scales = np.linspace(0.2, 1.5, 60), np.linspace(0, 12, 80)
+    jacobians = guided_jacobian(scales, 0.1, 1.0, 1.0)
+    radius = np.stack([amplification(dpmpp_2m, jacobians, DataForm(float(x))) for x in h])
+    with style():
+        _, ((ax,),) = panels()
+        amplification_map(ax, scales, h, radius)
+        (line,) = (c for c in ax.collections if c.get_facecolor().size == 0)
+        (path,) = line.get_paths()
+        for scale, step in path.vertices[::8]:
+            assert largest_guidance(dpmpp_2m, step, 0.1, 1.0, 1.0) == pytest.approx(scale, rel=0.02)
+
+
 # --- refusals ---
+
+
+def test_every_deterministic_sampler_is_read_or_refused_with_a_sentence():
+    read = 0
+    for sampler in ALL.values():
+        if not sampler.stochastic:
+            try:
+                assert math.isfinite(amplification(sampler, 0.5, DataForm(0.3)))
+                read += 1
+            except ValueError as error:
+                assert "does not repeat itself on these levels" in str(error)
+    assert read > 0.8 * sum(not sampler.stochastic for sampler in ALL.values())
 
 
 def test_noise_other_levels_and_growth_without_guidance_are_refused():
