@@ -195,7 +195,7 @@ def matrix(solver: Solver, z: Any, equation: Equation) -> np.ndarray:
     plan, k = _compiled(solver, equation)
     z = np.asarray(z, dtype=complex)
     first, second = (_numbers(plan, at, np.asarray(_PROBE), equation) for at in (k, k + 1))
-    factors = _powers(plan, first, second)
+    factors = _powers(plan, first, second, live(plan, k).index(plan.states[k]))
     return equation.scale * _numbers(plan, k, z, equation) / factors[:, None]
 
 
@@ -208,14 +208,13 @@ def _numbers(plan: Plan, k: int, z: np.ndarray, equation: Equation) -> np.ndarra
     return np.stack([np.stack([np.broadcast_to(a, z.shape) for a in row], -1) for row in rows], -2).astype(complex)
 
 
-def _powers(plan: Plan, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def _powers(plan: Plan, first: np.ndarray, second: np.ndarray, state: int) -> np.ndarray:
     """Growth ``s`` per step of every register against the state, from ``second[i, j] = first[i, j] s_i / s_j``."""
     size = len(first)
     refusal = f"{plan.solver} does not repeat itself on these levels: use another test equation, such as DataForm(h)"
     if first.shape != second.shape or first.shape != (size, size):
         raise ValueError(refusal)
-    # the state at a boundary is the newest register
-    s, known = np.ones(size), [size - 1]
+    s, known = np.ones(size), [state]
     linked = np.abs(first) > 1e-12 * np.abs(first).max()
     for i in known:
         for j in range(size):
