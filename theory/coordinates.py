@@ -1,4 +1,4 @@
-"""Processes known in one coordinate, log-SNR or a clock, and grids of symbolic levels of theirs for chapter 3."""
+"""Processes known in one coordinate, log-SNR or a clock, and grids of symbolic levels of theirs."""
 
 from __future__ import annotations
 

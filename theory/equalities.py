@@ -1,4 +1,4 @@
-"""Chapter 3. One method, many names: equalities of the plans that run, on symbolic levels, and equalities that are not.
+"""One method, many names: equalities of the plans that run, on symbolic levels, and equalities that are not.
 
 A plan is traced on levels of *any* process, ``alpha(lam)`` an undetermined function and ``sigma = alpha e^-lam``, and
 read as its normal form: the levels and inputs of every evaluation and the output, as rows over ``x``, the data

@@ -1,4 +1,4 @@
-"""Chapter 3, continued. Samplers that are taken for one another and differ: by how much, in closed form.
+"""Samplers that are taken for one another and differ: by how much, in closed form.
 
 In claims ``r, s, t`` are the last three levels, ``h, h_-`` the last two steps in log-SNR and ``delta, delta_-`` in
 ``kappa = sigma / alpha`` or, where ``alpha`` is known, in ``sigma``; further back they are numbered. ``D`` is the data

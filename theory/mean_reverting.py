@@ -1,4 +1,4 @@
-"""Chapter 3, continued. Samplers of mean-reverting diffusion are those of centred diffusion, shifted and scaled.
+"""Samplers of mean-reverting diffusion are those of centred diffusion, shifted and scaled.
 
 Mean-reverting diffusion ``x = alpha x0 + (1 - alpha) mu + sigma eps`` is ``u = (x - mu) / scale`` with the same
 ``alpha`` and with ``sigma / scale``, so a sampler for one is a sampler for the other. MR Sampler's published steps are

@@ -1,4 +1,4 @@
-"""Chapter 3, continued. The same method under more names, proved on the plans of :mod:`theory.published`.
+"""The same method under more names, proved on the plans of :mod:`theory.published`.
 
 Every statement compares normal forms on symbolic levels; on which processes and grids an equality holds is part of it.
 """
@@ -18,7 +18,6 @@ from diffnum.solvers import ab2, ddim, dpm_solver_2, dpmpp_2m, dpmpp_2s, dpmpp_3
 from diffnum.solvers.stochastic import ddpm_ancestral
 from diffnum.trace import Trace, compile
 
-from . import mean_reverting
 from . import published as one
 from . import published_multistep as adams
 from . import published_noise as noisy
@@ -379,5 +378,4 @@ CHAPTER: Chapter = (
     names_of_ancestral,
     eta_of_euler_ancestral,
     two_step_sde,
-    *mean_reverting.CHAPTER,
 )

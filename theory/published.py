@@ -1,9 +1,9 @@
 """Deterministic samplers as their papers, or the code that made them known, write them.
 
-Chapter 3 compares them with each other and with :mod:`diffnum.solvers`; none of them is offered to users from here,
-and start-up and end are kept as short as the comparison allows. Code that works in ``sigma`` with ``alpha = 1``
-(k-diffusion and what grew out of it) does so here: run on flow matching as it stands, which libraries do, its
-``(x - D) / sigma`` is the velocity.
+The chapters on equality compare them with each other and with :mod:`diffnum.solvers`; none of them is offered to users
+from here, and start-up and end are kept as short as the comparison allows. Code that works in ``sigma`` with
+``alpha = 1`` (k-diffusion and what grew out of it) does so here: run on flow matching as it stands, which libraries do,
+its ``(x - D) / sigma`` is the velocity.
 """
 
 from __future__ import annotations
