@@ -30,7 +30,17 @@ from .roots import root_condition
 from .series import Series, compose, convolved, h_series, rational
 from .trace import Solver, compile
 
-__all__ = ["GenericGrid", "GenericProcess", "Proof", "local_errors", "prove", "root_condition", "show_tree"]
+__all__ = [
+    "GenericGrid",
+    "GenericProcess",
+    "History",
+    "Proof",
+    "history",
+    "local_errors",
+    "prove",
+    "root_condition",
+    "show_tree",
+]
 
 # powers of h that a formula may lose, such as phi_3 written with divisions by h
 GUARD = 4
@@ -260,7 +270,7 @@ def prove(
     So do the start-up steps, for the cold order.
     """
     if getattr(solver, "stochastic", False):
-        raise ValueError(f"{solver.name} draws noise: its order is weak, use diffnum.weak.prove_weak")  # type: ignore[union-attr]
+        raise ValueError(f"{solver.name} draws noise: its order is weak, use diffnum.weak_order.prove_weak")  # type: ignore[union-attr]
     smooth = getattr(solver, "smooth", None)
     if smooth is not None:
         rough, fine = (prove(replace(solver, smooth=None), highest, seeds, at) for at in (None, smooth))  # type: ignore[type-var]
@@ -277,7 +287,7 @@ def prove(
 def _prove_once(solver: Solver | Callable[..., None], first: int, highest: int, seed: int, smooth: bool) -> Proof:
     stable = zero_stable(solver)
     for order in range(first, highest + 3):
-        start = _history(solver, order, seed, smooth)
+        start = history(solver, order, seed, smooth)
         process, plan = generic_plan(solver, start.steps + 3, order, seed, smooth=smooth)
         try:
             errors = _errors(plan, process, order, start.predictions(plan), {})[0]
@@ -308,7 +318,7 @@ def _cold(solver: Solver | Callable[..., None], p: int, seed: int, smooth: bool)
 
 
 @dataclass(frozen=True)
-class _History:
+class History:
     """How many steps it takes to forget the start of a method, and over how many of them predictions are exact."""
 
     steps: int
@@ -322,26 +332,31 @@ class _History:
         return {r: inputs[r] for r, i in steps.items() if first <= i < last and inputs[r] is plan.levels[i + 1]}
 
 
-def _history(solver: Solver | Callable[..., None], order: int, seed: int, smooth: bool) -> _History:
-    """Evaluations at states remember nothing, since errors are measured from exact states.
+@lru_cache(maxsize=64)
+def history(solver: Solver | Callable[..., None], order: int, seed: int = 1, smooth: bool = False) -> History:
+    """What the error of a step "from exact history" needs, up to ``O(h^order)``.
 
-    One at a predicted state that was corrected and that later steps read passes its error on, times ``h``. So
-    predictions are taken to be exact over the depth of the method; where the first computed ones miss at ``h^v``,
-    ``order - v - 1`` depths later what is left of that start is beyond ``h^order``.
+    Evaluations at states remember nothing, since errors are measured from exact states. One at a predicted state that
+    was corrected and that later steps read passes its error on, times ``h``. So predictions are taken to be exact over
+    the depth of the method; where the first computed ones miss at ``h^v``, ``order - v - 1`` depths later what is left
+    of that start is beyond ``h^order``.
     """
     depth = traced_depth(solver)
-    process, plan = generic_plan(solver, 2 * depth + 3, order, seed, smooth=smooth)
-    if not _remembered(plan):
-        return _History(depth, 0)
-    start = _History(depth, depth)
-    watched = start.predictions(plan, depth, depth + 1)
-    if not watched:
-        return _History(depth * order, 0)
-    try:
-        misses = _errors(plan, process, order, start.predictions(plan), watched)[1]
-    except Inconsistent:
-        return _History(depth * order, 0)
-    return _History(depth * (1 + max(1, order - min(misses) - 1)), depth)
+    if not _remembered(generic_plan(solver, 2 * depth + 3, 3, seed, smooth=smooth)[1]):
+        return History(depth, 0)
+    start = History(depth, depth)
+    for known in range(3, order + 1):
+        process, plan = generic_plan(solver, 2 * depth + 3, known, seed, smooth=smooth)
+        watched = start.predictions(plan, depth, depth + 1)
+        try:
+            misses = _errors(plan, process, known, start.predictions(plan), watched)[1]
+        except Inconsistent:
+            misses = []
+        if not misses:
+            return History(depth * order, 0)
+        if min(misses) < known:
+            break
+    return History(depth * (1 + max(1, order - min(misses) - 1)), depth)
 
 
 def _remembered(plan: Plan) -> list[int]:

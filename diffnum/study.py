@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from . import grid as grids_
+from . import solvers as library
 from .grid import Grid
 from .plan import Level, Plan
 from .process import VP
@@ -25,7 +26,7 @@ from .solvers import ALL
 from .targets.gaussian import Gaussian
 from .trace import Solver, compile
 
-__all__ = ["ENDS", "GRIDS", "Entry", "GaussianErrors", "Ranking", "gaussian_errors", "rank"]
+__all__ = ["ENDS", "GRIDS", "RANKED", "Entry", "GaussianErrors", "Ranking", "gaussian_errors", "rank"]
 
 MakeGrid = Callable[..., Grid]
 """:data:`GRIDS`' kind: ``make(process, n, end=end)``."""
@@ -42,6 +43,17 @@ MEASURES = ("w2", "path")
 # a time below any rounding stands for t = 0, where the drift has a limit but sigma' has none
 ZERO = 1e-40
 DATA = Level(0.0, 1.0, 0.0)
+
+
+# one of each kind that is in use at few evaluations; relatives of theirs differ in what four digits show
+RANKED = (
+    library.ddim, library.euler, library.heun, library.midpoint, library.ralston3, library.rk4, library.ab2,
+    library.kdpm2, library.dpmpp_2s, library.dpmpp_3s, library.res_2s, library.dpm_2m, library.dpmpp_2m,
+    library.dpmpp_3m, library.dpmpp_3m_corrected, library.exp_ab2, library.exp_ab3, library.deis_rhoab_2,
+    library.deis_rhoab_3, library.ipndm_3, library.trig_ab2, library.trig_heun, library.unipc_1, library.unipc_2,
+    library.unipc_3, library.ghvb2, library.ddpm_ancestral, library.ddim_eta, library.euler_maruyama,
+    library.exponential_integrator, library.langevin_corrector, library.langevin_corrector_refined,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -269,7 +281,7 @@ def rank(
         gaussian: a target with exact moments (:class:`~diffnum.targets.Gaussian`).
         mixture: a target with ``sample`` and ``flow`` of the same dimension.
         budgets: numbers of model evaluations, each once.
-        samplers: None for all.
+        samplers: None for :data:`RANKED`.
         grids: by name, ``make(process, n, end=end)``; None for :data:`GRIDS`.
         ends: end policies of the grids.
         paths: number of points on the mixture.
@@ -287,7 +299,7 @@ def rank(
         raise ValueError(
             f"dimensions {gaussian.dim} (Gaussian) and {mixture.dim} (mixture) differ: fit both to the same data"
         )
-    members = tuple(ALL.values()) if samplers is None else tuple(samplers)
+    members = RANKED if samplers is None else tuple(samplers)
     courses = product((GRIDS if grids is None else grids).items(), ends)
     candidates = list(product(members, courses, budgets))
     judge = _Judge(gaussian, mixture, paths, seed)

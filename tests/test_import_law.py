@@ -19,10 +19,11 @@ ROOMS = """
     grid lint
     trace
     noise
-    order series generic weak weak_order weak_trees
+    order roots series generic weak_order weak_trees
     solvers
     targets
     read
+    adaptive
     lifting
     witness mutants slopes
     certificate

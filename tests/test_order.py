@@ -3,6 +3,7 @@
 from fractions import Fraction
 
 import pytest
+from selection import deterministic, samplers
 
 import diffnum as dn
 from diffnum.num import expm1, phi, sqrt
@@ -10,20 +11,20 @@ from diffnum.order import generic_plan, local_errors, prove, root_condition, sho
 from diffnum.solvers import ALL, dpm_solver_2, dpmpp_2s
 from diffnum.solvers.coords import data_transfer, transfer
 from diffnum.trace import solver
-from diffnum.weak import prove_weak
+from diffnum.weak_order import prove_weak
 
-DETERMINISTIC = [s for s in ALL.values() if not s.stochastic]
-STOCHASTIC = [s for s in ALL.values() if s.stochastic]
+DETERMINISTIC = deterministic()
+STOCHASTIC = samplers(lambda s: s.stochastic)
 
 
-@pytest.mark.parametrize("sampler", DETERMINISTIC, ids=lambda s: s.name)
+@pytest.mark.parametrize("sampler", DETERMINISTIC)
 def test_proved_order_equals_claim(sampler):
     proof = prove(sampler, highest=max(4, sampler.order + 1))
     assert (proof.order, proof.cold, proof.stable) == (sampler.order, sampler.cold, True)
     assert proof.violated
 
 
-@pytest.mark.parametrize("sampler", STOCHASTIC, ids=lambda s: s.name)
+@pytest.mark.parametrize("sampler", STOCHASTIC)
 def test_proved_weak_order_equals_claim(sampler):
     assert prove_weak(sampler).order == sampler.order
 

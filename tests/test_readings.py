@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import sympy
+from selection import deterministic
 
 import diffnum as dn
 from diffnum.noise import Counter
@@ -15,7 +16,7 @@ from diffnum.solvers import ALL
 TARGET = dn.Gaussian(np.array([0.5, -1.0, 0.2]), np.array([0.05, 0.6, 2.0]))
 
 
-@pytest.mark.parametrize("sampler", [s for s in ALL.values() if not s.stochastic], ids=lambda s: s.name)
+@pytest.mark.parametrize("sampler", deterministic())
 @pytest.mark.parametrize("prediction", PREDICTIONS)
 def test_moments_are_the_affine_map_that_runs(sampler, prediction):
     plan = dn.compile(sampler, dn.grid.log_snr(dn.VP(), 6), prediction)

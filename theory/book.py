@@ -11,11 +11,12 @@ import sympy
 from diffnum.order import Proof, prove
 from diffnum.solvers import ALL
 from diffnum.trace import Solver
-from diffnum.weak import prove_weak
+from diffnum.weak_order import prove_weak
 
 from . import (
     adams,
     closed_forms,
+    collocation,
     equalities,
     errors,
     exponential_rk,
@@ -24,9 +25,12 @@ from . import (
     mean_reverting,
     momentum,
     more_equalities,
+    reversible,
     runge_kutta,
     stability,
+    stochastic,
     uni,
+    variable_pndm,
     variables,
 )
 from .statement import Chapter, Statement, check
@@ -38,14 +42,16 @@ CHAPTERS: dict[str, Chapter] = {
     "2. Exponentials": exponentials.CHAPTER,
     "3. Multistep quadrature": adams.CHAPTER,
     "4. Variables of interpolation": variables.CHAPTER,
-    "5. DPM-Solver and UniPC": uni.CHAPTER,
-    "6. Runge-Kutta": runge_kutta.CHAPTER,
+    "5. DPM-Solver and UniPC": (*uni.CHAPTER, *variable_pndm.CHAPTER),
+    "6. Runge-Kutta": (*runge_kutta.CHAPTER, *collocation.CHAPTER),
     "7. Exponential Runge-Kutta": exponential_rk.CHAPTER,
     "8. Momentum": momentum.CHAPTER,
     "9. Stability": stability.CHAPTER,
-    "10. Equalities": (*equalities.CHAPTER, *more_equalities.CHAPTER, *mean_reverting.CHAPTER),
-    "11. What is not equal": false_equalities.CHAPTER,
-    "12. Errors": errors.CHAPTER,
+    "10. Reversible samplers": reversible.CHAPTER,
+    "11. Stochastic samplers": stochastic.CHAPTER,
+    "12. Equalities": (*equalities.CHAPTER, *more_equalities.CHAPTER, *mean_reverting.CHAPTER),
+    "13. What is not equal": false_equalities.CHAPTER,
+    "14. Errors": errors.CHAPTER,
 }
 
 HEAD = """# Proofs
@@ -63,7 +69,8 @@ without a denoiser. Proofs run on the traced plan, on a random process with rand
 *Zero-stable* is the root condition on equal and on alternating steps. The *leading error* is that of one step of
 size $h$ in log-SNR from exact history, on data $N(0, c)$ with $\\alpha = 1$, at $\\sigma = 1$, where the exact state is
 $\\sqrt{1 + c}$: on a Gaussian everything commutes, so it can be of higher order than the sampler.
-A stochastic sampler's order is weak; its error is one of a law and has no leading term of a path.
+A stochastic sampler's order is weak, proved for every denoiser by trees with Gaussian leaves; that it is
+not higher is shown on a Gaussian. Its error is one of a law and has no leading term of a path.
 """
 
 

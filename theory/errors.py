@@ -15,7 +15,7 @@ from typing import Any
 
 import sympy
 
-from diffnum.order import GenericGrid
+from diffnum.order import GenericGrid, history
 from diffnum.plan import Level, Plan, interpret
 from diffnum.prediction import to_native
 from diffnum.process import EDM
@@ -56,15 +56,24 @@ def one_step_error(sampler: Solver, variance: Any, h: Any, levels_at: Callable[[
         levels_at: from a log-SNR to a level, default those of EDM.
     """
     at = levels_at or EDM().at
-    depth = 3
-    levels = tuple(at(h * i) for i in range(-depth, 2))
+    past = history(sampler, (sampler.smooth or sampler.order) + 3)
+    levels = tuple(at(h * i) for i in range(-past.steps, 3))
     plan = compile(sampler, GenericGrid(EDM(), levels, tuple(t.lam - s.lam for s, t in pairwise(levels))))
-    truth = [(level.alpha**2 * variance + level.sigma**2) ** 0.5 for level in levels]
-    return _factors(plan, variance, dict(zip(plan.states[:-1], truth, strict=False)))[0] - truth[-1]
+    measured = plan.states[-2]
+    known = dict(zip(plan.states, plan.levels, strict=True)) | past.predictions(plan)
+    truth = {r: (level.alpha**2 * variance + level.sigma**2) ** 0.5 for r, level in known.items()}
+    seen: dict[int, Any] = {}
+    _factors(plan, variance, truth, seen)
+    return seen[measured] - truth[measured]
 
 
-def _factors(plan: Plan, variance: Any, pinned: dict[int, Any]) -> tuple[Any, ...]:
-    """The plan's output on a Gaussian with given values for some of its states."""
+def _factors(plan: Plan, variance: Any, pinned: dict[int, Any], seen: dict[int, Any] | None = None) -> tuple[Any, ...]:
+    """The plan's output on a Gaussian with given values for some of its registers; ``seen`` gets what is computed."""
+
+    def visit(r: int, line: Any, value: Any) -> Any:
+        if seen is not None:
+            seen[r] = value
+        return pinned.get(r, value)
 
     def lin(terms: Sequence[tuple[Any, Any]]) -> Any:
         return sum(c * value for c, value in terms)
@@ -76,7 +85,7 @@ def _factors(plan: Plan, variance: Any, pinned: dict[int, Any]) -> tuple[Any, ..
     def refuse(line: Any) -> Any:
         raise ValueError(f"{plan.solver} draws noise: its error has a law and no leading term")
 
-    return interpret(plan, pinned[0], lin, evaluate, refuse, lambda r, line, value: pinned.get(r, value))
+    return interpret(plan, pinned[0], lin, evaluate, refuse, visit)
 
 
 def leading(family: str) -> Statement:

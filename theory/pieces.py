@@ -11,7 +11,16 @@ from .generator import Piece, load, source, verify
 __all__ = ["GENERATED", "derive_pieces", "generated_text", "unsound"]
 
 GENERATED = Path(__file__).parents[1] / "diffnum" / "solvers" / "generated.py"
-SOURCES = ("adams", "uni", "variable_pndm", "collocation", "runge_kutta", "exponential_rk", "ito")
+SOURCES = (
+    "adams",
+    "uni",
+    "variable_pndm",
+    "runge_kutta",
+    "collocation",
+    "exponential_rk",
+    "reversible",
+    "stochastic",
+)
 
 
 def sources() -> tuple[Callable[[], Piece], ...]:

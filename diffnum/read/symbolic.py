@@ -8,7 +8,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
-from ..order import GenericGrid, GenericProcess, traced_depth
+from ..order import GenericGrid, GenericProcess, history
 from ..plan import Level, Noise, Plan, interpret
 from ..prediction import to_native
 from ..series import Series, h_series
@@ -41,7 +41,7 @@ def symbolic(plan: Plan, variance: Any) -> Any:
     return _run(plan, variance, 1, {})
 
 
-def _run(plan: Plan, variance: Any, x: Any, exact: dict[int, Any], errors: list[Any] | None = None) -> Any:
+def _run(plan: Plan, variance: Any, x: Any, exact: dict[int, Any], errors: dict[int, Any] | None = None) -> Any:
     def lin(terms: Sequence[tuple[Any, Any]]) -> Any:
         return sum((c * value for c, value in terms[1:]), terms[0][0] * terms[0][1])
 
@@ -54,7 +54,7 @@ def _run(plan: Plan, variance: Any, x: Any, exact: dict[int, Any], errors: list[
 
     def visit(r: int, line: Any, value: Any) -> Any:
         if r in exact and line is not None and errors is not None:
-            errors.append(value - exact[r])
+            errors[r] = value - exact[r]
         return exact.get(r, value)
 
     return interpret(plan, x, lin, evaluate, refuse, visit)[0]
@@ -72,18 +72,19 @@ def leading_error(solver: Solver | Callable[..., None], variance: Any = None, hi
     import sympy
 
     c = sympy.Symbol("c", positive=True) if variance is None else variance
-    depth = traced_depth(solver)
     order = highest + 1
+    past = history(solver, order)
     plain = tuple(Fraction(int(i == 0)) for i in range(order))
     linear = tuple(Fraction(int(i <= 1)) for i in range(order))
     process = GenericProcess(plain, linear)
-    at = [process.at(h_series(order, i)) for i in range(-depth, 2)]
-    grid = GenericGrid(process, tuple(at), tuple(t.lam - s.lam for s, t in pairwise(at)))
-    plan = compile(solver, grid)
-    exact = {r: _exact(level, c) for r, level in zip(plan.states, plan.levels, strict=True)}
-    errors: list[Series] = []
+    # one step beyond the measured one, since a method may end with a simpler step
+    at = [process.at(h_series(order, i)) for i in range(-past.steps, 3)]
+    plan = compile(solver, GenericGrid(process, tuple(at), tuple(t.lam - s.lam for s, t in pairwise(at))))
+    known = dict(zip(plan.states, plan.levels, strict=True)) | past.predictions(plan)
+    exact = {r: _exact(level, c) for r, level in known.items()}
+    errors: dict[int, Series] = {}
     _run(plan, c, exact[0], exact, errors)
-    error = errors[-1].map(sympy.simplify)
+    error = errors[plan.states[-2]].map(sympy.simplify)
     power = error.valuation
     if power >= error.end:
         raise ValueError(f"no error up to h^{error.end - 1}: raise highest")

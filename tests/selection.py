@@ -1,0 +1,42 @@
+"""Which samplers the default tests run: every family and every name of the contract; the others run with ``full``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import groupby
+from typing import Any
+
+import pytest
+
+from diffnum.solvers import ALL
+from diffnum.trace import Solver
+
+CONTRACT = set(
+    "euler heun midpoint rk4 ab2 ddim dpm_solver_1 dpm_solver_2 dpmpp_1 dpmpp_2s dpmpp_2m dpmpp_3m dpmpp_3m_corrected "
+    "ddpm_ancestral euler_maruyama unipc_3".split()
+)
+
+
+def _of_families() -> set[str]:
+    """The first, the last and the first of the highest order up to four of each family."""
+    chosen: set[str] = set()
+    by_family = sorted(ALL.values(), key=lambda s: s.family)
+    for _, members in groupby(by_family, key=lambda s: s.family):
+        family = list(members)
+        low = [s for s in family if s.order <= 4]
+        chosen |= {family[0].name, family[-1].name, max(low, key=lambda s: s.order).name}
+    return chosen
+
+
+SELECTED = {name for name in CONTRACT | _of_families() if name in ALL}
+
+
+def samplers(keep: Callable[[Solver], bool] = lambda s: True) -> list[Any]:
+    """Parameters for a test over all samplers; those not selected are marked ``full``."""
+    kept = [s for s in ALL.values() if keep(s)]
+    return [pytest.param(s, id=s.name, marks=() if s.name in SELECTED else pytest.mark.full) for s in kept]
+
+
+def deterministic() -> list[Any]:
+    """:func:`samplers` without noise."""
+    return samplers(lambda s: not s.stochastic)
