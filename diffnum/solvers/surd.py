@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib import import_module
-from numbers import Rational
 from typing import Any
 
 from ..series import Series
@@ -38,7 +37,8 @@ class Surd:
 
     def __float__(self) -> float:
         scale = 10**DIGITS
-        return float(Fraction(self.a) + Fraction(self.b) * Fraction(math.isqrt(self.d * scale * scale), scale))
+        a, b = (Fraction(int(part.numerator), int(part.denominator)) for part in (self.a, self.b))
+        return float(a + b * Fraction(math.isqrt(self.d * scale * scale), scale))
 
     def _with(self, other: Any, exact: Callable[[Surd], Any], plain: Callable[[Any, Any], Any]) -> Any:
         if isinstance(other, Surd):
@@ -96,11 +96,12 @@ def _plain(a: Any, b: Any, d: int) -> Any:
 
 
 def _ratio(a: Any, b: Any) -> Any:
-    return Fraction(a) / b if isinstance(a, Rational) and isinstance(b, Rational) else a / b
+    # two integers would give a float
+    return (Fraction(a) if isinstance(a, int) else a) / b
 
 
 def _of(kind: str, number: Surd) -> Any:
     module = import_module(kind)
     one = module.mpf(1) if kind == "mpmath" else module.Integer(1)
-    parts = [one * part.numerator / part.denominator for part in (number.a, number.b)]
+    parts = [one * int(part.numerator) / int(part.denominator) for part in (number.a, number.b)]
     return parts[0] + parts[1] * module.sqrt(number.d)
