@@ -34,9 +34,17 @@ def test_the_ten_lines_run(capsys):
     assert names["x"].shape == (16, 64) and names["ddim"].order == 1
 
 
-def test_the_certificate_table_is_the_certificates(certificate):
-    shown, made = cells(section("certificates")), cells(certificate_table([certificate(name) for name in ALL]))
-    assert list(shown) == list(made)
+def test_the_certificate_table_lists_every_sampler():
+    assert sorted(cells(section("certificates"))) == sorted(ALL)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["dpmpp_3m", "dpmpp_3m_corrected", "ipndm_3"], pytest.param(list(ALL), marks=pytest.mark.full)],
+    ids=["three", "all"],
+)
+def test_the_certificate_table_is_the_certificates(certificate, names):
+    shown, made = cells(section("certificates")), cells(certificate_table([certificate(name) for name in names]))
     for name, row in made.items():
         words, numbers = [0, 1, 5, 6], [2, 3, 4]
         assert [shown[name][i] for i in words] == [row[i] for i in words], name

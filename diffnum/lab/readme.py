@@ -5,6 +5,7 @@ With an argument, the closing line of a full test run, it records that instead.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -34,12 +35,31 @@ def certificate_table(certificates: Sequence[Certificate]) -> str:
         kind = "weak " if c.proof.kind == "weak order" else ""
         gauss = min(s.value for s in c.slopes if s.witness.startswith("Gaussian") and s.must != "print")
         mutants = f"{c.killed} noticed" + (f", {len(c.free)} free" if c.free else "") if c.mutants else "none"
+        claimed = _orders(c.claimed, c.claimed_cold, c.claimed_smooth)
+        proved = _orders(c.proof.order, c.proof.cold, c.proof.smooth)
         rows.append(
-            f"| `{c.name}` | {kind}{c.claimed}, cold {c.claimed_cold} | {kind}{c.proof.order}, cold {c.proof.cold} "
+            f"| `{c.name}` | {kind}{claimed} | {kind}{proved} "
             f"| {_two(c.measured)} | {_two(gauss)} | {c.float32:.1f} | {mutants} | {c.verdict} |"
         )
     notes = [f"- `{c.name}`: {c.note}" for c in certificates if c.note]
-    return "\n".join([*rows, "", *notes])
+    return "\n".join([*rows, "", *notes] if notes else rows)
+
+
+def by_family(certificates: Sequence[Certificate]) -> str:
+    """:func:`certificate_table` for each family, folded, with how many hold; the first one open."""
+    parts: list[str] = []
+    for family in dict.fromkeys(c.family for c in certificates):
+        members = [c for c in certificates if c.family == family]
+        holding = sum(c.verdict == "holds" for c in members)
+        say = f"all {holding} hold" if holding == len(members) else f"{holding} of {len(members)} hold"
+        opened = "" if parts else " open"
+        summary = f"<summary>{family.capitalize()}: {say}</summary>"
+        parts.append(f"<details{opened}>{summary}\n\n{certificate_table(members)}\n\n</details>")
+    return "\n".join(parts)
+
+
+def _orders(order: int, cold: int, smooth: int | None) -> str:
+    return f"{order}, cold {cold}" + ("" if smooth is None else f", smooth grids {smooth}")
 
 
 def _two(value: float) -> str:
@@ -77,7 +97,7 @@ def update(root: Path) -> None:
     text = readme.read_text()
     _picture(root)
     text = _section(text, "figure", f"![Error against steps with exact starting values]({FIGURE})")
-    text = _section(text, "certificates", certificate_table(certify_all(ALL.values())))
+    text = _section(text, "certificates", by_family(certify_all(ALL.values(), jobs=os.cpu_count() or 1)))
     readme.write_text(text)
 
 
