@@ -244,6 +244,9 @@ class Solver:
     smooth: int | None = None
     vanishing: bool = True
 
+    def __str__(self) -> str:
+        return self.name
+
     def with_options(self, **options: Any) -> Solver:
         """The same sampler with keyword options bound, such as ``eta=1.0``."""
         return replace(self, options=tuple({**dict(self.options), **options}.items()))
