@@ -14,7 +14,7 @@ import sympy
 
 from diffnum.num import phi
 from diffnum.process import EDM
-from diffnum.solvers.onestep import dpm_solver_1, dpm_solver_2, dpmpp_1, dpmpp_2s
+from diffnum.solvers import dpm_solver_1, dpm_solver_2, dpmpp_1, dpmpp_2s
 from diffnum.trace import Trace, compile
 
 from . import runge_kutta
