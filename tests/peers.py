@@ -26,8 +26,6 @@ from diffnum.prediction import to_native
 from diffnum.read.distance import w2
 from diffnum.read.tableau import canonical, distance
 from diffnum.solvers import ALL
-from diffnum.solvers.coords import Coords, transfer
-from diffnum.solvers.rules import Point, implicit_weights, weights
 from diffnum.targets.gaussian import Gaussian
 from diffnum.trace import compile as compiled
 
@@ -38,8 +36,6 @@ __all__ = [
     "TOLERANCE",
     "Difference",
     "Recorder",
-    "adams",
-    "corrected",
     "difference",
     "distance",
     "double",
@@ -148,71 +144,6 @@ def grid_of(sigmas: Sequence[Any], process: Any = CIRCLE) -> Grid:
 def ours(sampler: Any, grid: Grid, **options: Any) -> Plan:
     """The plan of a sampler of ours, by its name or a function."""
     return compiled(ALL[sampler] if isinstance(sampler, str) else sampler, grid, **options)
-
-
-Rule = Callable[[Coords, Any, Sequence[Point]], Sequence[Any]]
-Build = Callable[..., None]
-
-
-def adams(coords: Coords, orders: Sequence[int], rule: Rule = weights) -> Build:
-    """A multistep method with an order for each step, as libraries lower it at the start and at the end."""
-
-    def build(T: Any, grid: Any) -> None:
-        past: tuple[Point, ...] = ()
-        for (s, t), order in zip(T.steps(grid), orders, strict=True):
-            e = T.evaluate(T.x, s)
-            if not coords.regular(s, t):
-                T.x = transfer(T.x, s, t, e.data)
-                continue
-            now = Point(coords.quantity(e), coords.step(T, s, t))
-            T.x = _moved(coords, T.x, s, t, now, past[: order - 1], rule)
-            past = (now, *past)
-
-    return build
-
-
-def corrected(
-    coords: Coords,
-    orders: Sequence[int],
-    predict: Rule = weights,
-    correct: Rule = implicit_weights,
-    behind: Sequence[int] | None = None,
-    skip: Sequence[int] = (),
-) -> Build:
-    """Predict, evaluate, correct, with orders for each step; neither the last step nor those in ``skip`` is corrected.
-
-    Args:
-        orders: points of the predictor, the current one included.
-        behind: points of the corrector, the new one not included; default ``orders``.
-    """
-    known = orders if behind is None else behind
-
-    def build(T: Any, grid: Any) -> None:
-        past: tuple[Point, ...] = ()
-        e = None
-        for i, (s, t) in enumerate(T.steps(grid)):
-            e = T.evaluate(T.x, s) if e is None else e
-            if not coords.regular(s, t):
-                T.x = transfer(T.x, s, t, e.data)
-                continue
-            now = Point(coords.quantity(e), coords.step(T, s, t))
-            x, e = _moved(coords, T.x, s, t, now, past[: orders[i] - 1], predict), None
-            if i < len(orders) - 1:
-                e = T.evaluate(x, t)
-                if i not in skip:
-                    x = _moved(coords, T.x, s, t, now, past[: known[i] - 1], correct, (coords.quantity(e),))
-            T.x, past = x, (now, *past)
-
-    return build
-
-
-def _moved(
-    coords: Coords, x: Any, s: Level, t: Level, now: Point, past: Sequence[Point], rule: Rule, ahead: Any = ()
-) -> Any:
-    moved, gain = coords.ratio(s, t) * x, coords.gain(t) * now.step
-    for w, N in zip(rule(coords, now.step, past), (*ahead, now.N, *(p.N for p in past)), strict=True):
-        moved = moved + (gain * float(w)) * N
-    return moved
 
 
 # --- where they differ ---

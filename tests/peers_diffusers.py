@@ -15,7 +15,7 @@ from peers import CIRCLE, EDM, FLOW, Recorder, double, grid_of
 from diffnum.grid import Grid
 from diffnum.plan import Level, Plan
 
-__all__ = ["Run", "lowered", "made", "remaining", "run"]
+__all__ = ["Run", "made", "run"]
 
 NATIVE = {"epsilon": "noise", "sample": "data", "v_prediction": "velocity", "flow_prediction": "velocity"}
 
@@ -173,21 +173,3 @@ LEVELS: dict[str, Callable[[Any], Levels]] = {
     "PNDMScheduler": _table,
     "IPNDMScheduler": _angles,
 }
-
-
-# --- the orders of the steps ---
-
-
-def lowered(n: int, order: int, zero: bool = False, low: bool = True, euler: bool = False) -> list[int]:
-    """Orders of DPMSolverMultistep and DEIS: rising at the start, lowered at the end of fewer than 15 steps."""
-    orders = [min(i + 1, order) for i in range(n)]
-    if n > 1 and low and n < 15:
-        orders[-2] = min(orders[-2], 2)
-    if euler or (low and n < 15) or zero:
-        orders[-1] = 1
-    return orders
-
-
-def remaining(n: int, order: int, low: bool = True, more: int = 0) -> list[int]:
-    """Orders of UniPC: rising at the start, and no more than the steps that remain."""
-    return [min(order, i + 1 + more, n - i + more if low else order) for i in range(n)]

@@ -8,18 +8,17 @@ import math
 
 import pytest
 import torch
-from peers import EDM, TOLERANCE, adams, corrected, distance, grid_of, ours, rounding
+from peers import EDM, TOLERANCE, distance, grid_of, ours, rounding
+from peers_rules import PAIRS, adams, corrected, inner_levels, lowered, plms, prk, remaining, singlestep
 
-from diffnum.num import extended
 from diffnum.solvers import generated as g
-from diffnum.solvers.coords import DATA, NOISE, RATIO, transfer
-from diffnum.solvers.corrected import UNIC_BH1, UNIC_BH2, UNIP_BH1, UNIP_BH2
+from diffnum.solvers.coords import DATA, NOISE
+from diffnum.solvers.corrected import UNIC_BH2
 from diffnum.solvers.multistep import DPM_3M
 from diffnum.solvers.rules import formulas
-from diffnum.trace import Form
 
 pytest.importorskip("diffusers")
-from peers_diffusers import lowered, made, remaining, run
+from peers_diffusers import made, run
 
 EULER, HEUN, KDPM2, LMS = (f"{name}DiscreteScheduler" for name in ("Euler", "Heun", "KDPM2", "LMS"))
 MULTISTEP, SINGLESTEP = "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler"
@@ -192,9 +191,6 @@ def test_deis_is_exponential_adams_on_the_noise(order, grid, n):
     assert distance(r.plan, ours(adams(NOISE, lowered(n, order)), r.grid)) < TOLERANCE
 
 
-PAIRS = {"bh1": (UNIP_BH1, UNIC_BH1), "bh2": (UNIP_BH2, UNIC_BH2)}
-
-
 @pytest.mark.parametrize("grid, n", cases(DEFAULT, [grid for grid in GRIDS if grid != "lu"]))
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
 def test_unipc_lowers_its_order_at_the_end(order, grid, n):
@@ -255,30 +251,6 @@ def test_sa_solver_without_noise_is_unipc_bh1(predictor, corrector):
 # --- one step made of several of the grid's ---
 
 
-def singlestep(coords, orders, second, third):
-    """diffusers' singlestep: blocks of orders 1, 2, ... from one start, their nodes the grid's own levels."""
-    of = {1: lambda z: extended(g.exponential_euler, z)[2]}
-    of[2] = lambda z, r: extended(second, z, r)[2]
-    of[3] = lambda z, r1, r2: extended(third, z, r1, r2)[2]
-
-    def build(T, grid):
-        for (s, t), order in zip(T.steps(grid), orders, strict=True):
-            e = T.evaluate(T.x, s)
-            if order == 1:
-                start, x, seen, at = s, T.x, [], []
-            seen, at = [*seen, coords.quantity(e)], [*at, s.lam]
-            if t.clean:
-                T.x = transfer(T.x, s, t, e.data)
-                continue
-            h = t.lam - start.lam
-            nodes = [(lam - start.lam) / h for lam in at[1:]]
-            T.x = coords.ratio(start, t) * x
-            for w, N in zip(of[order](coords.stiffness * h, *nodes), seen, strict=True):
-                T.x = T.x + (coords.gain(t) * h * w) * N
-
-    return build
-
-
 SINGLE = {"midpoint": (g.dpm_2s, g.dpm_3s), "heun": (g.etd2, g.dpm_3s_taylor)}
 LENGTHS = [(2, 6, False), (3, 6, False), (2, 7, True), (3, 7, True), (3, 8, True), (3, 9, True)]
 
@@ -328,54 +300,6 @@ def test_on_levels_equally_spaced_in_log_snr_singlestep_is_the_published_one(alg
 # --- pseudo-linear multistep ---
 
 
-def _step(T, x, s, t, slope):
-    return RATIO.ratio(s, t) * x + (RATIO.gain(t) * RATIO.step(T, s, t)) * slope
-
-
-def _bashforth(past):
-    return sum((float(c) * e for c, e in zip(g.ADAMS_BASHFORTH[len(past) - 1], past, strict=True)), Form())
-
-
-def plms(T, grid):
-    """Adams-Bashforth with constant weights in ``sigma / alpha``, started with Heun."""
-    past = []
-    for i, (s, t) in enumerate(T.steps(grid)):
-        e = T.evaluate(T.x, s).noise
-        past = [e, *past][:4]
-        if i == 0:
-            ahead = T.evaluate(_step(T, T.x, s, t, e), t).noise
-            T.x = _step(T, T.x, s, t, 0.5 * (e + ahead))
-        else:
-            T.x = _step(T, T.x, s, t, _bashforth(past))
-
-
-def prk(middle):
-    """The same after three steps of the classical four stages, whose inner level is ``middle(i)``."""
-
-    def build(T, grid):
-        past = []
-        for i, (s, t) in enumerate(T.steps(grid)):
-            e = T.evaluate(T.x, s).noise
-            past = [e, *past][:4]
-            if i >= 3:
-                T.x = _step(T, T.x, s, t, _bashforth(past))
-                continue
-            u = middle(i)
-            two = T.evaluate(_step(T, T.x, s, u, e), u).noise
-            three = T.evaluate(_step(T, T.x, s, u, two), u).noise
-            four = T.evaluate(_step(T, T.x, s, t, three), t).noise
-            T.x = _step(T, T.x, s, t, (e + 2.0 * two + 2.0 * three + four) / 6.0)
-
-    return build
-
-
-def levels_of_inner_calls(r):
-    from diffnum.plan import Eval
-
-    calls = [line.level for line in r.plan.lines if isinstance(line, Eval)]
-    return lambda i: calls[4 * i + 1]
-
-
 PNDM_SETTINGS = [{}, {"timestep_spacing": "trailing"}, {"steps_offset": 1, "beta_schedule": "scaled_linear"}]
 
 
@@ -383,6 +307,6 @@ PNDM_SETTINGS = [{}, {"timestep_spacing": "trailing"}, {"steps_offset": 1, "beta
 @pytest.mark.parametrize("skip", [True, False])
 def test_pndm_is_adams_bashforth_with_constant_weights_in_the_ratio(skip, settings):
     r = run(PNDM, 10, skip_prk_steps=skip, set_alpha_to_one=True, **settings)
-    built = plms if skip else prk(levels_of_inner_calls(r))
+    built = plms if skip else prk(inner_levels(r.plan))
     assert distance(r.plan, ours(built, r.grid)) < TOLERANCE
     assert len(r.times) == 10 + (1 if skip else 9)

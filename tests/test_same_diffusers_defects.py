@@ -8,7 +8,8 @@ import math
 
 import numpy as np
 import pytest
-from peers import TOLERANCE, adams, corrected, difference, distance, grid_of, orders_of, ours, rounding
+from peers import TOLERANCE, difference, distance, grid_of, orders_of, ours, rounding
+from peers_rules import adams, corrected, inner_levels, lowered, plms, prk, remaining
 
 from diffnum.plan import Eval
 from diffnum.read.tableau import canonical
@@ -19,7 +20,7 @@ from diffnum.solvers.multistep import DPM_3M
 
 pytest.importorskip("diffusers")
 
-from peers_diffusers import lowered, made, remaining, run
+from peers_diffusers import made, run
 from test_same_diffusers import (
     DDIM,
     DEIS,
@@ -38,9 +39,6 @@ from test_same_diffusers import (
     SINGLESTEP,
     UNIPC,
     geometric,
-    levels_of_inner_calls,
-    plms,
-    prk,
 )
 
 
@@ -261,8 +259,8 @@ def test_euler_on_log_linear_levels_is_told_the_times_of_another_grid_and_stops_
 
 def test_pndm_evaluates_its_inner_stages_one_time_below_their_state_where_the_step_is_odd():
     even, odd = (run(PNDM, n, set_alpha_to_one=True) for n in (10, 8))
-    assert distance(even.plan, ours(prk(levels_of_inner_calls(even)), even.grid)) < TOLERANCE
-    apart = difference(odd.plan, ours(prk(levels_of_inner_calls(odd)), odd.grid))
+    assert distance(even.plan, ours(prk(inner_levels(even.plan)), even.grid)) < TOLERANCE
+    apart = difference(odd.plan, ours(prk(inner_levels(odd.plan)), odd.grid))
     assert (apart.row, apart.column) == (1, 0)
     # 999 - 124 is evaluated at 875 - 62, its state is at 875 - 62 + 1
     assert odd.times[1] == odd.times[0] - 63

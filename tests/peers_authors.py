@@ -1,0 +1,159 @@
+"""Author codes and libraries that cannot be installed beside us, loaded from the folder ``DIFFNUM_PEERS``.
+
+``make test-peers`` fills it with clones at the commits of :data:`COMMITS` and with ``site``, a folder of packages
+installed without their dependencies (azula wants torchvision, which no sampler of it uses). See :mod:`peers`.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import os
+import sys
+import types
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+import torch
+from peers import EDM, Recorder, grid_of
+
+from diffnum import process as processes
+from diffnum.grid import Grid
+from diffnum.plan import Plan
+
+__all__ = ["COMMITS", "VP", "author", "azula", "by_sigma", "by_time", "deis", "needed", "quiet", "sampler_of_edm"]
+
+COMMITS = {
+    "LuChengTHU/dpm-solver": "52bc3fbcd5de56d60917b826b15d2b69460fc2fa",
+    "wl-zhao/UniPC": "cf9de85bf2ed68137e6fba5f165f451677b174c4",
+    "crowsonkb/k-diffusion": "4601bf085320592473f681a62808ed873d17fad5",
+    "qsh-zh/deis": "a30709f434ddddefaf2201d014ce4158e62c2a33",
+    "zju-pi/diff-sampler": "68d5ce427f261962b89ce3b0ee8f6b29f0577328",
+    "luping-liu/PNDM": "e771949c344875ebecda46967de68fc86e970569",
+    "NVlabs/edm": "008a4e5316c8e3bfe61a62f874bddba254295afb",
+}
+VP = processes.VP()
+
+
+def needed() -> None:
+    """Skips the whole module, by name, where there is no folder of peers."""
+    if not os.environ.get("DIFFNUM_PEERS"):
+        pytest.skip("the codes of others: DIFFNUM_PEERS names no folder (make test-peers)", allow_module_level=True)
+
+
+def folder(*parts: str) -> Path:
+    """A path in the peers' folder; skips the test, by name, where it is absent."""
+    root = Path(os.environ.get("DIFFNUM_PEERS", ""))
+    path = root.joinpath(*parts)
+    if not path.exists():
+        pytest.skip(f"{'/'.join(parts)} is not in {root}")
+    return path
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Warnings of their code, and what it prints, are theirs; single precision is not its default here."""
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with warnings.catch_warnings(), open(os.devnull, "w") as nowhere, mock.patch("sys.stdout", nowhere):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        torch.set_default_dtype(default)
+
+
+def author(repository: str, *parts: str, absent: Sequence[str] = ()) -> Any:
+    """The module at ``parts`` of a clone; modules named in ``absent`` are stubs while it loads."""
+    path = folder(repository, *parts)
+    name = f"peer_{repository}_{path.stem}".replace("-", "_")
+    if name in sys.modules:
+        return sys.modules[name]
+    stubs = {module: mock.MagicMock(name=module) for module in absent}
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    with quiet(), mock.patch.dict(sys.modules, stubs), mock.patch.object(sys, "path", [str(path.parent), *sys.path]):
+        spec.loader.exec_module(module)
+    sys.modules[name] = module
+    return module
+
+
+def azula() -> Any:
+    """``azula.sample``."""
+    site = folder("site", "azula").parent
+    with quiet(), mock.patch.object(sys, "path", [str(site), *sys.path]):
+        return importlib.import_module("azula.sample")
+
+
+def deis() -> Any:
+    """``th_deis``, whose coefficients are computed with jax, here in double precision."""
+    site, root = folder("site", "jax").parent, folder("deis", "th_deis").parent
+    with quiet(), mock.patch.object(sys, "path", [str(root), str(site), *sys.path]):
+        jax = importlib.import_module("jax")
+        jax.config.update("jax_enable_x64", True)
+        # a private name that moved; only discrete tables use it
+        lax, moved = (importlib.import_module(f"jax._src.numpy.{name}") for name in ("lax_numpy", "util"))
+        lax._promote_dtypes_inexact = moved.promote_dtypes_inexact
+        return importlib.import_module("th_deis")
+
+
+def sampler_of_edm() -> Callable[..., torch.Tensor]:
+    """``edm_sampler`` of ``generate.py``, without the training code that the file imports."""
+    import numpy
+
+    tree = ast.parse(folder("edm", "generate.py").read_text())
+    wanted = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "edm_sampler"]
+    space = types.SimpleNamespace()
+    exec(compile(ast.Module(wanted, []), "generate.py", "exec"), {"torch": torch, "np": numpy}, vars(space))
+    return space.edm_sampler
+
+
+# --- running them ---
+
+
+def by_sigma(
+    sample: Callable[[Callable[..., torch.Tensor], torch.Tensor], torch.Tensor],
+    sigmas: Sequence[float],
+    shape: Sequence[int] = (1, -1),
+    start: float = 1.0,
+) -> tuple[Plan, Grid]:
+    """A sampler ``sample(denoiser, x)`` whose denoiser is ``D(x, sigma)``, ``x = x0 + sigma eps``.
+
+    Args:
+        sigmas: the levels that it walks.
+        shape: of a batch; images where their code wants them.
+        start: of the state that it is given, over ``x_T``.
+    """
+    grid = grid_of(sigmas, EDM)
+    model = Recorder(64)
+
+    def denoiser(x: torch.Tensor, sigma: Any, *rest: Any, **options: Any) -> torch.Tensor:
+        s = torch.as_tensor(sigma).reshape(-1)[0]
+        return model(x, EDM.at_clock(float(s)), "data", s)
+
+    with quiet():
+        return model.plan(sample(denoiser, model.start(start).reshape(*shape)), grid[0], grid[-1]), grid
+
+
+def by_time(
+    sample: Callable[[Callable[..., torch.Tensor], torch.Tensor], torch.Tensor], times: Sequence[float]
+) -> tuple[Plan, Grid]:
+    """A sampler ``sample(model, x)`` whose model is ``eps(x, t)`` on :data:`VP`."""
+    from diffnum.grid import custom
+
+    grid = custom(VP, times=times)
+    model = Recorder(64)
+
+    def noise(x: torch.Tensor, t: Any, *rest: Any) -> torch.Tensor:
+        time = torch.as_tensor(t).reshape(-1)[0]
+        return model(x, VP.level(float(time)), "noise", time)
+
+    with quiet():
+        return model.plan(sample(noise, model.start()), grid[0], grid[-1]), grid
