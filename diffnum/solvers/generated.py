@@ -53,12 +53,15 @@ __all__ = [
     "adams_moulton_6",
     "bdf_2",
     "bdf_3",
+    "bdia",
+    "belm_2",
     "cfree_4",
     "dpm_2m",
     "dpm_2s",
     "dpm_3m",
     "dpm_3s",
     "dpm_3s_taylor",
+    "er_sde_power",
     "etd2",
     "etd3rk",
     "etd4rk",
@@ -96,6 +99,7 @@ __all__ = [
     "lawson_2b",
     "lawson_4",
     "lawson_euler",
+    "leapfrog",
     "luan_4",
     "luan_ostermann_8",
     "sde_noise_data_2",
@@ -117,18 +121,6 @@ ADAMS_BASHFORTH = ((1,), (F(3, 2), F(-1, 2)), (F(23, 12), F(-4, 3), F(5, 12)), (
 
 ADAMS_MOULTON = ((1,), (F(1, 2), F(1, 2)), (F(5, 12), F(2, 3), F(-1, 12)), (F(3, 8), F(19, 24), F(-5, 24), F(1, 24)), (F(251, 720), F(323, 360), F(-11, 30), F(53, 360), F(-19, 720)), (F(95, 288), F(1427, 1440), F(-133, 240), F(241, 720), F(-173, 1440), F(3, 160)))
 """Weights of orders 1 to 6 on equal steps, over the nodes (1, 0, -1, ...). Derived by ``theory.adams.constant_steps``."""
-
-IMPLICIT_MIDPOINT = ((F(1, 2),), ((F(1, 2),),), (1,))
-"""Nodes, matrix and weights of the collocation method of order 2, implicit (Hairer & Wanner 1996, IV.5, tables 5.1 to 5.7). Derived by ``theory.collocation.collocation``."""
-
-TRAPEZOID = ((0, 1), ((0, 0), (F(1, 2), F(1, 2))), (F(1, 2), F(1, 2)))
-"""Nodes, matrix and weights of the collocation method of order 2, implicit (Hairer & Wanner 1996, IV.5, tables 5.1 to 5.7). Derived by ``theory.collocation.collocation``."""
-
-RADAU_IIA2 = ((F(1, 3), 1), ((F(5, 12), F(-1, 12)), (F(3, 4), F(1, 4))), (F(3, 4), F(1, 4)))
-"""Nodes, matrix and weights of the collocation method of order 3, implicit (Hairer & Wanner 1996, IV.5, tables 5.1 to 5.7). Derived by ``theory.collocation.collocation``."""
-
-LOBATTO_IIIA3 = ((0, F(1, 2), 1), ((0, 0, 0), (F(5, 24), F(1, 3), F(-1, 24)), (F(1, 6), F(2, 3), F(1, 6))), (F(1, 6), F(2, 3), F(1, 6)))
-"""Nodes, matrix and weights of the collocation method of order 4, implicit (Hairer & Wanner 1996, IV.5, tables 5.1 to 5.7). Derived by ``theory.collocation.collocation``."""
 
 EULER = Table(
     (0,),
@@ -269,6 +261,18 @@ DORMAND_PRINCE5_EMBEDDED = Table(
     (F(5179, 57600), 0, F(7571, 16695), F(393, 640), F(-92097, 339200), F(187, 2100), F(1, 40)),
 )
 """Weights of order four beside DORMAND_PRINCE5, for an error estimate. Derived by ``theory.runge_kutta_tables.entries``."""
+
+IMPLICIT_MIDPOINT = ((F(1, 2),), ((F(1, 2),),), (1,))
+"""Nodes, matrix and weights of the collocation method of order 2, implicit (Hairer & Wanner 1996, IV.5, tables 5.1 to 5.7). Derived by ``theory.collocation.collocation``."""
+
+TRAPEZOID = ((0, 1), ((0, 0), (F(1, 2), F(1, 2))), (F(1, 2), F(1, 2)))
+"""Nodes, matrix and weights of the collocation method of order 2, implicit (Hairer & Wanner 1996, IV.5, tables 5.1 to 5.7). Derived by ``theory.collocation.collocation``."""
+
+RADAU_IIA2 = ((F(1, 3), 1), ((F(5, 12), F(-1, 12)), (F(3, 4), F(1, 4))), (F(3, 4), F(1, 4)))
+"""Nodes, matrix and weights of the collocation method of order 3, implicit (Hairer & Wanner 1996, IV.5, tables 5.1 to 5.7). Derived by ``theory.collocation.collocation``."""
+
+LOBATTO_IIIA3 = ((0, F(1, 2), 1), ((0, 0, 0), (F(5, 24), F(1, 3), F(-1, 24)), (F(1, 6), F(2, 3), F(1, 6))), (F(1, 6), F(2, 3), F(1, 6)))
+"""Nodes, matrix and weights of the collocation method of order 4, implicit (Hairer & Wanner 1996, IV.5, tables 5.1 to 5.7). Derived by ``theory.collocation.collocation``."""
 
 
 def exponential_adams_1(z: Any) -> Any:
@@ -1180,15 +1184,6 @@ def ipndm_v_4(c1: Any, c2: Any, c3: Any) -> Any:
     return (-u1*u18*u2*(-12*c1*u11 + u10*(c3 + u6) + u17 + u4 + u5), (u18*u22*(u10*(c2 + c3) + u17))/u19, (-u1*u24*(u10*(c1 + c3) + u16 + u4))/u19, (u2*u22*u24*(u21*u23*u25*(u14*u9 + u16 + u5) + u26*u27*(c1*u23 + u25)*(u12 - u13 - u15 + 1)))/(u25*u26*u27))
 
 
-def gauss_2(root: Any) -> Any:
-    """Nodes, matrix and weights of Gauss's two stages, of order 4, where ``root^2 = 3`` (Hairer & Wanner 1996, IV.5, tables 5.1 to 5.7).
-
-    Derived by ``theory.collocation.collocation``.
-    """
-    u1 = 2*root
-    return (((3 - root)/6, (root + 3)/6), ((F(1, 4), (3 - u1)/12), ((u1 + 3)/12, F(1, 4))), (F(1, 2), F(1, 2)))
-
-
 def explicit_2(c2: Any) -> Any:
     """Every two-stage method of order two: ``c2 b2 = 1/2``; ``c2`` is not 0.
 
@@ -1296,6 +1291,15 @@ def explicit_4_one(b4: Any) -> Any:
     """
     u1 = 1/b4
     return ((0, 1, F(1, 2), 1), ((), (1,), (F(3, 8), F(1, 8)), ((u1*(4*b4 - 1))/4, (-u1)/12, u1/3)), (F(1, 6), (1 - 6*b4)/6, F(2, 3), b4))
+
+
+def gauss_2(root: Any) -> Any:
+    """Nodes, matrix and weights of Gauss's two stages, of order 4, where ``root^2 = 3`` (Hairer & Wanner 1996, IV.5, tables 5.1 to 5.7).
+
+    Derived by ``theory.collocation.collocation``.
+    """
+    u1 = 2*root
+    return (((3 - root)/6, (root + 3)/6), ((F(1, 4), (3 - u1)/12), ((u1 + 3)/12, F(1, 4))), (F(1, 2), F(1, 2)))
 
 
 def exponential_euler(z: Any) -> Any:
@@ -1597,6 +1601,51 @@ def lawson_4(z: Any) -> Any:
     return ((0, F(1, 2), F(1, 2), 1), ((), (p1/2,), (0, F(1, 2)), (0, 0, p1)), (p2/6, u1, u1, F(1, 6)))
 
 
+def bdia(z: Any, c: Any, g: Any) -> Any:
+    """``(A, B, W)`` of ``y_1 = A y_0 + B y_c + W N_0`` with gain ``B = g``, exact for constant ``N``.
+
+    The step back has gain ``1/g``. BDIA's ``g`` in ``y = x / scale`` is its gamma times ``scale_c / scale_1``.
+
+    Derived by ``theory.reversible.two_step``.
+    """
+    p1 = phi(0, z)
+    p2 = phi(0, c*z)
+    p3 = phi(1, z)
+    p4 = phi(1, c*z)
+    return (-g*p2 + p1, g, -c*g*p4 + p3)
+
+
+def belm_2(z: Any, c: Any) -> Any:
+    """``(A, B, W)`` of the reversible two-step method of order two over the nodes (0, c):
+
+    exact for ``N = 1`` and ``N = s``; at ``z = 0`` the optimal BELM, ``B = 1 / c^2``.
+
+    Derived by ``theory.reversible.belm_gain``.
+    """
+    p1 = phi(0, z)
+    p2 = phi(0, c*z)
+    p3 = phi(1, z)
+    p4 = phi(1, c*z)
+    p5 = phi(2, z)
+    p6 = phi(2, c*z)
+    u1 = c**2
+    u2 = 1/p6
+    u3 = u2/u1
+    return (u3*(p1*p6*u1 - p2*p5), p5*u3, (u2*(c*p3*p6 - p4*p5))/c)
+
+
+def leapfrog(z: Any, c: Any) -> Any:
+    """``(B, W)`` of ``y_1 = B y_c + W N_0``, exact for constant ``N`` over the nodes (0, c):
+
+    of order two where ``c = -1`` and ``z = 0``, else of order one; its second root is ``-1`` on any steps.
+
+    Derived by ``theory.reversible.leapfrog_gain``.
+    """
+    p1 = phi(0, z*(1 - c))
+    p2 = phi(1, z*(1 - c))
+    return (p1, p2*(1 - c))
+
+
 def sde_step_data(h: Any, rate: Any) -> Any:
     """``(keep, gain, variance)`` of ``x_t = (sigma_t/sigma_s) keep x + alpha_t gain D + sigma_t sqrt(variance) z``:
 
@@ -1711,3 +1760,18 @@ def ito_kernels(y: Any, z: Any) -> Any:
     p3 = phi(1, y + z)
     u1 = 1/p1
     return ((p1, u1*(p1*p2 - p3**2)), ((p3*u1,),))
+
+
+def er_sde_power(h: Any, rate: Any) -> Any:
+    """``w`` of ``x_t = (alpha_t/alpha_s) (1 - w_0) x + alpha_t (w_0 D + w_1 l_t D' + w_2 l_t^2 D'') + noise``:
+
+    ``phi(l_t) int_{l_t}^{l_s} phi'/phi^2 (u - l_s)^k / k! du / l_t^k`` for ``phi = l^(1 + rate)``.
+
+    Derived by ``theory.er_sde.power_weights``.
+    """
+    p1 = phi(0, h)
+    p2 = phi(1, h)
+    p3 = phi(1, -h*rate)
+    p4 = phi(1, h*(1 - rate))
+    p5 = phi(1, -h*(rate + 1))
+    return (h*p5*(rate + 1), h*(-p2 + p3), (h*(h*p2**2 - 2*p1*p3 + 2*p4))/2)
