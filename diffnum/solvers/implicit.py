@@ -42,10 +42,11 @@ __all__ = [
 ]
 
 # nodes, matrix and weights
-Implicit = tuple[Sequence[Any], Sequence[Sequence[Any]], Sequence[Any]]
+Implicit = tuple[tuple[Any, ...], tuple[tuple[Any, ...], ...], tuple[Any, ...]]
 
 
-def swept(method: Implicit, sweeps: int) -> Table:
+@lru_cache
+def swept(method: Implicit, sweeps: Any) -> Table:
     """The explicit table of ``sweeps`` fixed-point sweeps of an implicit method; a stage at the start costs nothing.
 
     Raises:
@@ -74,13 +75,9 @@ def _spread(row: Sequence[Any], place: Sequence[int], length: int) -> tuple[Any,
 def iterated(coords: Coords, method: Implicit, sweeps: int, end: Table | None = None) -> Build:
     """:func:`~diffnum.solvers.rules.runge_kutta` with the table of :func:`swept`; ``sweeps`` is the option."""
 
-    @lru_cache
-    def table(count: int) -> Table:
-        return swept(method, count)
-
     def formula(z: Any, count: Any) -> Any:
-        found = table(int(count) if count == int(count) else count)
-        return found.nodes, found.matrix, found.weights
+        table = swept(method, count)
+        return table.nodes, table.matrix, table.weights
 
     return runge_kutta(coords, formula, end, sweeps=sweeps)
 
