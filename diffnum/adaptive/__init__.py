@@ -1,0 +1,41 @@
+"""Samplers that look at what they compute: loops over compiled one-step plans, each with the plan that it froze."""
+
+from .controllers import DPM, H211PI, K_DIFFUSION, PI42, PID, Controller, I
+from .doubling import doubling, extrapolated
+from .dpm_solver_v3 import dpm_solver_v3, sample_v3
+from .estimate import estimate
+from .evodiff import Evolved, evodiff, frozen_evodiff
+from .loop import Adapted, adapt, adapt_each, largest, mean
+from .pairs import PAIRS, Pair
+from .statistics import Offset, Statistics
+from .time_shift import Shifted, TimeShift, sample_shifted
+
+__all__ = [
+    "DPM",
+    "H211PI",
+    "K_DIFFUSION",
+    "PAIRS",
+    "PI42",
+    "PID",
+    "Adapted",
+    "Controller",
+    "Evolved",
+    "I",
+    "Offset",
+    "Pair",
+    "Shifted",
+    "Statistics",
+    "TimeShift",
+    "adapt",
+    "adapt_each",
+    "doubling",
+    "dpm_solver_v3",
+    "estimate",
+    "evodiff",
+    "extrapolated",
+    "frozen_evodiff",
+    "largest",
+    "mean",
+    "sample_shifted",
+    "sample_v3",
+]
