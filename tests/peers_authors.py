@@ -1,7 +1,7 @@
 """Author codes and libraries that cannot be installed beside us, loaded from the folder ``DIFFNUM_PEERS``.
 
-``make test-peers`` fills it with clones at the commits of :data:`COMMITS` and with ``site``, a folder of packages
-installed without their dependencies (azula wants torchvision, which no sampler of it uses). See :mod:`peers`.
+``make test-peers`` fills it with clones at the commits of :data:`COMMITS` and with ``site``, a folder of
+:data:`PACKAGES` without their dependencies (azula wants torchvision, which no sampler of it uses). See :mod:`peers`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,19 @@ from diffnum import process as processes
 from diffnum.grid import Grid
 from diffnum.plan import Plan
 
-__all__ = ["COMMITS", "VP", "author", "azula", "by_sigma", "by_time", "deis", "needed", "quiet", "sampler_of_edm"]
+__all__ = [
+    "COMMITS",
+    "PACKAGES",
+    "VP",
+    "author",
+    "azula",
+    "by_sigma",
+    "by_time",
+    "deis",
+    "needed",
+    "quiet",
+    "sampler_of_edm",
+]
 
 COMMITS = {
     "LuChengTHU/dpm-solver": "52bc3fbcd5de56d60917b826b15d2b69460fc2fa",
@@ -38,6 +50,7 @@ COMMITS = {
     "luping-liu/PNDM": "e771949c344875ebecda46967de68fc86e970569",
     "NVlabs/edm": "008a4e5316c8e3bfe61a62f874bddba254295afb",
 }
+PACKAGES = ("azula==0.11.1", "einops==0.8.2", "jax==0.10.2", "jaxlib==0.10.2", "ml_dtypes==0.6.0", "opt_einsum==3.4.0")
 VP = processes.VP()
 
 
@@ -69,20 +82,31 @@ def quiet() -> Iterator[None]:
         torch.set_default_dtype(default)
 
 
-def author(repository: str, *parts: str, absent: Sequence[str] = ()) -> Any:
-    """The module at ``parts`` of a clone; modules named in ``absent`` are stubs while it loads."""
+def author(repository: str, *parts: str, absent: Sequence[str] = (), name: str = "") -> Any:
+    """The module at ``parts`` of a clone; modules named in ``absent`` are stubs while it loads.
+
+    Args:
+        name: of the module, where it imports from a package of its own.
+    """
     path = folder(repository, *parts)
-    name = f"peer_{repository}_{path.stem}".replace("-", "_")
-    if name in sys.modules:
-        return sys.modules[name]
-    stubs = {module: mock.MagicMock(name=module) for module in absent}
+    name = name or f"peer_{repository}_{path.stem}".replace("-", "_")
+    if name in LOADED:
+        return LOADED[name]
+    stubs = {module: mock.MagicMock(name=module) for module in absent if module not in sys.modules}
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
-    with quiet(), mock.patch.dict(sys.modules, stubs), mock.patch.object(sys, "path", [str(path.parent), *sys.path]):
-        spec.loader.exec_module(module)
-    sys.modules[name] = module
-    return module
+    sys.modules.update(stubs)
+    try:
+        with quiet(), mock.patch.object(sys, "path", [str(path.parent), *sys.path]):
+            spec.loader.exec_module(module)
+    finally:
+        for stub in stubs:
+            del sys.modules[stub]
+    return LOADED.setdefault(name, module)
+
+
+LOADED: dict[str, Any] = {}
 
 
 def azula() -> Any:

@@ -170,6 +170,7 @@ LEVELS: dict[str, Callable[[Any], Levels]] = {
     "KDPM2DiscreteScheduler": _between,
     "DDIMScheduler": _table,
     "DDIMParallelScheduler": _table,
+    "CogVideoXDDIMScheduler": _table,
     "PNDMScheduler": _table,
     "IPNDMScheduler": _angles,
 }

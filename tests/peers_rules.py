@@ -13,7 +13,18 @@ from diffnum.solvers.corrected import UNIC_BH1, UNIC_BH2, UNIP_BH1, UNIP_BH2
 from diffnum.solvers.rules import Point, implicit_weights, weights
 from diffnum.trace import Form
 
-__all__ = ["PAIRS", "adams", "corrected", "inner_levels", "lowered", "plms", "prk", "remaining", "singlestep"]
+__all__ = [
+    "PAIRS",
+    "adams",
+    "corrected",
+    "inner_levels",
+    "lowered",
+    "one_step",
+    "plms",
+    "prk",
+    "remaining",
+    "singlestep",
+]
 
 Rule = Callable[[Coords, Any, Sequence[Point]], Sequence[Any]]
 Build = Callable[..., None]
@@ -129,6 +140,31 @@ def singlestep(coords: Coords, orders: Sequence[int], second: Any, third: Any) -
                 T.x = T.x + (coords.gain(t) * h * w) * N
 
     return build
+
+
+def one_step(coords: Coords, *tables: tuple[Any, ...]) -> Build:
+    """One exponential Runge-Kutta step per interval, of a table for each: a generated formula and its nodes."""
+
+    def build(T: Any, grid: Any) -> None:
+        for (s, t), (formula, *nodes) in zip(T.steps(grid), tables, strict=True):
+            h = coords.step(T, s, t)
+            at, rows, final = extended(formula, coords.stiffness * h, *nodes)
+            x, seen = T.x, [coords.quantity(T.evaluate(T.x, s))]
+            for c, row in zip(at[1:], rows[1:], strict=True):
+                u = coords.between(T, s, t, c)
+                seen.append(coords.quantity(T.evaluate(_combined(coords, x, s, u, h, row, seen), u)))
+            T.x = _combined(coords, x, s, t, h, final, seen)
+
+    return build
+
+
+def _combined(
+    coords: Coords, x: Form, s: Level, u: Level, h: Any, weights: Sequence[Any], seen: Sequence[Form]
+) -> Form:
+    moved = coords.ratio(s, u) * x
+    for w, N in zip(weights, seen, strict=True):
+        moved = moved + (coords.gain(u) * h * float(w)) * N
+    return moved
 
 
 # --- pseudo-linear multistep ---

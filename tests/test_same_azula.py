@@ -56,8 +56,8 @@ SAME = [
     ("HeunSampler", {}, "rho_heun"),
     *((name, {"order": 1}, "ddim") for name in ("zABSampler", "zEABSampler", "xEABSampler")),
     *(("zABSampler", {"order": p}, f"deis_rhoab_{p}") for p in (2, 3, 4)),
-    *(("zEABSampler", {"order": p}, f"exp_ab{p}_noise") for p in (2, 3, 4, 5)),
-    *(("xEABSampler", {"order": p}, f"exp_ab{p}") for p in (2, 3, 4, 5)),
+    *(("zEABSampler", {"order": p}, f"exp_ab{p}_noise") for p in (2, 3, 4, 5, 6)),
+    *(("xEABSampler", {"order": p}, f"exp_ab{p}") for p in (2, 3, 4, 5, 6)),
 ]
 
 

@@ -48,6 +48,7 @@ NAMED = [
     (DDIM, {"clip_sample": False, "timestep_spacing": "trailing"}, "ddim"),
     (DDIM, {"clip_sample": False, "beta_schedule": "scaled_linear", "steps_offset": 1}, "ddim"),
     ("DDIMParallelScheduler", {"clip_sample": False}, "ddim"),
+    ("CogVideoXDDIMScheduler", {"clip_sample": False}, "ddim"),
     (MULTISTEP, {**PLAIN, "solver_order": 1}, "dpmpp_1"),
     (MULTISTEP, {**PLAIN, "solver_order": 2}, "dpmpp_2m"),
     (MULTISTEP, {"lower_order_final": False, "solver_order": 2}, "dpmpp_2m"),
@@ -73,6 +74,7 @@ NAMED = [
     (EDM_DPM, {"lower_order_final": False, "solver_order": 3}, "dpmpp_3m"),
     (FLOW_EULER, {}, "euler ddim"),
     (FLOW_EULER, {"shift": 3.0}, "euler ddim"),
+    ("FlowMapEulerDiscreteScheduler", {}, "euler ddim"),
     (FLOW_HEUN, {}, "heun"),
     (FLOW_HEUN, {"shift": 3.0}, "heun"),
     (IPNDM, {"trained_betas": LEVELS_OF_OUR_CHOICE}, "ipndm_4"),
@@ -98,7 +100,7 @@ def test_a_scheduler_is_the_sampler_of_that_name(scheduler, settings, names):
 
 
 # the others know one prediction, or two that differ by a sign
-SEVERAL = [case for case in NAMED if not case[0].startswith(("EDM", "FlowMatch", "IPNDM"))]
+SEVERAL = [case for case in NAMED if not case[0].startswith(("EDM", "FlowM", "IPNDM"))]
 PREDICTED = [
     (*case, kind) for case in SEVERAL for kind in ("sample", "v_prediction") if (case[0], kind) != (KDPM2, "sample")
 ]
@@ -246,6 +248,14 @@ def test_sa_solver_without_noise_is_unipc_bh1(predictor, corrector):
     behind = [order - 1 for order in remaining(8, corrector, more=1)]
     built = corrected(DATA, remaining(8, predictor), SA_PREDICT, SA_CORRECT, behind)
     assert distance(r.plan, ours(built, r.grid)) < TOLERANCE
+
+
+@pytest.mark.parametrize("predictor, corrector", [(1, 2), (2, 2), (2, 3), (3, 4)])
+def test_sa_solver_without_noise_on_the_noise_is_exponential_adams(predictor, corrector):
+    settings = {"algorithm_type": "noise_prediction", "tau_func": lambda t: 0}
+    r = run(SA, 8, predictor_order=predictor, corrector_order=corrector, **settings)
+    behind = [order - 1 for order in remaining(8, corrector, more=1)]
+    assert distance(r.plan, ours(corrected(NOISE, remaining(8, predictor), behind=behind), r.grid)) < TOLERANCE
 
 
 # --- one step made of several of the grid's ---
