@@ -168,15 +168,19 @@ class Difference:
     two: float
 
 
-def difference(one: Plan, two: Plan, tol: float = TOLERANCE) -> Difference | None:
-    """The first coefficient that differs by more than ``tol`` of its row's maximum; None for one method."""
+def difference(one: Plan, two: Plan, tol: float = TOLERANCE) -> Difference:
+    """The first coefficient that differs by more than ``tol`` of its row's maximum.
+
+    Raises:
+        ValueError: there is none, or the shapes differ.
+    """
     a, b = canonical(one).matrix, canonical(two).matrix
     if a.shape != b.shape:
         raise ValueError(f"tableaus of shapes {a.shape} and {b.shape} have no coefficients in common")
     scale = np.maximum(np.abs(a).max(axis=1), np.abs(b).max(axis=1))
     apart = np.argwhere(~(np.abs(a - b) <= tol * scale[:, None]))
     if not len(apart):
-        return None
+        raise ValueError(f"no coefficient differs by more than {tol:g}: they are one method")
     row, column = (int(i) for i in apart[0])
     return Difference(row, column, float(a[row, column]), float(b[row, column]))
 

@@ -124,7 +124,7 @@ def deis() -> Any:
         jax.config.update("jax_enable_x64", True)
         # a private name that moved; only discrete tables use it
         lax, moved = (importlib.import_module(f"jax._src.numpy.{name}") for name in ("lax_numpy", "util"))
-        lax._promote_dtypes_inexact = moved.promote_dtypes_inexact
+        vars(lax)["_promote_dtypes_inexact"] = moved.promote_dtypes_inexact
         return importlib.import_module("th_deis")
 
 
@@ -133,7 +133,7 @@ def sampler_of_edm() -> Callable[..., torch.Tensor]:
     import numpy
 
     tree = ast.parse(folder("edm", "generate.py").read_text())
-    wanted = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "edm_sampler"]
+    wanted: list[ast.stmt] = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "edm_sampler"]
     space = types.SimpleNamespace()
     exec(compile(ast.Module(wanted, []), "generate.py", "exec"), {"torch": torch, "np": numpy}, vars(space))
     return space.edm_sampler

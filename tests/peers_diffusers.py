@@ -28,14 +28,14 @@ class Run:
         plan: what it computes; a last step between equal levels is left out.
         grid: our grid of its levels.
         times: what it told the model.
-        idle: where the last two levels are equal, the largest change of a coefficient by that step; else None.
+        idle: where the last two levels are equal, the largest change of a coefficient by that step; else infinite.
     """
 
     plan: Plan
     grid: Grid
     times: tuple[float, ...]
     scheduler: Any
-    idle: float | None = None
+    idle: float = math.inf
 
 
 @contextmanager

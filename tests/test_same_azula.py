@@ -46,7 +46,7 @@ def plan_of(name, grid, **options):
 def levels(process, n=7, bend=1.3):
     """From log-SNR -2.5 to 2.5, not equally spaced."""
     lams = -2.5 + 5 * np.linspace(0, 1, n + 1) ** bend
-    return grid_of(1 / (1 + np.exp(lams)) if process is FLOW else np.exp(-lams), process)
+    return grid_of(list(1 / (1 + np.exp(lams)) if process is FLOW else np.exp(-lams)), process)
 
 
 SAME = [

@@ -103,7 +103,7 @@ def zhou(name, **options):
     walk = torch.tensor(SIGMAS, dtype=torch.float64)
     for module in (code, sys.modules["solver_utils"]):
         # thresholding is not linear: it belongs to the model
-        module.dynamic_thresholding_fn = lambda x: x
+        vars(module)["dynamic_thresholding_fn"] = lambda x: x
 
     def sample(model, x):
         return getattr(code, name)(model, x, num_steps=len(SIGMAS), t_steps=walk, **options)
