@@ -86,6 +86,7 @@ __all__ = [
     "exponential_adams_moulton_6",
     "exponential_adams_moulton_7",
     "exponential_euler",
+    "extrapolation_2",
     "friedli_4",
     "gauss_2",
     "hochbruck_ostermann_3",
@@ -1300,6 +1301,14 @@ def gauss_2(root: Any) -> Any:
     """
     u1 = 2*root
     return (((3 - root)/6, (root + 3)/6), ((F(1, 4), (3 - u1)/12), ((u1 + 3)/12, F(1, 4))), (F(1, 2), F(1, 2)))
+
+
+def extrapolation_2(c1: Any) -> Any:
+    """Share by which data and noise, extrapolated over (0, c1), give order two: exact for ``y = rho`` and ``y = rho^2``.
+
+    Derived by ``theory.extrapolation.share``.
+    """
+    return (1/(c1*(c1 - 2)),)
 
 
 def exponential_euler(z: Any) -> Any:
