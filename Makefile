@@ -4,6 +4,7 @@
 #   make study DATA=folder     the same for a folder of images (NFE=5,8,10,20 and OUT=study may be given too)
 #   make test                  all tests, then the notebooks
 #   make test-full             the slow checks as well
+#   make test-peers            compare with the codes of other authors, which are fetched into .peers
 #   make lint                  ruff and pyright
 #   make notebooks             run the notebooks again and keep their outputs
 #   make lab                   open them in JupyterLab
@@ -19,6 +20,7 @@ EXTRAS ?= lab,interop,images,dev
 DATA   ?= digits
 NFE    ?= 5,8,10,20
 OUT    ?= study
+PEERS  ?= .peers
 
 TORCH  := 2.13.0
 PY     := $(VENV)/bin/python
@@ -29,7 +31,7 @@ SPREAD := -n auto --dist loadfile
 
 .DEFAULT_GOAL := study
 .DELETE_ON_ERROR:
-.PHONY: study test test-full lint notebooks lab lock clean
+.PHONY: study test test-full test-peers lint notebooks lab lock clean
 
 study: $(STAMP)
 	@$(PY) -m diffnum study "$(DATA)" --nfe "$(NFE)" --out "$(OUT)"
@@ -50,6 +52,24 @@ test-full: $(STAMP)
 	@$(PYTEST) -p no:nbval $(SPREAD) -m "full or not full" --timeout=3600 | tee .full.part
 	@$(PYTEST) --nbval-lax --nbval-current-env notebooks
 	@$(PY) -m diffnum.lab.readme "$$(tail -n 1 .full.part)" && rm .full.part
+
+# The samplers of packages and papers that are not installed here: their codes are fetched into a folder of their own.
+test-peers: export OMP_NUM_THREADS := 1
+test-peers: export DIFFNUM_PEERS := $(abspath $(PEERS))
+test-peers: $(STAMP) $(PEERS)/.fetched
+	@$(PYTEST) -p no:nbval -m "full or not full" tests/test_same_azula.py tests/test_same_authors.py tests/test_same_sigma_codes.py
+
+$(PEERS)/.fetched: tests/peers_authors.py $(STAMP)
+	@mkdir -p $(PEERS)
+	@PYTHONPATH=tests $(PY) -c 'import peers_authors as p; print(*map(" ".join, p.COMMITS.items()), sep="\n")' | \
+	while read repository commit; do \
+	    clone=$(PEERS)/$${repository#*/}; \
+	    git init -q $$clone && git -C $$clone fetch -q --depth 1 https://github.com/$$repository $$commit && \
+	    git -C $$clone checkout -q FETCH_HEAD || exit 1; \
+	done
+	@$(PY) -m pip install -qq --disable-pip-version-check --no-deps --upgrade --target $(PEERS)/site \
+	    $$(PYTHONPATH=tests $(PY) -c 'import peers_authors as p; print(*p.PACKAGES)')
+	@touch $@
 
 lint: $(STAMP)
 	@$(PY) -m ruff check .

@@ -35,7 +35,7 @@ from . import (
 )
 from .statement import Chapter, Statement, check
 
-__all__ = ["CHAPTERS", "Row", "derive", "page", "rows", "work"]
+__all__ = ["CHAPTERS", "Row", "derive", "page", "row", "rows", "section", "work"]
 
 CHAPTERS: dict[str, Chapter] = {
     "1. Closed forms": closed_forms.CHAPTER,
@@ -152,8 +152,13 @@ def page(found: Sequence[tuple[str, Statement | Row]]) -> str:
     lines += ["", *notes, "", "## Statements", "", "Each is proved by a residual that sympy simplifies to zero."]
     for title in CHAPTERS:
         statements = [piece for chapter, piece in found if chapter == title and isinstance(piece, Statement)]
-        lines += ["", f"### {title}", *(line for same in _by_claim(statements) for line in _paragraph(same))]
+        lines += ["", section(title, statements)]
     return "\n".join(lines) + "\n"
+
+
+def section(title: str, statements: Sequence[Statement]) -> str:
+    """A chapter of the page."""
+    return "\n".join([f"### {title}", *(line for same in _by_claim(statements) for line in _paragraph(same))])
 
 
 def _by_claim(statements: Sequence[Statement]) -> list[list[Statement]]:
