@@ -12,15 +12,17 @@ variable :class:`~.statistics.Offset`. With ``l = 1``, ``s = 0`` this is exponen
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from ..plan import Level
+import numpy as np
+
+from ..plan import Level, Lin, Plan
 from ..read.sample import sample
 from ..solvers.coords import DATA, transfer
 from ..trace import Evaluation, Form, Solver, Trace, compile
-from .statistics import Offset, Statistics
+from .statistics import Offset, Statistics, like
 
 __all__ = ["dpm_solver_v3", "sample_v3"]
 
@@ -63,6 +65,8 @@ def dpm_solver_v3(statistics: Any, points: int = 3, corrector: int = 0, pseudo: 
             used = behind[:points]
             x = _step(T.x, s, t, used, statistics, pseudo)
             if corrector and i < final and not t.clean and not grid.levels[i + 2].clean:
+                # in a register of its own, or every later step would spell it out
+                x = Form(((T.pin(x), 1.0),))
                 ahead = _f(x, t, T.evaluate(x, t), statistics)
                 seen = (behind[0], _Seen(t, ahead, h), *behind[1:])[: len(used) + corrector - points]
                 x = _step(T.x, s, t, seen, statistics, pseudo) if len(seen) > 1 else x
@@ -124,5 +128,14 @@ def _times(basis: Sequence[Any], root: Any) -> list[Any]:
 def sample_v3(model: Any, grid: Any, x_T: Any, statistics: Statistics, prediction: str = "data", **options: Any) -> Any:
     """Run DPM-Solver-v3 with its statistics, ``b`` included; ``options`` are those of :func:`dpm_solver_v3`."""
     shifted = Offset(model, statistics, prediction)
-    plan = compile(dpm_solver_v3(statistics.like(x_T), **options), grid, prediction)
+    plan = _cast(compile(dpm_solver_v3(statistics, **options), grid, prediction), x_T)
     return shifted.leave(sample(plan, shifted, shifted.enter(x_T, plan.start)), plan.stop)
+
+
+def _cast(plan: Plan, x: Any) -> Plan:
+    """The plan with its array coefficients, computed in float64, as the kind and dtype of ``x``."""
+    lines = [
+        replace(a, terms=tuple((r, like(c, x) if np.ndim(c) else c) for r, c in a.terms)) if isinstance(a, Lin) else a
+        for a in plan.lines
+    ]
+    return replace(plan, lines=tuple(lines))

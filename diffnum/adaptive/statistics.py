@@ -1,15 +1,14 @@
 """Empirical model statistics: which part of the model along the probability flow is linear (Zheng et al. 2023).
 
 With ``v = x / alpha`` and ``q = v - D = sigma eps / alpha`` the flow in log-SNR is ``v' = -q``. DPM-Solver-v3 splits
-``q = l v + f`` and models ``f' = s f + b`` along it, per coordinate. Here are the tables of ``l``, ``s``, ``b`` and their
-integrals; :mod:`.estimate` measures them on a model.
+``q = l v + f`` and models ``f' = s f + b`` along it, per coordinate. Here are the tables of ``l``, ``s``, ``b`` and
+their integrals; :mod:`.estimate` measures them on a model.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -19,7 +18,7 @@ from ..plan import Level
 from ..prediction import convert
 from ..read.sample import _model
 
-__all__ = ["Offset", "Statistics"]
+__all__ = ["Offset", "Statistics", "like"]
 
 # Gauss-Legendre points on each interval of the table: the table, not they, limits the accuracy
 POINTS, WEIGHTS = np.polynomial.legendre.leggauss(8)
@@ -32,7 +31,6 @@ class Statistics:
     Attributes:
         lams: increasing, ``(K,)`` with ``K >= 4``.
         l, s, b: ``(K,)`` for one number for all coordinates, or ``(K, *shape)`` of a sample.
-        cast: from an array to a coefficient, see :meth:`like`.
 
     Raises:
         ValueError: tables that do not fit, are not finite or not increasing.
@@ -42,7 +40,6 @@ class Statistics:
     l: np.ndarray  # noqa: E741
     s: np.ndarray
     b: np.ndarray
-    cast: Callable[[Any], Any] = np.asarray
 
     def __post_init__(self) -> None:
         lengths = [len(table) for table in (self.lams, self.l, self.s, self.b)]
@@ -53,21 +50,12 @@ class Statistics:
         if not (np.diff(self.lams) > 0).all():
             raise ValueError(f"log-SNRs {self.lams!r} do not increase: sort them")
 
-    def like(self, x: Any) -> Statistics:
-        """The same with coefficients of the kind, dtype and device of ``x``; they are computed in float64."""
-        if hasattr(x, "new_tensor"):
-            return replace(self, cast=lambda a: x.new_tensor(a))
-        return replace(self, cast=lambda a: np.asarray(a, dtype=x.dtype))
-
     @cached_property
     def _splines(self) -> tuple[Any, Any, Any, Any, Any]:
         from scipy.interpolate import CubicSpline
 
         l, s, b = (CubicSpline(self.lams, table) for table in (self.l, self.s, self.b))  # noqa: E741
         return l, s, b, l.antiderivative(), s.antiderivative()
-
-    def _coefficient(self, value: Any) -> Any:
-        return float(value) if np.ndim(value) == 0 else self.cast(value)
 
     def _inside(self, *levels: Level) -> list[float]:
         lams = [float(level.lam) for level in levels]
@@ -81,17 +69,17 @@ class Statistics:
 
     def linear(self, level: Level) -> Any:
         """``l`` at the level."""
-        return self._coefficient(self._splines[0](self._inside(level)[0]))
+        return _coefficient(self._splines[0](self._inside(level)[0]))
 
     def decay(self, s: Level, t: Level) -> Any:
         """``exp(-int_s^t l)``."""
         a, b = self._inside(s, t)
-        return self._coefficient(np.exp(self._splines[3](a) - self._splines[3](b)))
+        return _coefficient(np.exp(self._splines[3](a) - self._splines[3](b)))
 
     def growth(self, s: Level, t: Level) -> Any:
         """``exp(int_s^t s)``."""
         a, b = self._inside(s, t)
-        return self._coefficient(np.exp(self._splines[4](b) - self._splines[4](a)))
+        return _coefficient(np.exp(self._splines[4](b) - self._splines[4](a)))
 
     def moments(self, s: Level, t: Level, count: int) -> list[Any]:
         """``int_s^t exp(int_s^u (l + s)) (u - lam_s)^k du`` for ``k < count``."""
@@ -100,7 +88,7 @@ class Statistics:
         L, S = self._splines[3:]
         kernel = np.exp(L(u) + S(u) - L(a) - S(a))
         powers = [w * (u - a) ** k for k in range(count)]
-        return [self._coefficient(np.tensordot(p, kernel, axes=1)) for p in powers]
+        return [_coefficient(np.tensordot(p, kernel, axes=1)) for p in powers]
 
     @cached_property
     def _offsets(self) -> tuple[np.ndarray, np.ndarray]:
@@ -130,6 +118,15 @@ class Statistics:
         along = np.stack([f_at(end) for end in u])
         drained = _against(WEIGHTS * (b - a) / 2, np.exp(L(u) - L(b)), along)
         return f_at(b), np.exp(L(a) - L(b)) * v - drained
+
+
+def _coefficient(value: Any) -> Any:
+    return float(value) if np.ndim(value) == 0 else value
+
+
+def like(value: Any, x: Any) -> Any:
+    """An array as the kind, dtype and device of ``x``."""
+    return x.new_tensor(value) if hasattr(x, "new_tensor") else np.asarray(value, dtype=x.dtype)
 
 
 def _against(weights: np.ndarray, kernel: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -165,17 +162,17 @@ class Offset:
 
     def __call__(self, y: Any, level: Level) -> Any:
         """The shifted model's prediction."""
-        f, v, kind = *self.statistics.offset(float(level.lam)), self.statistics.like(y).cast
-        x = y + kind(level.alpha * v)
-        shift = kind(f + self.statistics._splines[0](level.lam) * v - v)
+        f, v = self.statistics.offset(float(level.lam))
+        shift = f + (self.statistics.linear(level) - 1) * v
         a, b = convert(level, self.prediction, "data")
         # D = a x + b native holds for both, D_y = D + shift
-        return _model(self.model, self.prediction)(x, level) + (shift + a * (x - y)) / b
+        seen = _model(self.model, self.prediction)(y + like(level.alpha * v, y), level)
+        return seen + like((shift + a * level.alpha * v) / b, y)
 
     def enter(self, x: Any, level: Level) -> Any:
         """``y`` from ``x``."""
-        return x - self.statistics.like(x).cast(level.alpha * self.statistics.offset(float(level.lam))[1])
+        return x - like(level.alpha * self.statistics.offset(float(level.lam))[1], x)
 
     def leave(self, y: Any, level: Level) -> Any:
         """``x`` from ``y``."""
-        return y + self.statistics.like(y).cast(level.alpha * self.statistics.offset(float(level.lam))[1])
+        return y + like(level.alpha * self.statistics.offset(float(level.lam))[1], y)
