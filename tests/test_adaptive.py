@@ -23,11 +23,8 @@ from diffnum.adaptive import (
     adapt,
     adapt_each,
     doubling,
-    extrapolated,
     mean,
 )
-from diffnum.grid import Grid
-from diffnum.order import prove
 from diffnum.plan import Plan
 from diffnum.process import EDM, VE, VP, Cosine, Flow
 from diffnum.read.sample import sample
@@ -356,28 +353,6 @@ def test_denoising_at_the_end_is_the_denoiser_of_the_stop():
     assert clean.plan.end == clean.grid.end == "denoise"
 
 
-# --- step doubling ---
-
-
-@pytest.mark.parametrize(
-    "name, order", [("ddim", 2), ("euler", 2), ("dpm_solver_2", 3), pytest.param("rk4", 5, marks=pytest.mark.full)]
-)
-def test_extrapolation_gains_an_order(name, order):
-    better = extrapolated(ALL[name])
-    proof = prove(better, seeds=(1,))
-    assert (proof.order, proof.cold) == (better.order, better.cold) == (order, order)
-
-
-def test_doubling_is_two_half_steps_and_their_difference_from_one():
-    process, x = EDM(), run_on(EDM()).x
-    levels = [process.at(lam) for lam in (-1.0, -0.5, 0.0)]
-    whole = compile(extrapolated(ALL["heun"]), Grid((levels[0], levels[2]), (1.0,), process))
-    one = sample(compile(ALL["heun"], Grid((levels[0], levels[2]), (1.0,), process)), nonlinear(), x)
-    two = sample(compile(ALL["heun"], Grid(tuple(levels), (0.5, 0.5), process)), nonlinear(), x)
-    assert np.allclose(sample(whole, nonlinear(), x), two + (two - one) / 3, atol=1e-13)
-    assert whole.nfe == 5
-
-
 # --- refusals ---
 
 
@@ -411,11 +386,3 @@ def test_pairs_in_log_snr_refuse_pure_noise():
 def test_a_model_that_is_not_finite_is_refused():
     with pytest.raises(ValueError, match="not finite"):
         adapt(lambda x, level: x * math.nan, VE(), run_on(VP()).x)
-
-
-@pytest.mark.parametrize(
-    "name, words", [("dpmpp_2m", "one-step"), ("euler_maruyama", "draws noise"), ("unipc_2", "one-step")]
-)
-def test_doubling_refuses_what_it_cannot_double(name, words):
-    with pytest.raises(ValueError, match=words):
-        doubling(ALL[name])
