@@ -21,7 +21,7 @@ from diffnum.adaptive import (
     sample_v3,
 )
 from diffnum.adaptive.generic_statistics import GenericStatistics
-from diffnum.grid import custom
+from diffnum.grid import custom, log_snr
 from diffnum.order import prove
 from diffnum.plan import Lin, Plan
 from diffnum.process import EDM, VP, Flow
