@@ -128,9 +128,10 @@ def adapt(
         rtol, atol: the tolerance of one step, in units of ``x``; the defaults are those of DPM-Solver for images.
         start, stop: a :class:`~diffnum.plan.Level` of the process or a time; default the process's own ends.
         controller: one of :mod:`.controllers`.
-        budget: model calls that are never exceeded. Where they do not suffice for the tolerance, steps do not fall
-            below half of those that would spend what is left evenly, and what cannot be done in whole steps is done by
-            as many steps of ``dpmpp_2m``; the result says so.
+        budget: model calls that are never exceeded. Where they do not suffice for the tolerance, steps stay above most
+            of the size that would spend what is left evenly, and steps too coarse for the pair give way to as many of
+            ``dpmpp_2m``; the result says so. A budget far below the need is better spent on a fixed plan from the
+            start, since rejected steps cost calls too.
         prediction: what the model returns.
         first: the first step tried, in log-SNR.
         end: "stop", or "denoise" for the model's data prediction at ``stop``.
