@@ -12,38 +12,28 @@ from typing import Any
 
 import numpy as np
 
-from .mutants import exact_survivors, measured_mutants, same_order, same_weak_order, start_up_mutants
-from .order import Proof, prove
-from .plan import PREDICTIONS, Plan
-from .process import EDM, VP, Flow
-from .read.tableau import distance
-from .slopes import FLOOR, TOLERANCE, Cold, Slope, fit, measured, settled
-from .trace import Solver, compile
-from .weak import prove_weak
-from .witness import (
-    COUNTS,
-    END_RATIOS,
-    GRIDS,
-    LOW,
-    STEP_SIZES,
-    Run,
-    alternating,
-    gaussian,
-    law_errors,
-    nonlinear,
-    norm,
-    one_step,
-    path_errors,
-    to_clean,
-    uniform,
+from .measure import Plans, clean_end, float32_constant, invariance, lawwise, on_flow, pathwise, started
+from .mutants import (
+    applied,
+    bundle,
+    exact_survivors,
+    mutations,
+    same_order,
+    same_weak_order,
+    start_up_mutants,
 )
+from .order import Proof, prove
+from .plan import Plan
+from .process import VP
+from .read.tableau import distance
+from .slopes import TOLERANCE, Cold, Slope, fit
+from .trace import Solver, compile
+from .weak_order import prove_weak
+from .witness import LOW, Run, alternating, gaussian, law_errors, nonlinear, norm, path_errors
 
 __all__ = ["Certificate", "Slope", "certify", "certify_all"]
 
 FLOAT32_CONSTANT = 16.0
-FLOAT32_COUNTS = (16, 64, 256, 1024)
-# where the last doublings do not agree yet
-MORE_COUNTS = (1024, 2048, 4096)
 MUTANT_COUNTS = (32, 64, 128)
 
 
@@ -112,7 +102,10 @@ class Certificate:
         if not self.proof.stable and self.claimed > 0:
             found.append("the root condition fails")
         if self.cold is not None and not self.cold.holds:
-            found.append(f"cold errors are not C h^{self.cold.q} + C' h^{self.cold.p} (misfit {self.cold.misfit:.1e})")
+            found.append(
+                f"cold errors are not a series from h^{self.cold.q} on (share {self.cold.share:.2f}, misfit "
+                f"{self.cold.misfit:.1e})"
+            )
         if not self.float32 <= FLOAT32_CONSTANT:
             found.append(f"float32 constant {self.float32:.1f} exceeds {FLOAT32_CONSTANT:g}")
         if self.invariance > 1e-10:
@@ -148,137 +141,20 @@ def _orders(order: int, cold: int, smooth: int | None) -> str:
     return f"order {order} (cold {cold}{'' if smooth is None else f', smooth grids {smooth}'})"
 
 
-def _pathwise(solver: Solver, process: Any) -> tuple[list[Slope], Cold | None]:
-    runs = {"Gaussian": Run.of(gaussian(), process.at(LOW)), "non-linear": Run.of(nonlinear(), process.at(LOW))}
-    slopes: list[Slope] = []
-    cold = None
-    for witness, run in runs.items():
-        must = "equal" if witness == "non-linear" else "reach"
-        for name, grid in GRIDS.items():
-            plans = [compile(solver, grid(process, n)) for n in COUNTS]
-            warm = [norm(path_errors(p, run, True)) for p in plans]
-            for n in MORE_COUNTS:
-                if settled(warm):
-                    break
-                warm.append(norm(path_errors(compile(solver, grid(process, n)), run, True)))
-            counts = (*COUNTS, *MORE_COUNTS)[: len(warm)]
-            slopes.append(measured(warm, counts, witness, name, process.name, "warm", must))
-            if plans[0].depth == 0:
-                continue
-            errors = [path_errors(p, run, False) for p in plans]
-            slopes.append(measured([norm(e) for e in errors], COUNTS, witness, name, process.name, "cold", "print"))
-            if witness == "non-linear" and name == "uniform":
-                cold = _cold(solver, errors)
-    return slopes, cold
-
-
-def _cold(solver: Solver, errors: list[np.ndarray]) -> Cold:
-    q, p = solver.cold, max(solver.smooth or solver.order, solver.cold + 1)
-    # coarse grids are not asymptotic; a third exponent absorbs what the next term still shows
-    kept = [(n, e) for n, e in zip(COUNTS, errors, strict=True) if n >= 32 and norm(e) > 100 * FLOOR]
-    h = np.array([1 / n for n, _ in kept])
-    columns = np.stack([h**q, h**p, h ** (p + 1)], axis=1)
-    data = np.stack([e.ravel() for _, e in kept])
-    weight = 1 / np.abs(data).max(axis=1, keepdims=True)
-    solution = np.linalg.lstsq(columns * weight, data * weight, rcond=None)[0]
-    misfit = np.abs(columns @ solution - data).max(axis=1) * weight[:, 0]
-    share = np.abs(columns[-1, 0] * solution[0]).max() * weight[-1, 0]
-    return Cold(q, p, float(share), float(misfit.max()))
-
-
-def _lawwise(solver: Solver, process: Any) -> list[Slope]:
-    slopes: list[Slope] = []
-    for name, grid in GRIDS.items():
-        errors = [law_errors(compile(solver, grid(process, n)), gaussian()) for n in COUNTS]
-        for i, what in enumerate(("mean", "variance")):
-            sizes = [norm(e[i]) for e in errors]
-            # the mean may be exact, and a method of order zero is judged by its bias
-            must = "print" if not solver.order else "equal" if what == "variance" else "reach"
-            slopes.append(measured(sizes, COUNTS, f"Gaussian {what}", name, process.name, "cold", must))
-    sizes = [norm(law_errors(compile(solver, one_step(process, n)), gaussian())[1]) for n in STEP_SIZES]
-    slopes.append(measured(sizes, STEP_SIZES, "Gaussian variance", "one step", process.name, "warm", "local"))
-    return sorted(slopes, key=lambda s: s.witness == "Gaussian mean")
-
-
-def _clean_end(solver: Solver, process: Any) -> list[Slope]:
-    # proofs see no clean level: a builder's branch on it is run here only
-    must = "end" if solver.vanishing else "stays"
-    errors: list[float] = []
-    for n in END_RATIOS:
-        grid = to_clean(process, n)
-        try:
-            plan = compile(solver, grid)
-        except ValueError:
-            return []
-        if solver.stochastic:
-            errors.append(norm(law_errors(plan, gaussian())))
-        else:
-            errors.append(norm(path_errors(plan, Run.of(nonlinear(), plan.start), False)))
-    return [measured(errors, END_RATIOS, "clean end", "three-step", process.name, "cold", must)]
-
-
-def _float32(solver: Solver, process: Any) -> float:
-    from .noise import Counter
-
-    if solver.stochastic:
-        return _float32_stochastic(solver, process, Counter(0))
-    run = Run.of(nonlinear(), process.at(LOW))
-    worst = 0.0
-    for n in FLOAT32_COUNTS:
-        plan = compile(solver, uniform(process, n))
-        fine, coarse = norm(path_errors(plan, run, False)), norm(path_errors(plan, run, False, np.float32))
-        worst = max(worst, (coarse - fine) / (2.0**-24 * np.sqrt(n) * np.abs(run.x).max()))
-    return float(worst)
-
-
-def _float32_stochastic(solver: Solver, process: Any, noise: Any) -> float:
-    from .read.sample import sample
-
-    run = Run.of(nonlinear(), process.at(LOW))
-    worst = 0.0
-    for n in FLOAT32_COUNTS[:-1]:
-        plan = compile(solver, uniform(process, n))
-        fine = sample(plan, run.target, run.x, noise=noise)
-        coarse = sample(plan, run.target, run.x.astype(np.float32), noise=noise)
-        worst = max(worst, norm(coarse - fine) / (2.0**-24 * np.sqrt(n) * np.abs(run.x).max()))
-    return float(worst)
-
-
-def _invariance(solver: Solver, process: Any) -> tuple[float, bool]:
-    levels = uniform(process, 6)
-    base = compile(solver, levels)
-    predictions = max(distance(base, compile(solver, levels, kind)) for kind in PREDICTIONS)
-    try:
-        other = distance(base, compile(solver, uniform(EDM(), 6)))
-    except ValueError:
-        other = float("inf")
-    return predictions, other < 1e-10
-
-
-def _mutants(solver: Solver, process: Any) -> tuple[int, list[str], tuple[str, ...]]:
-    @cache
-    def build(n: int) -> Plan:
-        return compile(solver, alternating(process, n))
-
+def _mutants(solver: Solver, plans: Plans, process: Any) -> tuple[int, list[str], tuple[str, ...]]:
     if not solver.order:
         return 0, [], ()
-    run = Run.of(nonlinear(), process.at(LOW))
+    base = plans(process, alternating, MUTANT_COUNTS[0])
+    slips = mutations(base)
+    errors = np.array([_mutant_errors(solver, plans(process, alternating, n), slips, process) for n in MUTANT_COUNTS])
     survivors: list[str] = []
     free: list[str] = []
-    tried = 0
-    for index, (name, broken) in enumerate(measured_mutants(build, MUTANT_COUNTS[0])):
-        tried += 1
-        with np.errstate(all="ignore"):
-            plans = [broken(n) for n in MUTANT_COUNTS]
-            if solver.stochastic:
-                errors = [norm(np.concatenate(law_errors(p, gaussian()))) for p in plans]
-            else:
-                errors = [norm(path_errors(p, run, True)) for p in plans]
-        used, value = fit(errors, MUTANT_COUNTS)
-        if used == 3 and abs(value - solver.order) <= TOLERANCE:
+    for slip, row in zip(slips, errors.T, strict=True):
+        used, value = fit(row, MUTANT_COUNTS)
+        if used == len(MUTANT_COUNTS) and abs(value - solver.order) <= TOLERANCE:
             same = same_weak_order if solver.stochastic else same_order
-            (free if same(solver, index, solver.order) else survivors).append(name)
-    base = build(MUTANT_COUNTS[0])
+            (free if same(solver, slip, solver.order) else survivors).append(slip.name)
+    tried = len(slips)
     for mutant in start_up_mutants(base):
         tried += 1
         if distance(base, mutant.plan) < 1e-12:
@@ -287,6 +163,14 @@ def _mutants(solver: Solver, process: Any) -> tuple[int, list[str], tuple[str, .
         return tried, survivors, tuple(free)
     exact, unpinned = exact_survivors(solver, solver.order)
     return tried + exact, survivors, (*free, *unpinned)
+
+
+def _mutant_errors(solver: Solver, plan: Plan, slips: list[Any], process: Any) -> np.ndarray:
+    with np.errstate(all="ignore"):
+        if solver.stochastic:
+            return np.array([norm(np.concatenate(law_errors(applied(slip, plan), gaussian()))) for slip in slips])
+        errors = path_errors(bundle(plan, slips), Run.of(nonlinear(), process.at(LOW)).batched(), True)
+        return np.broadcast_to(np.abs(errors), (len(slips), *errors.shape[1:])).max(axis=(1, 2))
 
 
 def certify(solver: Solver | Callable[..., None]) -> Certificate:
@@ -301,14 +185,19 @@ def certify(solver: Solver | Callable[..., None]) -> Certificate:
     if not isinstance(solver, Solver):
         name = getattr(solver, "__name__", solver)
         raise ValueError(f"{name!r} makes no claim: put @dn.solver(order=, cold=, cite=) above it")
+
+    @cache
+    def plans(process: Any, grid: Callable[[Any, int], Any], n: int) -> Plan:
+        return compile(solver, grid(process, n))
+
     process = VP()
     proof = prove_weak(solver) if solver.stochastic else prove(solver, highest=max(4, solver.order + 1))
-    slopes, cold = (_lawwise(solver, process), None) if solver.stochastic else _pathwise(solver, process)
-    slopes += _clean_end(solver, process)
-    invariance, process_invariant = _invariance(solver, process)
+    slopes = lawwise(solver, plans, process) if solver.stochastic else pathwise(solver, plans, process)
+    slopes += clean_end(solver, process)
+    types, process_invariant = invariance(solver, process)
     if not process_invariant and not solver.stochastic:
-        slopes.append(_on_flow(solver))
-    tried, survivors, free = _mutants(solver, process)
+        slopes.append(on_flow(solver, plans))
+    tried, survivors, free = _mutants(solver, plans, process)
     return Certificate(
         name=solver.name,
         family=solver.family,
@@ -319,22 +208,15 @@ def certify(solver: Solver | Callable[..., None]) -> Certificate:
         claimed_smooth=solver.smooth,
         proof=proof,
         slopes=tuple(slopes),
-        cold=cold,
-        float32=_float32(solver, process),
-        invariance=invariance,
+        cold=None if solver.stochastic else started(solver, plans, process),
+        float32=float32_constant(solver, plans, process),
+        invariance=types,
         process_invariant=process_invariant,
         mutants=tried,
         killed=tried - len(survivors) - len(free),
         survivors=tuple(survivors),
         free=free,
     )
-
-
-def _on_flow(solver: Solver) -> Slope:
-    process = Flow()
-    run = Run.of(nonlinear(), process.at(LOW))
-    errors = [norm(path_errors(compile(solver, uniform(process, n)), run, True)) for n in COUNTS]
-    return measured(errors, COUNTS, "non-linear", "uniform", process.name, "warm", "equal")
 
 
 def certify_all(

@@ -1,24 +1,40 @@
 """Mutants: a certificate that cannot fail proves nothing, so every coefficient is broken on purpose.
 
-Two kinds. In exact arithmetic each coefficient of a step is perturbed by 1/7 of itself: the proof
-must name a condition that breaks, or the coefficient is listed as free. In float64 a sign is
-flipped, a factor 2 applied, two neighbours swapped or a level exchanged for the next one, at every
-step: the measured slope must leave its tolerance.
+Two kinds. In exact arithmetic each coefficient is perturbed by 1/7 of itself: the proof must name a condition that
+breaks, or the coefficient is listed as free. In float64 a sign is flipped, a factor 2 applied, two neighbours swapped
+or a level exchanged for the other end of the step: the measured slope must leave its tolerance, unless the mutant is,
+by proof, another method of the same order. Either way the method is broken alike in every step after the start-up
+that is built in the same way: a predictor-corrector ends with a step of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-from .order import Inconsistent, generic_plan, local_errors, traced_depth
-from .plan import Eval, Lin, Line, Plan
-from .trace import Solver
-from .weak import DIGITS, generic_weak_plan, weak_order
+import numpy as np
 
-__all__ = ["Mutant", "exact_survivors", "measured_mutants", "same_order", "same_weak_order", "start_up_mutants"]
+from .order import Inconsistent, generic_plan, history, local_errors, traced_depth
+from .plan import Eval, Level, Lin, Line, Plan
+from .series import Series
+from .trace import Solver
+from .weak_order import DIGITS, generic_weak_plan, weak_order
+
+__all__ = [
+    "Mutant",
+    "Mutation",
+    "bundle",
+    "exact_survivors",
+    "measured_mutants",
+    "mutations",
+    "same_order",
+    "same_weak_order",
+    "start_up_mutants",
+]
+
+Kind = tuple[type, ...]
 
 
 @dataclass(frozen=True)
@@ -29,78 +45,93 @@ class Mutant:
     plan: Plan
 
 
-def _edit(plan: Plan, r: int, line: Line) -> Plan:
-    lines = list(plan.lines)
-    lines[r - 1] = line
-    return replace(plan, lines=tuple(lines))
+@dataclass(frozen=True)
+class Mutation:
+    """One slip, made in every step of one kind.
 
-
-def _scaled(line: Lin, k: int, factor: Any) -> Lin:
-    terms = tuple((r, c * factor if i == k else c) for i, (r, c) in enumerate(line.terms))
-    return replace(line, terms=terms)
-
-
-def exact_survivors(solver: Solver | Callable[..., None], order: int, seed: int = 1) -> tuple[int, tuple[str, ...]]:
-    """Perturb each coefficient of the last step by 1/7; return the number of coefficients and the free ones.
-
-    A coefficient is free when the step still has local error ``O(h^(order + 1))``.
+    Attributes:
+        name: for people.
+        kind: the types of the lines of the steps that are broken.
+        j: the line of the step that is.
+        what: "scale", "swap" or "level".
+        back: the terms meant, as how many registers they lie back; the same in all steps of a kind.
+        factor: what "scale" applies.
     """
-    process, plan = generic_plan(solver, traced_depth(solver) + 1, order + 2, seed)
-    last = plan.steps - 1
-    free: list[str] = []
-    count = 0
-    for r, line in enumerate(plan.lines, 1):
-        if line.step != last or not isinstance(line, Lin):
-            continue
-        for k, (q, _) in enumerate(line.terms):
-            count += 1
-            broken = _edit(plan, r, _scaled(line, k, Fraction(8, 7)))
-            # most break a condition of low order, which is found in a fraction of the time
-            if not any(_violates(broken, process, low) for low in range(2, order + 2)):
-                free.append(f"{line.name or 'u'} line, coefficient of register {q}")
-    return count, tuple(free)
+
+    name: str
+    kind: Kind
+    j: int
+    what: str
+    back: tuple[int, ...] = ()
+    factor: Any = 1
+
+    def of(self, r: int, line: Line, plan: Plan) -> Line:
+        """The broken line; the line itself where it has no such term."""
+        if isinstance(line, Eval):
+            return replace(line, level=_other_end(line, plan))
+        assert isinstance(line, Lin)
+        old = {r - q: c for q, c in line.terms}
+        if not set(self.back) <= set(old):
+            return line
+        new = {self.back[0]: old[self.back[-1]] * self.factor, self.back[-1]: old[self.back[0]] * self.factor}
+        return replace(line, terms=tuple((q, new.get(r - q, c)) for q, c in line.terms))
 
 
-def _violates(plan: Plan, process: Any, order: int) -> bool:
-    """Whether the last step has an error below ``h^order``."""
-    try:
-        error = local_errors(plan, process, order)[-1]
-    except Inconsistent:
-        return True
-    return any(s.valuation < min(order, s.end) for s in error.values())
+def _other_end(line: Eval, plan: Plan) -> Level:
+    # where the method evaluates at the end of its step, the start
+    step = min(line.step, plan.steps - 1)
+    s, t = plan.levels[step], plan.levels[step + 1]
+    return s if line.level == t else t
 
 
-def same_order(solver: Solver | Callable[..., None], index: int, order: int, seed: int = 1) -> bool:
-    """Whether the ``index``-th of :func:`measured_mutants` is, by proof, another method of ``order``.
-
-    Evaluating DDIM at the end of its step instead of its start is first order too: no order test can
-    notice, so such a mutant is reported as free and not as a survivor.
-    """
-    process, plan = generic_plan(solver, traced_depth(solver) + 2, order + 2, seed)
-    _, broken = list(measured_mutants(lambda n: plan, 0))[index]
-    try:
-        error = local_errors(broken(0), process, order + 1)[-1]
-    except Inconsistent:
-        return False
-    return min((s.valuation for s in error.values()), default=order + 1) > order
-
-
-def same_weak_order(solver: Solver | Callable[..., None], index: int, order: int, seed: int = 1) -> bool:
-    """As :func:`same_order` for weak order: a flipped sign of a symmetric draw has the same law."""
-    import mpmath
-
-    process, plan = generic_weak_plan(solver, seed)
-    with mpmath.workdps(DIGITS):
-        _, broken = list(measured_mutants(lambda n: plan, 0))[index]
-        return weak_order(broken(0), process, seed)[0] >= order
-
-
-def _positions(plan: Plan) -> dict[int, list[int]]:
-    """Registers defined in each step."""
+def _kinds(plan: Plan) -> dict[Kind, list[list[int]]]:
+    """Steps after the start-up, each as its registers, by the types of their lines."""
     home: dict[int, list[int]] = {}
     for r, line in enumerate(plan.lines, 1):
         home.setdefault(line.step, []).append(r)
-    return home
+    found: dict[Kind, list[list[int]]] = {}
+    for step, registers in sorted(home.items()):
+        if plan.depth <= step < plan.steps:
+            found.setdefault(tuple(type(plan.lines[r - 1]) for r in registers), []).append(registers)
+    return found
+
+
+def _recurring(plan: Plan) -> dict[Kind, list[list[int]]]:
+    """The kinds of which a long run is made: what is built otherwise at its end is taken once or twice."""
+    return {kind: steps for kind, steps in _kinds(plan).items() if 4 * len(steps) > plan.steps}
+
+
+def mutations(plan: Plan) -> list[Mutation]:
+    """Every slip of the second sort that a plan of many steps offers."""
+    found: list[Mutation] = []
+    for i, (kind, steps) in enumerate(_recurring(plan).items()):
+        where = f" of the steps of kind {i + 1}" if i else ""
+        for j, r in enumerate(steps[-1]):
+            line = plan.lines[r - 1]
+            if isinstance(line, Eval):
+                found.append(Mutation(f"level of evaluation in line {j}{where}", kind, j, "level"))
+            elif isinstance(line, Lin):
+                found += _slips(line, r, f"line {j}{where}", kind, j)
+    return found
+
+
+def _slips(line: Lin, r: int, where: str, kind: Kind, j: int) -> Iterator[Mutation]:
+    back = [r - q for q, _ in line.terms]
+    for k, b in enumerate(back):
+        for label, factor in (("sign", -1), ("factor 2", 2)):
+            yield Mutation(f"{label} of term {k} in {where}", kind, j, "scale", (b,), factor)
+    for k in range(len(back) - 1):
+        if line.terms[k][1] != line.terms[k + 1][1]:
+            yield Mutation(f"terms {k} and {k + 1} swapped in {where}", kind, j, "swap", (back[k], back[k + 1]))
+
+
+def applied(mutation: Mutation, plan: Plan) -> Plan:
+    """The plan with one slip in all its steps of that kind."""
+    lines = list(plan.lines)
+    for registers in _kinds(plan).get(mutation.kind, []):
+        r = registers[mutation.j]
+        lines[r - 1] = mutation.of(r, lines[r - 1], plan)
+    return replace(plan, lines=tuple(lines))
 
 
 def measured_mutants(build: Callable[[int], Plan], n: int) -> Iterator[tuple[str, Callable[[int], Plan]]]:
@@ -110,62 +141,118 @@ def measured_mutants(build: Callable[[int], Plan], n: int) -> Iterator[tuple[str
         build: the sound plan of ``n`` steps.
         n: a step count at which the structure is read.
     """
-    plan = build(n)
-    template = _positions(plan)[plan.steps - 1]
-    for j, r in enumerate(template):
-        line = plan.lines[r - 1]
-        if isinstance(line, Lin):
-            for k in range(len(line.terms)):
-                for label, factor in (("sign", -1.0), ("factor 2", 2.0)):
-                    name = f"{label} of term {k} in line {j}"
-                    yield _everywhere(build, name, j, lambda a, p, k=k, f=factor: _scaled(a, k, f))
-            for k in range(len(line.terms) - 1):
-                if line.terms[k][1] != line.terms[k + 1][1]:
-                    name = f"terms {k} and {k + 1} swapped in line {j}"
-                    yield _everywhere(build, name, j, lambda a, p, k=k: _swapped(a, k))
-        elif isinstance(line, Eval):
-            yield _everywhere(build, f"level of evaluation in line {j}", j, _next_level)
+    for mutation in mutations(build(n)):
+        yield mutation.name, lambda m, broken=mutation: applied(broken, build(m))
 
 
-def _shape(line: Line) -> tuple[type, int]:
-    return type(line), len(line.terms) if isinstance(line, Lin) else 0
+def bundle(plan: Plan, broken: Sequence[Mutation]) -> Plan:
+    """All mutants as one plan, so that one run measures them all: coefficients and levels are ``(mutants, 1, 1)``."""
+    lines = list(plan.lines)
+    for kind, steps in _kinds(plan).items():
+        for j in range(len(kind)):
+            mine = [(m, slip) for m, slip in enumerate(broken) if (slip.kind, slip.j) == (kind, j)]
+            for registers in steps if mine else []:
+                r = registers[j]
+                changed = [(m, slip.of(r, plan.lines[r - 1], plan)) for m, slip in mine]
+                lines[r - 1] = _stacked(plan.lines[r - 1], changed, len(broken))
+    return replace(plan, lines=tuple(lines))
 
 
-def _swapped(line: Lin, k: int) -> Lin:
-    terms = list(line.terms)
-    (a, ca), (b, cb) = terms[k], terms[k + 1]
-    terms[k], terms[k + 1] = (a, cb), (b, ca)
+def _stacked(line: Line, changed: Iterable[tuple[int, Any]], count: int) -> Line:
+    def column(pick: Callable[[Any], Any]) -> np.ndarray:
+        values = np.full((count, 1, 1), float(pick(line)))
+        for m, other in changed:
+            values[m] = pick(other)
+        return values
+
+    changed = list(changed)
+    if isinstance(line, Eval):
+        alpha, sigma = column(lambda e: e.level.alpha), column(lambda e: e.level.sigma)
+        return replace(line, level=replace(line.level, alpha=alpha, sigma=sigma))
+    assert isinstance(line, Lin)
+    terms = ((q, column(lambda other, k=k: other.terms[k][1])) for k, (q, _) in enumerate(line.terms))
     return replace(line, terms=tuple(terms))
 
 
-def _next_level(line: Eval, plan: Plan) -> Eval:
-    # the other end of the step: where the method evaluates at its end, its start
-    step = min(line.step, plan.steps - 1)
-    s, t = plan.levels[step], plan.levels[step + 1]
-    return replace(line, level=s if line.level == t else t)
+def exact_survivors(solver: Solver | Callable[..., None], order: int, seed: int = 1) -> tuple[int, tuple[str, ...]]:
+    """Perturb each coefficient by 1/7; return the number of coefficients and the free ones.
+
+    A coefficient is free when the method keeps its order without its exact value.
+    """
+    process, plan = _proof_plan(solver, order, seed)
+    free: list[str] = []
+    count = 0
+    for i, (kind, steps) in enumerate(_kinds(plan).items()):
+        for j, r in enumerate(steps[-1]):
+            line = plan.lines[r - 1]
+            for q, _ in line.terms if isinstance(line, Lin) else ():
+                count += 1
+                slip = Mutation("", kind, j, "scale", (r - q,), Fraction(8, 7))
+                # most break a condition of low order, which is found in a fraction of the time
+                if all(_keeps(applied(slip, plan), process, order, low) for low in range(2, order + 2)):
+                    where = f" of the steps of kind {i + 1}" if i else ""
+                    free.append(f"{line.name or 'u'} line {j}{where}, coefficient {r - q} registers back")
+    return count, tuple(free)
 
 
-def _everywhere(
-    build: Callable[[int], Plan], name: str, j: int, change: Callable[[Any, Plan], Line]
-) -> tuple[str, Callable[[int], Plan]]:
-    def broken(n: int) -> Plan:
-        plan = build(n)
-        shape = _shape(plan.lines[_positions(plan)[plan.steps - 1][j] - 1])
-        lines = list(plan.lines)
-        for step, registers in _positions(plan).items():
-            if plan.depth <= step < plan.steps and j < len(registers):
-                r = registers[j]
-                # a method may end with a simpler step: what has another shape is left alone
-                if _shape(plan.lines[r - 1]) == shape:
-                    lines[r - 1] = change(plan.lines[r - 1], plan)
-        return replace(plan, lines=tuple(lines))
+def same_order(solver: Solver | Callable[..., None], slip: Mutation, order: int, seed: int = 1) -> bool:
+    """Whether a mutant is, by proof, another method of ``order``.
 
-    return name, broken
+    Evaluating DDIM at the end of its step instead of its start is first order too: no order test can
+    notice, so such a mutant is reported as free and not as a survivor.
+    """
+    process, plan = _proof_plan(solver, order, seed)
+    broken = applied(slip, plan)
+    return broken != plan and all(_keeps(broken, process, order, low) for low in (2, order + 1))
+
+
+def _proof_plan(solver: Solver | Callable[..., None], order: int, seed: int) -> tuple[Any, Plan]:
+    """Generic steps, without the terms that vanish for good: one after the start-up where all are alike and forget
+    their predictions, else enough for every kind and for what is remembered."""
+    depth = traced_depth(solver)
+    plan = generic_plan(solver, 2 * depth + 3, 3, seed)[1]
+    alike = len(_kinds(plan)) == 1 and not history(solver, 3, seed).exact
+    process, plan = generic_plan(solver, depth + 1 if alike else plan.steps, order + 2, seed)
+    lines = (replace(line, terms=_present(line)) if isinstance(line, Lin) else line for line in plan.lines)
+    return process, replace(plan, lines=tuple(lines))
+
+
+def _present(line: Lin) -> tuple[tuple[int, Any], ...]:
+    return tuple((q, c) for q, c in line.terms if not (isinstance(c, Series) and c.valuation == c.end))
+
+
+def _keeps(plan: Plan, process: Any, order: int, known: int) -> bool:
+    """Whether no step after an exact past shows an error below ``order``, as far as ``O(h^known)`` tells.
+
+    Local errors count one power less when a step is taken ``n`` times; a last step of its own kind is taken once.
+    """
+    early = [line for line in plan.lines if isinstance(line, Eval) and line.step < plan.depth]
+    try:
+        errors = local_errors(plan, process, known, {line.x: line.level for line in early})[plan.depth :]
+    except Inconsistent:
+        return False
+    lows = [min((s.valuation for s in error.values()), default=known) for error in errors]
+    last = next(steps for steps in _kinds(plan).values() if plan.states[-1] in steps[-1])
+    needed = [order + 1] * (len(lows) - 1) + [order + (len(last) > 1 or len(lows) == 1)]
+    return all(low >= min(known, need) for low, need in zip(lows, needed, strict=True))
+
+
+def same_weak_order(solver: Solver | Callable[..., None], slip: Mutation, order: int, seed: int = 1) -> bool:
+    """As :func:`same_order` for weak order: a flipped sign of a symmetric draw has the same law."""
+    import mpmath
+
+    process, plan = generic_weak_plan(solver, seed)
+    with mpmath.workdps(DIGITS):
+        return weak_order(applied(slip, plan), process, seed)[0] >= order
 
 
 def start_up_mutants(plan: Plan) -> Iterator[Mutant]:
-    """Plans with one coefficient of a start-up step perturbed by 1e-6 of itself."""
+    """Plans of many steps with one coefficient of a step at the start, or at the end where it is of its own kind,
+    perturbed by 1e-6 of itself."""
+    usual = {r for steps in _recurring(plan).values() for registers in steps for r in registers}
     for r, line in enumerate(plan.lines, 1):
-        if isinstance(line, Lin) and line.step < plan.depth:
+        if isinstance(line, Lin) and r not in usual:
             for k in range(len(line.terms)):
-                yield Mutant(f"start-up term {k} of register {r}", _edit(plan, r, _scaled(line, k, 1 + 1e-6)))
+                terms = tuple((q, c * (1 + 1e-6) if i == k else c) for i, (q, c) in enumerate(line.terms))
+                lines = (*plan.lines[: r - 1], replace(line, terms=terms), *plan.lines[r:])
+                yield Mutant(f"term {k} of register {r}, step {line.step + 1}", replace(plan, lines=lines))

@@ -24,16 +24,18 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+from .bseries import GUARD, STATE, Expansion, Inconsistent, Tree, combine, exact_field, exact_state, field
 from .generic import GenericGrid, GenericProcess
-from .plan import Eval, Level, Plan, interpret, sources
+from .plan import Eval, Level, Lin, Plan, interpret, sources
 from .roots import root_condition
-from .series import Series, compose, convolved, h_series, rational
+from .series import Series, rational
 from .trace import Solver, compile
 
 __all__ = [
     "GenericGrid",
     "GenericProcess",
     "History",
+    "Inconsistent",
     "Proof",
     "history",
     "local_errors",
@@ -42,184 +44,68 @@ __all__ = [
     "show_tree",
 ]
 
-# powers of h that a formula may lose, such as phi_3 written with divisions by h
-GUARD = 4
-STATE: tuple[Any, ...] = ("u",)
-Tree = tuple[Any, ...]
-Expansion = Mapping[Tree, Series]
 
-
-Raw = tuple[int, list[Any]]
-
-
-def _raw(s: Series, order: int) -> Raw:
-    """``(valuation, coefficients)`` of a series up to ``O(h^order)``."""
-    v = min(s.valuation, order)
-    return v, list(s.c[v - s.v : order - s.v])
-
-
-def _times(a: Raw, b: Raw, order: int) -> Raw:
-    """Product, known as far as its factors are and at most up to ``O(h^order)``."""
-    v = a[0] + b[0]
-    x, y = a[1], b[1]
-    n = min(len(x), len(y), max(order - v, 0))
-    return v, [convolved(x, y, k) for k in range(n)]
-
-
-def _field(u: Expansion, theta: Series, order: int) -> dict[Tree, Series]:
-    """``G(u, c0 + theta)`` by Taylor's theorem, up to ``O(h^order)``."""
-    delta = {t: s for t, s in u.items() if s.valuation < min(order, s.end)}
-    if STATE in u:
-        bump = u[STATE] - 1
-        delta = {t: s for t, s in delta.items() if t != STATE}
-        if bump.valuation < min(order, bump.end):
-            delta[STATE] = bump
-    if any(s.valuation < 1 for s in delta.values()):
-        raise Inconsistent("an evaluation sees a state that does not tend to x_s as h tends to 0")
-    keys = sorted(delta, key=repr)
-    moved = [_raw(delta[t], order) for t in keys]
-    clock = _powers(theta, order)
-    out: dict[Tree, Series] = {}
-
-    def visit(first: int, children: tuple[Tree, ...], repeated: int, weight: Raw) -> None:
-        # one tree per multiset of children and number of clock leaves
-        for k, power in enumerate(clock):
-            if weight[0] + power[0] >= order:
-                break
-            v, c = _times(weight, power, order)
-            out[(k, *children)] = Series(v, tuple(c))
-        for i in range(first, len(keys)):
-            if weight[0] + moved[i][0] < order:
-                times = repeated + 1 if i == first and children and children[-1] == keys[i] else 1
-                v, c = _times(weight, moved[i], order)
-                visit(i, (*children, keys[i]), times, (v, [a / times for a in c]))
-
-    visit(0, (), 0, (0, [rational(1)] + [rational(0)] * (order - 1)))
-    return out
-
-
-def _powers(theta: Series, order: int) -> list[Raw]:
-    """``theta^k / k!`` while they are not beyond the order."""
-    found: list[Raw] = [(0, [rational(1)] + [rational(0)] * (order - 1))]
-    step = _raw(theta, order)
-    while step[1] and found[-1][0] + step[0] < order:
-        k = len(found)
-        v, c = _times(found[-1], step, order)
-        found.append((v, [a / k for a in c]))
-    return found
-
-
-class Inconsistent(ValueError):
-    """The plan is not a consistent discretisation: its order is zero."""
-
-
-@lru_cache(maxsize=64)
-def _exact_flow(process: GenericProcess, order: int) -> tuple[dict[Tree, tuple[Any, ...]], dict[Tree, tuple[Any, ...]]]:
-    """Coefficients in ``theta`` of the exact solution ``u(theta)`` and of ``G`` along it, by Picard iteration."""
-    theta = h_series(order)
-    a, s = compose(process.alphas, theta), compose(process.sigmas, theta)
-    da, ds = process.rates(Level(theta, a, s, theta, v=(a, s), pure_noise=False, clean=False))
-    w = (da - a * ds / s) / s
-    u: dict[Tree, Series] = {STATE: theta._lift(1)}
-    for n in range(1, order):
-        field = _field(u, theta, n)
-        u = {STATE: theta._lift(1)} | {t: _integral(w * g, order) for t, g in field.items()}
-    along = _field(u, theta, order)
-    return _coefficients(u, order), _coefficients(along, order)
-
-
-def _coefficients(expansion: Expansion, order: int) -> dict[Tree, tuple[Any, ...]]:
-    return {t: tuple(s[i] if i < s.end else rational(0) for i in range(order)) for t, s in expansion.items()}
-
-
-def _integral(g: Series, order: int) -> Series:
-    # Picard needs the known part only; what lies beyond is filled by later sweeps
-    known = [rational(0)] * order
-    for i in range(max(g.v, 0), min(g.end, order - 1)):
-        known[i + 1] = g[i] / (i + 1)
-    return Series(0, tuple(known))
-
-
-def _at(coefficients: Mapping[Tree, tuple[Any, ...]], theta: Series, order: int) -> dict[Tree, Series]:
-    """Power series in the displacement, at ``theta``."""
-    step = _raw(theta.cut(order), order)
-    powers: list[Raw] = [(0, [rational(1)] + [rational(0)] * (order - 1))]
-    while step[1] and powers[-1][0] + step[0] < order:
-        powers.append(_times(powers[-1], step, order))
-    rows = [[rational(0)] * v + c for v, c in powers]
-    end = min(len(row) for row in rows)
-    return {
-        t: Series(0, tuple(sum(c[k] * row[i] for k, row in enumerate(rows) if k <= i) for i in range(end)))
-        for t, c in coefficients.items()
-    }
-
-
-def _exact_state(process: GenericProcess, level: Level, order: int) -> dict[Tree, Series]:
-    sigma = level.sigma.cut(order)
-    return {t: sigma * u for t, u in _at(_exact_flow(process, order)[0], level.t, order).items()}
-
-
-def _exact_field(process: GenericProcess, level: Level, order: int) -> dict[Tree, Series]:
-    return _at(_exact_flow(process, order)[1], level.t, order)
-
-
-def _combine(terms: Sequence[tuple[Any, Expansion]], order: int) -> dict[Tree, Series]:
-    out: dict[Tree, Series] = {}
-    for c, value in terms:
-        c = c.cut(order) if isinstance(c, Series) else c
-        for t, s in value.items():
-            out[t] = out[t] + s * c if t in out else s * c
-    return {t: s.cut(order) for t, s in out.items()}
-
-
-def local_errors(plan: Plan, process: GenericProcess, order: int) -> list[dict[Tree, Series]]:
+def local_errors(
+    plan: Plan, process: GenericProcess, order: int, replaced: Mapping[int, Level] | None = None
+) -> list[dict[Tree, Series]]:
     """For each step the expansion of (computed - exact) state when every earlier state is exact.
 
     Args:
         plan: compiled on a :class:`GenericGrid` of ``process`` with data prediction.
         order: expansions are known up to ``O(h^order)``.
+        replaced: further registers that hold the exact state, and its level.
     """
-    return _errors(plan, process, order, {}, {})[0]
+    return _errors(plan, process, order, replaced or {}, {})[0]
 
 
 def _errors(
-    plan: Plan, process: GenericProcess, order: int, replaced: Mapping[int, Level], watched: Mapping[int, Level]
+    plan: Plan,
+    process: GenericProcess,
+    order: int,
+    replaced: Mapping[int, Level],
+    watched: Mapping[int, Level],
+    first: int = 0,
 ) -> tuple[list[dict[Tree, Series]], list[int]]:
-    """:func:`local_errors`, where besides the states the registers ``replaced`` hold the exact state of their level;
-    and the powers of ``h`` at which the registers ``watched`` miss that of theirs."""
+    """:func:`local_errors` from step ``first`` on, where besides the states the registers ``replaced`` hold the exact
+    state of their level; and the powers of ``h`` at which the registers ``watched`` miss that of theirs."""
     where = dict(zip(plan.states, plan.levels, strict=True))
     errors: list[dict[Tree, Series]] = []
     misses: list[int] = []
     # the state is kept with its level, so that its id stays its own
     seen: dict[int, tuple[Expansion, Level]] = {}
+    known: dict[int, Expansion] = {}
+
+    def exact(level: Level) -> Expansion:
+        if id(level) not in known:
+            known[id(level)] = exact_state(process, level, order)
+            seen[id(known[id(level)])] = known[id(level)], level
+        return known[id(level)]
 
     def visit(r: int, line: Any, value: Expansion) -> Expansion:
         if r in watched:
-            miss = combine([(rational(1), value), (rational(-1), _exact_state(process, watched[r], order))])
-            misses.append(_leading(miss, order)[0])
+            misses.append(_leading(mixed([(rational(1), value), (rational(-1), exact(watched[r]))]), order)[0])
         level = where.get(r) or replaced.get(r)
         if level is None or line is None:
             return value
-        exact = _exact_state(process, level, order)
-        seen[id(exact)] = exact, level
-        if r in where:
-            errors.append(combine([(rational(1), value), (rational(-1), exact)]))
-        return exact
+        if r in where and line.step >= first:
+            errors.append(mixed([(rational(1), value), (rational(-1), exact(level))]))
+        return exact(level)
 
-    def combine(terms: Sequence[tuple[Any, Expansion]]) -> dict[Tree, Series]:
-        return _combine(terms, order)
+    def mixed(terms: Sequence[tuple[Any, Expansion]]) -> dict[Tree, Series]:
+        return combine(terms, order)
 
     def evaluate(value: Expansion, level: Level, quantity: str) -> Expansion:
         if id(value) in seen and seen[id(value)][1] is level:
-            return _exact_field(process, level, order)
-        return _field(combine([(1 / level.sigma, value)]), level.t.cut(order), order)
+            return exact_field(process, level, order)
+        return field(mixed([(1 / level.sigma, value)]), level.t.cut(order), order)
 
     def refuse(line: Any) -> Any:
         raise ValueError(f"{plan.solver} draws noise: its order is weak, use prove_weak")
 
-    start = _exact_state(process, plan.start, order)
-    seen[id(start)] = start, plan.start
-    interpret(plan, start, combine, evaluate, refuse, visit)
+    # what is replaced unseen need not be computed
+    unseen = {*(r for r in replaced if r not in where), *plan.states[1 : first + 1]}
+    lines = (replace(a, terms=()) if r in unseen and isinstance(a, Lin) else a for r, a in enumerate(plan.lines, 1))
+    interpret(replace(plan, lines=tuple(lines)), exact(plan.start), mixed, evaluate, refuse, visit)
     return errors, misses
 
 
@@ -290,10 +176,10 @@ def _prove_once(solver: Solver | Callable[..., None], first: int, highest: int, 
         start = history(solver, order, seed, smooth)
         process, plan = generic_plan(solver, start.steps + 3, order, seed, smooth=smooth)
         try:
-            errors = _errors(plan, process, order, start.predictions(plan), {})[0]
+            errors = _errors(plan, process, order, start.predictions(plan), {}, start.steps)[0]
         except Inconsistent as error:
             return Proof(0, 0, (str(error),), stable)
-        found = [_leading(error, order) for error in errors[start.steps :]]
+        found = [_leading(error, order) for error in errors]
         # local errors as global powers: a step that is taken n times costs one, the last step is taken once
         low = min([*(low - 1 for low, _ in found[:-1]), found[-1][0]])
         if low < order - 1:
@@ -346,10 +232,10 @@ def history(solver: Solver | Callable[..., None], order: int, seed: int = 1, smo
         return History(depth, 0)
     start = History(depth, depth)
     for known in range(3, order + 1):
-        process, plan = generic_plan(solver, 2 * depth + 3, known, seed, smooth=smooth)
+        process, plan = generic_plan(solver, depth + 2, known, seed, smooth=smooth)
         watched = start.predictions(plan, depth, depth + 1)
         try:
-            misses = _errors(plan, process, known, start.predictions(plan), watched)[1]
+            misses = _errors(plan, process, known, start.predictions(plan), watched, plan.steps)[1]
         except Inconsistent:
             misses = []
         if not misses:

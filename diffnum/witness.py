@@ -1,37 +1,45 @@
 """Witnesses: targets, grids and errors on which every sampler's order is measured, the same for all.
 
-The interval is log-SNR in [-3, 3], where the flow is curved; grids are uniform in log-SNR or
-alternate steps of ratio two, so that a method with constant-step weights cannot pass. A warm run
-replaces the states of the start-up steps by the exact flow.
+The interval is log-SNR in [-3, 3], where the flow is curved; grids are uniform in log-SNR or alternate steps of ratio
+two, so that a method with constant-step weights cannot pass. A warm run puts the exact flow in the place of what the
+start-up steps leave: their states, and the states at which their evaluations were made.
+
+In the middle, log-SNR in [-1/4, 1/4], few steps are short ones: errors show their leading power early, where digits
+allow it (:mod:`.precise`), and what a start-up leaves can be seen beside the rest. From high noise it hides.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from .grid import Grid, custom, log_snr
-from .plan import Plan
+from .plan import Eval, Level, Line, Plan, interpret
 from .read.moments import moments
-from .read.sample import sample
 from .targets.gaussian import Gaussian
 from .targets.laws import Mixture1D
+from .targets.mixture import Mixture
 from .targets.product import Product1D
 
 __all__ = [
     "COUNTS",
     "END_RATIOS",
     "GRIDS",
+    "NEAR",
+    "NEAR_COUNTS",
     "STEP_SIZES",
     "Run",
     "alternating",
+    "coupled",
+    "end_point",
     "gaussian",
     "law_errors",
+    "near",
     "nonlinear",
     "norm",
     "one_step",
@@ -44,8 +52,10 @@ LOW, HIGH = -3.0, 3.0
 COUNTS = (16, 32, 64, 128, 256, 512)
 # steps of 1/n of the interval on which the error of a single step is measured
 STEP_SIZES = tuple(64 * n for n in COUNTS)
-# alpha / sigma from which a run to the clean level starts
-END_RATIOS = (4, 8, 16, 32)
+# alpha / sigma from which a run to the clean level starts: a part that stays may be small
+END_RATIOS = (2**8, 2**12, 2**16, 2**20)
+NEAR = 0.25
+NEAR_COUNTS = (16, 32, 64, 128, 256)
 POINTS = 16
 SEED = 20_251_101
 
@@ -68,6 +78,16 @@ def nonlinear() -> Product1D:
     )
 
 
+@lru_cache(maxsize=1)
+def coupled() -> Mixture:
+    """Three components in the plane that no rotation makes a product: its flow is a system, and has no closed form."""
+    return Mixture(
+        np.array([0.3, 0.4, 0.3]),
+        np.array([[-1.0, 0.4], [0.7, 0.9], [0.2, -1.1]]),
+        np.array([[0.3, 0.5], [0.4, 0.2], [0.25, 0.6]]),
+    )
+
+
 def uniform(process: Any, n: int) -> Grid:
     """``n`` equal log-SNR steps over the interval."""
     return log_snr(process, n, start=process.at(LOW), stop=process.at(HIGH))
@@ -78,6 +98,11 @@ def alternating(process: Any, n: int) -> Grid:
     sizes = np.tile([1.0, 2.0], n // 2)
     lams = LOW + (HIGH - LOW) * np.concatenate([[0.0], np.cumsum(sizes) / sizes.sum()])
     return custom(process, lams=[LOW, *lams[1:-1].tolist(), HIGH])
+
+
+def near(process: Any, n: int) -> Grid:
+    """``n`` equal log-SNR steps in the middle."""
+    return log_snr(process, n, start=process.at(-NEAR), stop=process.at(NEAR))
 
 
 def one_step(process: Any, n: int) -> Grid:
@@ -94,34 +119,81 @@ def to_clean(process: Any, ratio: float) -> Grid:
 GRIDS: dict[str, Callable[[Any, int], Grid]] = {"uniform": uniform, "alternating": alternating}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
-    """Starting points with their exact flow along any levels, computed once per process.
+    """Starting points with their exact flow along any levels, each computed once.
 
     Attributes:
-        target: a target with exact ``flow``.
+        target: a target.
+        start: a level.
         x: ``(points, dim)`` at ``start``.
+        flow: from a level to the points' exact flow there.
     """
 
     target: Any
-    start: Any
+    start: Level
     x: np.ndarray
+    flow: Callable[[Level], np.ndarray]
+    _known: dict[Level, np.ndarray] = field(default_factory=dict, init=False, repr=False)
 
     @staticmethod
-    def of(target: Any, start: Any) -> Run:
-        """Points drawn from the target's law at ``start`` with a fixed seed."""
-        return Run(target, start, target.sample(POINTS, SEED, start))
+    def of(target: Any, start: Level) -> Run:
+        """Points drawn from the target's law at ``start`` with a fixed seed; the target has an exact ``flow``."""
+        return _run(target, start)
 
-    def exact(self, level: Any) -> np.ndarray:
+    def exact(self, level: Level) -> np.ndarray:
         """The exact flow of the points at ``level``."""
-        return self.target.flow(self.x, self.start, level)
+        if level not in self._known:
+            self._known[level] = self.flow(level)
+        return self._known[level]
+
+    def batched(self) -> Run:
+        """The same with an axis in front, along which the coefficients of a plan may vary."""
+        return Run(self.target, self.start, self.x[None], lambda level: self.exact(level)[None])
+
+
+@lru_cache(maxsize=64)
+def _run(target: Any, start: Level) -> Run:
+    x = target.sample(POINTS, SEED, start)
+    return Run(target, start, x, lambda level: target.flow(x, start, level))
 
 
 def path_errors(plan: Plan, run: Run, warm: bool, dtype: Any = np.float64) -> np.ndarray:
     """Signed end-point error of ``plan`` from ``run``'s points, ``(points, dim)`` float64."""
-    pinned = {i: run.exact(plan.levels[i]).astype(dtype) for i in range(1, plan.depth + 1)} if warm else {}
-    x = sample(plan, run.target, run.x.astype(dtype), pinned=pinned)
-    return np.asarray(x, dtype=float) - run.exact(plan.stop)
+    return np.asarray(end_point(plan, run, warm, dtype), dtype=float) - run.exact(plan.stop)
+
+
+def end_point(plan: Plan, run: Run, warm: bool, dtype: Any = np.float64) -> np.ndarray:
+    """Where ``plan`` takes ``run``'s points; coefficients and levels may be arrays that broadcast against them."""
+    exact = _history(plan) if warm else {}
+
+    def visit(r: int, line: Line | None, value: Any) -> Any:
+        return run.exact(exact[r]).astype(dtype) if r in exact else value
+
+    def evaluate(x: Any, level: Level, quantity: str) -> Any:
+        return run.target.predict(x, level, quantity)
+
+    def refuse(line: Line) -> Any:
+        raise ValueError(f"{plan.solver} draws noise: it has no path to measure")
+
+    return interpret(plan, run.x.astype(dtype), _combination, evaluate, refuse, visit)[0]
+
+
+def _history(plan: Plan) -> dict[int, Level]:
+    """Registers of the start-up steps that exact starting values replace, and their levels: states, and the inputs of
+    evaluations, which a predictor-corrector makes elsewhere and remembers."""
+    inputs = {line.x: line.level for line in plan.lines if isinstance(line, Eval) and line.step < plan.depth}
+    states = dict(zip(plan.states[1 : plan.depth + 1], plan.levels[1:], strict=False))
+    return {r: level for r, level in {**inputs, **states}.items() if r}
+
+
+def _combination(terms: Sequence[tuple[Any, Any]]) -> Any:
+    # the array first: an mpmath number on its left would write it out before it gave way
+    (c, value), *rest = terms
+    total = value * c
+    for c, value in rest:
+        total = total + value * c
+    return total
 
 
 def law_errors(plan: Plan, target: Gaussian) -> np.ndarray:

@@ -19,13 +19,13 @@ ROOMS = """
     grid lint
     trace
     noise
-    order roots series generic weak_order weak_trees
+    order bseries roots series generic weak_order weak_trees
     solvers
     targets
     read
     adaptive
     lifting
-    witness mutants slopes
+    witness mutants slopes precise measure
     certificate
     study
     design

@@ -1,0 +1,173 @@
+"""B-series: states and evaluations as expansions over rooted trees, with truncated series in ``h`` for coefficients.
+
+A tree is an elementary differential of :mod:`.order`: ``("u",)`` is the state ``u0`` itself, ``(k, t1, ..., tm)`` the
+derivative of ``G``, ``k`` times in the clock and along ``t1, ..., tm`` in the state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from operator import mul
+from typing import Any
+
+from .generic import GenericProcess
+from .plan import Level
+from .series import Series, compose, convolved, h_series, rational
+
+__all__ = ["GUARD", "STATE", "Expansion", "Inconsistent", "Tree", "combine", "exact_field", "exact_state", "field"]
+
+# powers of h that a formula may lose, such as phi_3 written with divisions by h
+GUARD = 4
+STATE: tuple[Any, ...] = ("u",)
+Tree = tuple[Any, ...]
+Expansion = Mapping[Tree, Series]
+Raw = tuple[int, list[Any]]
+_ONE = Series(0, (rational(1),))
+
+
+def _raw(s: Series, order: int) -> Raw:
+    """``(valuation, coefficients)`` of a series up to ``O(h^order)``."""
+    v = min(s.valuation, order)
+    return v, list(s.c[v - s.v : order - s.v])
+
+
+def _times(a: Raw, b: Raw, order: int) -> Raw:
+    """Product, known as far as its factors are and at most up to ``O(h^order)``."""
+    v = a[0] + b[0]
+    x, y = a[1], b[1]
+    n = min(len(x), len(y), max(order - v, 0))
+    return v, [convolved(x, y, k) for k in range(n)]
+
+
+def field(u: Expansion, theta: Series, order: int) -> dict[Tree, Series]:
+    """``G(u, c0 + theta)`` by Taylor's theorem, up to ``O(h^order)``."""
+    delta = {t: s for t, s in u.items() if s.valuation < min(order, s.end)}
+    if STATE in u:
+        bump = u[STATE] - 1
+        delta = {t: s for t, s in delta.items() if t != STATE}
+        if bump.valuation < min(order, bump.end):
+            delta[STATE] = bump
+    if any(s.valuation < 1 for s in delta.values()):
+        raise Inconsistent("an evaluation sees a state that does not tend to x_s as h tends to 0")
+    keys = sorted(delta, key=repr)
+    moved = [_raw(delta[t], order) for t in keys]
+    clock = _powers(theta, order)
+    out: dict[Tree, Series] = {}
+
+    def visit(first: int, children: tuple[Tree, ...], repeated: int, weight: Raw) -> None:
+        # one tree per multiset of children and number of clock leaves
+        for k, power in enumerate(clock):
+            if weight[0] + power[0] >= order:
+                break
+            v, c = _times(weight, power, order)
+            out[(k, *children)] = Series(v, tuple(c))
+        for i in range(first, len(keys)):
+            if weight[0] + moved[i][0] < order:
+                times = repeated + 1 if i == first and children and children[-1] == keys[i] else 1
+                v, c = _times(weight, moved[i], order)
+                visit(i, (*children, keys[i]), times, (v, [a / times for a in c]))
+
+    visit(0, (), 0, (0, [rational(1)] + [rational(0)] * (order - 1)))
+    return out
+
+
+def _powers(theta: Series, order: int) -> list[Raw]:
+    """``theta^k / k!`` while they are not beyond the order."""
+    found: list[Raw] = [(0, [rational(1)] + [rational(0)] * (order - 1))]
+    step = _raw(theta, order)
+    while step[1] and found[-1][0] + step[0] < order:
+        k = len(found)
+        v, c = _times(found[-1], step, order)
+        found.append((v, [a / k for a in c]))
+    return found
+
+
+class Inconsistent(ValueError):
+    """The plan is not a consistent discretisation: its order is zero."""
+
+
+@lru_cache(maxsize=64)
+def _exact_flow(process: GenericProcess, order: int) -> tuple[dict[Tree, tuple[Any, ...]], dict[Tree, tuple[Any, ...]]]:
+    """Coefficients in ``theta`` of the exact solution ``u(theta)`` and of ``G`` along it, by Picard iteration."""
+    theta = h_series(order)
+    a, s = compose(process.alphas, theta), compose(process.sigmas, theta)
+    da, ds = process.rates(Level(theta, a, s, theta, v=(a, s), pure_noise=False, clean=False))
+    w = (da - a * ds / s) / s
+    u: dict[Tree, Series] = {STATE: theta._lift(1)}
+    for n in range(1, order):
+        slope = field(u, theta, n)
+        u = {STATE: theta._lift(1)} | {t: _integral(w * g, order) for t, g in slope.items()}
+    along = field(u, theta, order)
+    return _coefficients(u, order), _coefficients(along, order)
+
+
+def _coefficients(expansion: Expansion, order: int) -> dict[Tree, tuple[Any, ...]]:
+    return {t: tuple(s[i] if i < s.end else rational(0) for i in range(order)) for t, s in expansion.items()}
+
+
+def _integral(g: Series, order: int) -> Series:
+    # Picard needs the known part only; what lies beyond is filled by later sweeps
+    known = [rational(0)] * order
+    for i in range(max(g.v, 0), min(g.end, order - 1)):
+        known[i + 1] = g[i] / (i + 1)
+    return Series(0, tuple(known))
+
+
+def _at(coefficients: Mapping[Tree, tuple[Any, ...]], theta: Series, order: int) -> dict[Tree, Series]:
+    """Power series in the displacement, at ``theta``."""
+    step = _raw(theta.cut(order), order)
+    powers: list[Raw] = [(0, [rational(1)] + [rational(0)] * (order - 1))]
+    while step[1] and powers[-1][0] + step[0] < order:
+        powers.append(_times(powers[-1], step, order))
+    rows = [[rational(0)] * v + c for v, c in powers]
+    end = min(len(row) for row in rows)
+    columns = [[row[i] for row in rows] for i in range(end)]
+    out: dict[Tree, Series] = {}
+    for t, c in coefficients.items():
+        v = next((k for k, a in enumerate(c) if a), order)
+        out[t] = Series(v, tuple(sum(map(mul, c[v : i + 1], columns[i][v:]), rational(0)) for i in range(v, end)))
+    return out
+
+
+def exact_state(process: GenericProcess, level: Level, order: int) -> dict[Tree, Series]:
+    return combine([(level.sigma, _at(_exact_flow(process, order)[0], level.t, order))], order)
+
+
+def exact_field(process: GenericProcess, level: Level, order: int) -> dict[Tree, Series]:
+    return _at(_exact_flow(process, order)[1], level.t, order)
+
+
+def combine(terms: Sequence[tuple[Any, Expansion]], order: int) -> dict[Tree, Series]:
+    """A linear combination up to ``O(h^order)``, known as far as its terms are."""
+    sums: dict[Tree, Raw] = {}
+    for c, value in terms:
+        factor = _raw(c, order + GUARD) if isinstance(c, Series) else (0, _ONE._lift(c)[0])
+        for t, s in value.items():
+            product = _product(factor, s, order)
+            sums[t] = _sum(sums[t], product) if t in sums else product
+    return {t: Series(v, tuple(c)) for t, (v, c) in sums.items()}
+
+
+def _product(factor: tuple[int, Any], s: Series, order: int) -> Raw:
+    v, x = factor
+    y = s.c
+    skip = 0
+    while skip < len(y) and not y[skip]:
+        skip += 1
+    v, y = v + s.v + skip, y[skip : max(order - v - s.v, 0)]
+    if not isinstance(x, list):
+        return v, [x * b for b in y]
+    n = min(len(x), len(y))
+    if n < 3:
+        return v, [x[0] * y[0], x[0] * y[1] + x[1] * y[0]][:n] if n == 2 else [x[0] * y[0]][:n] if n else []
+    return v, [convolved(x, y, k) for k in range(n)]
+
+
+def _sum(a: Raw, b: Raw) -> Raw:
+    (v, x), (w, y) = (a, b) if a[0] <= b[0] else (b, a)
+    shift = w - v
+    end = min(len(x), shift + len(y))
+    if shift >= end:
+        return v, x[:end]
+    return v, [*x[:shift], *(p + q for p, q in zip(x[shift:end], y, strict=False))]

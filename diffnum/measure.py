@@ -1,0 +1,154 @@
+"""What runs show of a sampler: slopes, its start-up, the clean end, float32 and what its method depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .noise import Counter
+from .plan import PREDICTIONS, Plan
+from .precise import precise_slope, precise_slopes
+from .process import EDM, Flow
+from .read.sample import sample
+from .read.tableau import distance
+from .slopes import Cold, Slope, measured, rounding, settled, start_up
+from .trace import Solver, compile
+from .witness import (
+    COUNTS,
+    END_RATIOS,
+    GRIDS,
+    LOW,
+    NEAR,
+    NEAR_COUNTS,
+    STEP_SIZES,
+    Run,
+    gaussian,
+    law_errors,
+    near,
+    nonlinear,
+    norm,
+    one_step,
+    path_errors,
+    to_clean,
+    uniform,
+)
+
+__all__ = ["Plans", "clean_end", "float32_constant", "invariance", "lawwise", "on_flow", "pathwise", "started"]
+
+# where the last doublings do not agree yet
+MORE_COUNTS = (1024, 2048, 4096)
+# claims from here on leave float64 no clean doublings
+PRECISE = 5
+FLOAT32_COUNTS = (16, 64, 256)
+Plans = Callable[[Any, Callable[[Any, int], Any], int], Plan]
+
+
+def pathwise(solver: Solver, plans: Plans, process: Any) -> list[Slope]:
+    """Warm slopes on every witness and grid, and the raw cold one; a Gaussian may super-converge."""
+    runs = {"Gaussian": Run.of(gaussian(), process.at(LOW)), "non-linear": Run.of(nonlinear(), process.at(LOW))}
+    if solver.order >= PRECISE:
+        slopes = precise_slopes(solver, process)
+    else:
+        slopes = [
+            _warm(solver, plans, process, witness, grid, "equal" if witness == "non-linear" else "reach")
+            for witness in runs
+            for grid in GRIDS
+        ]
+    if plans(process, uniform, COUNTS[0]).depth:
+        errors = [norm(path_errors(plans(process, uniform, n), runs["non-linear"], False)) for n in COUNTS]
+        slopes.append(measured(errors, COUNTS, "non-linear", "uniform", process.name, "cold", "print"))
+    return slopes
+
+
+def _warm(solver: Solver, plans: Plans, process: Any, witness: str, grid: str, must: str) -> Slope:
+    """A warm slope in float64; in extended precision where rounding comes before the doublings agree."""
+    run = Run.of(gaussian() if witness == "Gaussian" else nonlinear(), process.at(LOW))
+    counts: list[int] = []
+    errors: list[float] = []
+    for n in (*COUNTS, *MORE_COUNTS):
+        if n > COUNTS[-1] and (settled(errors, counts) or errors[-1] <= rounding(counts[-1])):
+            break
+        counts.append(n)
+        errors.append(norm(path_errors(plans(process, GRIDS[grid], n), run, True)))
+    if not settled(errors, counts):
+        return precise_slope(solver, process, witness, grid, must)
+    return measured(errors, counts, witness, grid, process.name, "warm", must)
+
+
+def started(solver: Solver, plans: Plans, process: Any) -> Cold | None:
+    """The start-up as published, in the middle of the interval, where its errors are seen early."""
+    if not plans(process, near, NEAR_COUNTS[0]).depth:
+        return None
+    run = Run.of(nonlinear(), process.at(-NEAR))
+    errors = [path_errors(plans(process, near, n), run, False) for n in NEAR_COUNTS]
+    return start_up(errors, NEAR_COUNTS, solver.cold, max(solver.smooth or solver.order, solver.cold + 1))
+
+
+def on_flow(solver: Solver, plans: Plans) -> Slope:
+    """The warm slope on a process with another clock, for methods that step in it."""
+    if solver.order >= PRECISE:
+        return precise_slope(solver, Flow(), "non-linear", "uniform", "equal")
+    return _warm(solver, plans, Flow(), "non-linear", "uniform", "equal")
+
+
+def lawwise(solver: Solver, plans: Plans, process: Any) -> list[Slope]:
+    """Slopes of mean and variance on the Gaussian, exactly."""
+    slopes: list[Slope] = []
+    for name, grid in GRIDS.items():
+        errors = [law_errors(plans(process, grid, n), gaussian()) for n in COUNTS]
+        for i, what in enumerate(("mean", "variance")):
+            sizes = [norm(e[i]) for e in errors]
+            # the mean may be exact, and a method of order zero is judged by its bias
+            must = "print" if not solver.order else "equal" if what == "variance" else "reach"
+            slopes.append(measured(sizes, COUNTS, f"Gaussian {what}", name, process.name, "cold", must))
+    sizes = [norm(law_errors(plans(process, one_step, n), gaussian())[1]) for n in STEP_SIZES]
+    slopes.append(measured(sizes, STEP_SIZES, "Gaussian variance", "one step", process.name, "warm", "local"))
+    return sorted(slopes, key=lambda s: s.witness == "Gaussian mean")
+
+
+def clean_end(solver: Solver, process: Any) -> list[Slope]:
+    """The steps to ``sigma = 0``: proofs see no clean level, so a builder's branch on it is run here only."""
+    must = "end" if solver.vanishing else "stays"
+    errors: list[float] = []
+    for n in END_RATIOS:
+        grid = to_clean(process, n)
+        try:
+            plan = compile(solver, grid)
+        except ValueError:
+            return []
+        if solver.stochastic:
+            errors.append(norm(law_errors(plan, gaussian())))
+        else:
+            errors.append(norm(path_errors(plan, Run.of(nonlinear(), plan.start), False)))
+    return [measured(errors, END_RATIOS, "clean end", "three-step", process.name, "cold", must)]
+
+
+def float32_constant(solver: Solver, plans: Plans, process: Any) -> float:
+    """Smallest ``K`` with ``err32(n) <= err64(n) + K 2^-24 sqrt(n) max|x|``; between the runs where noise is drawn."""
+    run = Run.of(nonlinear(), process.at(LOW))
+    worst = 0.0
+    for n in FLOAT32_COUNTS:
+        plan = plans(process, uniform, n)
+        noise = Counter(0) if solver.stochastic else None
+        fine, coarse = (sample(plan, run.target, run.x.astype(kind), noise) for kind in (np.float64, np.float32))
+        if solver.stochastic:
+            excess = norm(coarse - fine)
+        else:
+            exact = run.exact(plan.stop)
+            excess = norm(coarse - exact) - norm(fine - exact)
+        worst = max(worst, excess / (2.0**-24 * np.sqrt(n) * np.abs(run.x).max()))
+    return float(worst)
+
+
+def invariance(solver: Solver, process: Any) -> tuple[float, bool]:
+    """Largest tableau distance over prediction types; whether EDM gives the same method."""
+    levels = uniform(process, 6)
+    base = compile(solver, levels)
+    predictions = max(distance(base, compile(solver, levels, kind)) for kind in PREDICTIONS)
+    try:
+        other = distance(base, compile(solver, uniform(EDM(), 6)))
+    except ValueError:
+        other = float("inf")
+    return predictions, other < 1e-10
