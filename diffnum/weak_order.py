@@ -34,7 +34,7 @@ from typing import Any
 from .generic import GenericGrid, GenericProcess
 from .grid import log_snr
 from .order import Inconsistent, Proof, root_condition
-from .plan import Level, Plan, interpret
+from .plan import Level, Noise, Plan, interpret, sources
 from .process import VP
 from .series import Series
 from .trace import Solver, compile
@@ -139,6 +139,8 @@ def weak_order(plan: Plan, process: GenericProcess, seed: int, highest: int = HI
 def _orders(plan: Plan, process: GenericProcess, highest: int, seed: int) -> tuple[int, int, tuple[str, ...]]:
     import mpmath
 
+    if _reuses_a_draw(plan):
+        return 0, 0, ("a draw of an earlier step is used again, so that its steps are not independent",)
     with mpmath.workdps(DIGITS):
         rows = Rows.of(plan)
         try:
@@ -154,6 +156,11 @@ def _orders(plan: Plan, process: GenericProcess, highest: int, seed: int) -> tup
         gaussian = min(e.valuation for e in gaussian_errors(rows, Fraction(seed + 2, 7), Fraction(5, 7))) // 2
     trees = tuple(f"{show(t)} at h^{order + 1}" for t in failed if low <= highest)
     return order, cold, (*_on_gaussian(order, gaussian), *trees)
+
+
+def _reuses_a_draw(plan: Plan) -> bool:
+    draws = {r: line.step for r, line in enumerate(plan.lines, 1) if isinstance(line, Noise)}
+    return any(q in draws and draws[q] < line.step for line in plan.lines for q in sources(line))
 
 
 def _leading(error: Expansion, order: int) -> tuple[int, tuple[Tree, ...]]:

@@ -124,9 +124,11 @@ def test_damaged_plans_are_refused_in_one_sentence(tmp_path):
 
 @pytest.mark.parametrize("sampler", samplers())
 def test_terms_per_line_stay_bounded(sampler):
-    plan = dn.compile(sampler, grid(dn.VP(), 40), "noise")
-    assert max(len(line.terms) for line in plan.lines if isinstance(line, Lin)) <= 8
-    assert dn.cost(plan).live <= 10
+    # a step reads its own stages and the points that it remembers, and nothing else
+    few, many = (dn.compile(sampler, grid(dn.VP(), n), "noise") for n in (20, 80))
+    widest = [max(len(line.terms) for line in plan.lines if isinstance(line, Lin)) for plan in (few, many)]
+    assert widest[0] == widest[1] <= 2 + few.depth + few.nfe / few.steps + 4
+    assert dn.cost(few).live == dn.cost(many).live <= 12 + few.depth
 
 
 @pytest.mark.parametrize("sampler", samplers())
@@ -162,8 +164,8 @@ def test_pure_noise_and_clean_ends_are_finite_or_refused_in_one_sentence(process
 
 
 REFUSED_AT_PURE_NOISE = {
-    "data": {"dpm_solver_1", "dpm_solver_2", "euler_maruyama", "exponential_integrator"},
-    "velocity": {"dpm_solver_1", "dpm_solver_2", "euler_maruyama", "exponential_integrator"},
+    "data": {"dpm_solver_1", "euler_maruyama", "exponential_integrator"},
+    "velocity": {"dpm_solver_1", "euler_maruyama", "exponential_integrator"},
 }
 
 
@@ -183,7 +185,7 @@ def test_table_of_refusals_at_pure_noise(prediction):
 def test_live_registers_do_not_grow_with_the_steps():
     for name, sampler in ALL.items():
         few, many = (dn.cost(dn.compile(sampler, grid(dn.VP(), n))) for n in (10, 80))
-        assert few.live == many.live <= 10, name
+        assert few.live == many.live <= 15, name
     assert dn.cost(dn.compile("ddim", grid(dn.VP(), 50))).live == 3
 
 

@@ -28,6 +28,7 @@ from typing import Any
 from ..num import atan, expm1, log, log1p, sqrt, tan
 from ..plan import Level
 from ..trace import Evaluation, Form, Trace
+from .tables import scaled
 
 __all__ = [
     "ANGLE",
@@ -129,7 +130,7 @@ def _snr_step(T: Trace, s: Level, t: Level) -> Any:
 
 def _at_fraction_of_snr(T: Trace, s: Level, t: Level, r: Any) -> Level:
     if s.pure_noise:
-        return T.process.at(t.lam + log(r))
+        return T.process.at(t.lam + log(scaled(r, 1.0)))
     return T.below(s, log1p(r * expm1(T.h(s, t))))
 
 
