@@ -1,18 +1,46 @@
 """Every sampler of diffnum; :data:`ALL` maps names to samplers with their claims and citations."""
 
 from ..trace import Solver
-from . import classical, corrected, exponential, momentum, multistep, onestep, stochastic
+from . import (
+    classical,
+    corrected,
+    deis,
+    exponential,
+    implicit,
+    momentum,
+    multistep,
+    onestep,
+    pseudo,
+    singlestep,
+    stochastic,
+)
 from .classical import *  # noqa: F403
 from .corrected import *  # noqa: F403
+from .deis import *  # noqa: F403
 from .exponential import *  # noqa: F403
+from .implicit import *  # noqa: F403
 from .momentum import *  # noqa: F403
 from .multistep import *  # noqa: F403
 from .onestep import *  # noqa: F403
+from .pseudo import *  # noqa: F403
+from .singlestep import *  # noqa: F403
 from .stochastic import *  # noqa: F403
 
 ALL: dict[str, Solver] = {
     member.name: member
-    for family in (onestep, exponential, multistep, corrected, classical, momentum, stochastic)
+    for family in (
+        onestep,
+        exponential,
+        singlestep,
+        multistep,
+        deis,
+        pseudo,
+        corrected,
+        classical,
+        implicit,
+        momentum,
+        stochastic,
+    )
     for member in (getattr(family, name) for name in family.__all__)
     if isinstance(member, Solver)
 }
