@@ -65,7 +65,7 @@ def pseudo(coords: Coords, points: int, table: Table, starts: int, read: Read | 
 def _runge_kutta(T: Trace, s: Level, t: Level, coords: Coords, table: Table, e: Evaluation, read: Read) -> Form:
     slopes = [coords.quantity(e)]
     for c, row in zip(table.nodes[1:], table.matrix[1:], strict=True):
-        u = t if c == 1 else T.clock_between(s, t, c)
+        u = t if c == 1 else T.process.at_clock(T.process.clock(s) + scaled(c, T.dt(s, t)))
         # the step to the node is a whole step of the transfer: its weights sum to one
         stage = T.evaluate(_moved(T, s, u, coords, [Fraction(a) / c for a in row], slopes), u)
         slopes.append(read(stage, e))

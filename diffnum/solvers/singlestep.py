@@ -127,7 +127,8 @@ def _inner(grid: Any) -> Sequence[Sequence[tuple[Level, Any]]]:
 
 def _thirds(T: Trace, s: Level, t: Level, order: int) -> Sequence[tuple[Level, Any]]:
     h = T.h(s, t)
-    return [(T.between(s, t, Fraction(k, order)), scaled(Fraction(k, order), h)) for k in range(1, order)]
+    parts = [scaled(Fraction(k, order), h) for k in range(1, order)]
+    return [(T.below(s, part), part) for part in parts]
 
 
 def _step(T: Trace, s: Level, t: Level, coords: Coords, formula: Formula, inner: Sequence[tuple[Level, Any]]) -> Form:
