@@ -136,9 +136,9 @@ def test_the_optimal_euler_grid_on_a_gaussian_is_equally_spaced_in_the_angle():
 
 def test_leading_errors_have_their_closed_forms():
     c = sympy.Symbol("c", positive=True)
-    ddim = leading_error(ALL["ddim"], c)
+    ddim = leading_error(ALL["ddim"])
     assert ddim.power == 2 and sympy.simplify(ddim.coefficient + c / (2 * (1 + c) ** sympy.Rational(3, 2))) == 0
-    two_m = leading_error(ALL["dpmpp_2m"], c)
+    two_m = leading_error(ALL["dpmpp_2m"])
     expected = c * (3 * c - 2) / (4 * sympy.sqrt(1 + c) * (1 + c) ** 2)
     assert two_m.power == 3 and sympy.simplify(two_m.coefficient - expected) == 0
 

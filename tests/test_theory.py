@@ -10,12 +10,12 @@ import sympy
 from selection import SELECTED, deterministic
 
 import diffnum as dn
+from diffnum.read.rational import variable
 from diffnum.solvers import ALL, ddim
 from diffnum.solvers.coords import transfer
 from diffnum.trace import compile
 from theory import book, errors
 from theory.__main__ import main
-from theory.numbers import variable
 from theory.statement import Statement, check, differ, prove
 from theory.symbols import difference, grid, log_snr_levels
 

@@ -24,7 +24,6 @@ from diffnum.read.symbolic import LeadingError, leading_error
 from diffnum.solvers import ALL, ddim
 from diffnum.trace import Solver, compile
 
-from .numbers import variable
 from .statement import Chapter, Statement, exact, prove
 from .symbols import LogSNR, grid
 
@@ -41,11 +40,7 @@ def deterministic() -> tuple[Solver, ...]:
 @lru_cache
 def gaussian_error(sampler: Solver) -> LeadingError:
     """:func:`diffnum.read.symbolic.leading_error` as a factored formula in ``c``."""
-    found = leading_error(sampler, 1 / variable("s") - 1, highest=(sampler.smooth or sampler.order) + 2)
-    # sqrt(1/s) times a polynomial in s
-    s = sympy.Symbol("s")
-    rational = sympy.cancel(exact(found.coefficient) / sympy.sqrt(1 / s)).subs(s, 1 / (1 + C))
-    return LeadingError(found.power, sympy.factor(rational) * sympy.sqrt(1 + C))
+    return leading_error(sampler, highest=(sampler.smooth or sampler.order) + 2)
 
 
 def one_step_error(sampler: Solver, variance: Any, h: Any, levels_at: Callable[[Any], Level] | None = None) -> Any:

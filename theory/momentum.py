@@ -21,10 +21,10 @@ from sympy.polys.fields import field
 
 from diffnum.plan import Level, Plan, interpret
 from diffnum.process import EDM
+from diffnum.read.rational import Rational
 from diffnum.solvers.momentum import ghvb, ghvb2, ghvb3, ghvb4, hb, nesterov, weights
 from diffnum.trace import Form, Solver, Trace, compile
 
-from .numbers import Rational
 from .statement import Chapter, Statement, differ, prove
 from .symbols import grid
 

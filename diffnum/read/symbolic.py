@@ -14,6 +14,7 @@ from ..prediction import to_native
 from ..series import Series, h_series
 from ..trace import Solver, compile
 from .moments import denoiser_gain
+from .rational import variable
 
 __all__ = ["LeadingError", "leading_error", "symbolic"]
 
@@ -64,14 +65,15 @@ def leading_error(solver: Solver | Callable[..., None], variance: Any = None, hi
     """Leading error of one step at ``sigma = 1`` on ``alpha = 1``, from exact history, steps ``h`` in log-SNR.
 
     The state is one standard deviation, ``sqrt(1 + c)``; for DDIM the result is
-    ``-c / (2 (1 + c)^(3/2)) h^2``.
+    ``-c / (2 (1 + c)^(3/2)) h^2``. It is a rational function of ``s = 1 / (1 + c)`` but for a factor ``sqrt(1 + c)``,
+    so the plan is read in the field Q(s); with any other ``variance`` it is read in that.
 
     Raises:
         ValueError: a sampler that draws noise; no error found up to ``h^highest``.
     """
     import sympy
 
-    c = sympy.Symbol("c", positive=True) if variance is None else variance
+    c = 1 / variable("s") - 1 if variance is None else variance
     order = highest + 1
     past = history(solver, order)
     plain = tuple(Fraction(int(i == 0)) for i in range(order))
@@ -88,7 +90,11 @@ def leading_error(solver: Solver | Callable[..., None], variance: Any = None, hi
     power = error.valuation
     if power >= error.end:
         raise ValueError(f"no error up to h^{error.end - 1}: raise highest")
-    return LeadingError(power, sympy.simplify(error[power] * sympy.sqrt(1 + c)))
+    if variance is not None:
+        return LeadingError(power, sympy.simplify(error[power] * sympy.sqrt(1 + c)))
+    symbol = sympy.Symbol("c", positive=True)
+    found = sympy.factor(sympy.sympify(error[power]).subs(sympy.Symbol("s"), 1 / (1 + symbol)))
+    return LeadingError(power, found * sympy.sqrt(1 + symbol))
 
 
 def _exact(level: Level, c: Any) -> Series:
