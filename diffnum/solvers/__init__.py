@@ -6,24 +6,28 @@ from . import (
     corrected,
     deis,
     exponential,
+    extrapolated,
     implicit,
     momentum,
     multistep,
     onestep,
     pseudo,
     singlestep,
+    stabilised,
     stochastic,
 )
 from .classical import *  # noqa: F403
 from .corrected import *  # noqa: F403
 from .deis import *  # noqa: F403
 from .exponential import *  # noqa: F403
+from .extrapolated import *  # noqa: F403
 from .implicit import *  # noqa: F403
 from .momentum import *  # noqa: F403
 from .multistep import *  # noqa: F403
 from .onestep import *  # noqa: F403
 from .pseudo import *  # noqa: F403
 from .singlestep import *  # noqa: F403
+from .stabilised import *  # noqa: F403
 from .stochastic import *  # noqa: F403
 
 ALL: dict[str, Solver] = {
@@ -36,8 +40,10 @@ ALL: dict[str, Solver] = {
         deis,
         pseudo,
         corrected,
+        extrapolated,
         classical,
         implicit,
+        stabilised,
         momentum,
         stochastic,
     )
