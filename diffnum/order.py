@@ -252,11 +252,13 @@ def _remembered(plan: Plan) -> list[int]:
     return [q for q in read if not (isinstance(own[q], Eval) and own[q].x in plan.states)]  # type: ignore[union-attr]
 
 
+@lru_cache(maxsize=256)
 def traced_depth(solver: Solver | Callable[..., None]) -> int:
     """How many earlier steps a step of ``solver`` reads."""
     return generic_plan(solver, 8, 3, 0)[1].depth
 
 
+@lru_cache(maxsize=256)
 def zero_stable(solver: Solver | Callable[..., None]) -> bool:
     """:func:`root_condition` on equal steps and on steps that alternate 1 : 2."""
     depth = traced_depth(solver)
@@ -264,6 +266,7 @@ def zero_stable(solver: Solver | Callable[..., None]) -> bool:
     return all(root_condition(plan) for plan in plans)
 
 
+@lru_cache(maxsize=16)
 def generic_plan(
     solver: Solver | Callable[..., None],
     steps: int,
