@@ -34,18 +34,20 @@ _HOMES = {
     "read.symbolic": ("symbolic", "leading_error"),
     "read.cost": ("cost",),
     "read.distance": ("w2", "kl", "frechet"),
+    "adaptive": ("adapt", "adapt_each", "doubling"),
     "certificate": ("Certificate",),
 }
 _NAMES = {name: home for home, names in _HOMES.items() for name in names}
 _ROOMS = (
-    "certificate", "figures", "grid", "images", "lab", "noise", "num", "order", "plan", "prediction", "process", "read",
-    "series", "solvers", "study", "targets", "trace", "weak", "witness",
+    "adaptive", "certificate", "figures", "grid", "images", "lab", "noise", "num", "order", "plan", "prediction",
+    "process", "read", "series", "solvers", "study", "targets", "trace", "weak_order", "witness",
 )  # fmt: skip
 
 __all__ = ["certify", "compile", *_NAMES, *_ROOMS]  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
     from . import (
+        adaptive,
         certificate,
         figures,
         grid,
@@ -63,9 +65,10 @@ if TYPE_CHECKING:
         study,
         targets,
         trace,
-        weak,
+        weak_order,
         witness,
     )
+    from .adaptive import adapt, adapt_each, doubling
     from .certificate import Certificate
     from .plan import Level, Plan
     from .process import DDPM, EDM, VE, VP, Cosine, Flow, SubVP
@@ -102,9 +105,7 @@ def _named(sampler: Solver | Callable[..., None] | str) -> Any:
     return known[sampler]
 
 
-def compile(
-    sampler: Solver | Callable[..., None] | str, levels: Any, prediction: str = "data", **options: Any
-) -> Plan:
+def compile(sampler: Solver | Callable[..., None] | str, levels: Any, prediction: str = "data", **options: Any) -> Plan:
     """Compile a sampler, or its name, on a grid; see :func:`diffnum.trace.compile`."""
     return import_module(".trace", __name__).compile(_named(sampler), levels, prediction, **options)
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..prediction import convert
-from ..read.sample import _model
+from ..read.sample import adapted_model
 from .statistics import Statistics
 
 __all__ = ["estimate"]
@@ -59,7 +59,7 @@ def estimate(
     rng = np.random.default_rng(seed)
     x0 = np.asarray(data.detach().cpu() if hasattr(data, "detach") else data, dtype=float)
     noise, signs = rng.standard_normal(x0.shape), rng.choice([-1.0, 1.0], x0.shape)
-    call = _model(model, prediction)
+    call = adapted_model(model, prediction)
 
     def q(v: np.ndarray, lam: float) -> np.ndarray:
         level = process.at(lam)

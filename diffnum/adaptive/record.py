@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..plan import Eval, Level, Lin, Line, Noise, Plan, sources
-from ..read.sample import _like, _linear, _model
+from ..read.sample import adapted_model, as_like, linear
 
 __all__ = ["Record", "Span"]
 
@@ -48,8 +48,8 @@ class Record:
 
     def __post_init__(self) -> None:
         self.values[0] = self.x
-        self._call = _model(self.model, self.prediction)
-        self._combine = _linear(self.x)
+        self._call = adapted_model(self.model, self.prediction)
+        self._combine = linear(self.x)
 
     def fresh(self, piece: Plan, at: int) -> int:
         """Model evaluations that :meth:`run` would make."""
@@ -75,7 +75,7 @@ class Record:
             self.values[r] = self._combine([(c, self.values[q]) for q, c in line.terms])
         else:
             x = self.values[line.x]
-            self.values[r] = _like(self._call(x, line.level), x)
+            self.values[r] = as_like(self._call(x, line.level), x)
             self.calls += 1
             self.known[line.x, line.level] = r
         return r

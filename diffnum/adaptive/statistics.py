@@ -16,7 +16,7 @@ import numpy as np
 
 from ..plan import Level
 from ..prediction import convert
-from ..read.sample import _model
+from ..read.sample import adapted_model
 
 __all__ = ["Offset", "Statistics", "like"]
 
@@ -166,7 +166,7 @@ class Offset:
         shift = f + (self.statistics.linear(level) - 1) * v
         a, b = convert(level, self.prediction, "data")
         # D = a x + b native holds for both, D_y = D + shift
-        seen = _model(self.model, self.prediction)(y + like(level.alpha * v, y), level)
+        seen = adapted_model(self.model, self.prediction)(y + like(level.alpha * v, y), level)
         return seen + like((shift + a * level.alpha * v) / b, y)
 
     def enter(self, x: Any, level: Level) -> Any:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..plan import Eval, Level, Plan
-from ..read.sample import _model, sample
+from ..read.sample import adapted_model, sample
 
 __all__ = ["Shifted", "TimeShift", "sample_shifted"]
 
@@ -106,7 +106,7 @@ def sample_shifted(plan: Plan, model: Any, x: Any, shift: TimeShift) -> Shifted:
         raise ValueError(
             f"time shifting is for noise networks, the plan predicts {plan.prediction}: compile it for 'noise'"
         )
-    call = _model(model, plan.prediction)
+    call = adapted_model(model, plan.prediction)
     told: list[tuple[Level, ...]] = []
 
     def shifted(x: Any, level: Level) -> Any:

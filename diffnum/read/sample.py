@@ -52,13 +52,13 @@ def sample(
     if outputs not in ("first", "all"):
         raise ValueError(f"outputs = {outputs!r} is unknown: use 'first' or 'all'")
     draw = as_source(noise) if plan.draws else None
-    call = _model(model, plan.prediction)
+    call = adapted_model(model, plan.prediction)
     level_of = {r: i for i, r in enumerate(plan.states)}
     states: list[Any] = []
     seen: list[Any] = []
 
     def evaluate(value: Any, level: Level, quantity: str) -> Any:
-        seen.append(_like(call(value, level), value))
+        seen.append(as_like(call(value, level), value))
         return seen[-1]
 
     def visit(r: int, line: Line | None, value: Any) -> Any:
@@ -72,7 +72,7 @@ def sample(
         return value
 
     try:
-        results = interpret(plan, x, _linear(x), evaluate, lambda line: draw(line, x), visit)  # type: ignore[misc]
+        results = interpret(plan, x, linear(x), evaluate, lambda line: draw(line, x), visit)  # type: ignore[misc]
     except _Stop:
         results = (states[-1],)
     if keep == "states":
@@ -82,7 +82,7 @@ def sample(
     return results if outputs == "all" else results[0]
 
 
-def _model(model: Any, prediction: str) -> Model:
+def adapted_model(model: Any, prediction: str) -> Model:
     predict = getattr(model, "predict", None)
     if predict is not None and hasattr(model, "denoise"):
         return lambda x, level: _flat(x, model.dim, lambda rows: predict(rows, level, prediction))
@@ -98,7 +98,7 @@ def _flat(x: Any, dim: int, f: Callable[[Any], Any]) -> Any:
     return f(x)
 
 
-def _like(value: Any, x: Any) -> Any:
+def as_like(value: Any, x: Any) -> Any:
     if type(value) is not type(x) and not isinstance(value, type(x)):
         raise ValueError(
             f"the model returned a {type(value).__name__} for a {type(x).__name__}: return what the state is"
@@ -113,7 +113,7 @@ def _like(value: Any, x: Any) -> Any:
     return value.to(x.dtype) if hasattr(value, "to") else value.astype(x.dtype)
 
 
-def _linear(x: Any) -> Callable[[Sequence[tuple[Any, Any]]], Any]:
+def linear(x: Any) -> Callable[[Sequence[tuple[Any, Any]]], Any]:
     return _torch_linear if type(x).__module__.startswith("torch") else _array_linear
 
 

@@ -99,5 +99,3 @@ def leading_error(solver: Solver | Callable[..., None], variance: Any = None, hi
 
 def _exact(level: Level, c: Any) -> Series:
     return ((level.sigma * level.sigma + c) / (1 + c)).sqrt()
-
-

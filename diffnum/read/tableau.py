@@ -111,11 +111,7 @@ def _ordered(matrix: np.ndarray, levels: list[Level], draws: int, outputs: int) 
     m = len(levels)
     order: list[int] = []
     while len(order) < m:
-        ready = [
-            i
-            for i in range(m)
-            if i not in order and all(j in order for j in range(m) if matrix[i, 1 + j] != 0)
-        ]
+        ready = [i for i in range(m) if i not in order and all(j in order for j in range(m) if matrix[i, 1 + j] != 0)]
         # at one level what the inputs are made of decides, not the author's order
         known = [0, *(1 + j for j in order), *range(1 + m, matrix.shape[1])]
         order.append(min(ready, key=lambda i: (levels[i].lam, *matrix[i, known].round(9), i)))
