@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -206,6 +207,7 @@ def same_order(solver: Solver | Callable[..., None], slip: Mutation, order: int,
     return broken != plan and all(_keeps(broken, process, order, low) for low in (2, order + 1))
 
 
+@lru_cache(maxsize=4)
 def _proof_plan(solver: Solver | Callable[..., None], order: int, seed: int) -> tuple[Any, Plan]:
     """Generic steps, without the terms that vanish for good: one after the start-up where all are alike and forget
     their predictions, else enough for every kind and for what is remembered."""
@@ -241,9 +243,18 @@ def same_weak_order(solver: Solver | Callable[..., None], slip: Mutation, order:
     """As :func:`same_order` for weak order: a flipped sign of a symmetric draw has the same law."""
     import mpmath
 
-    process, plan = generic_weak_plan(solver, seed)
+    process, plan = _weak_plan(solver, order, seed)
     with mpmath.workdps(DIGITS):
-        return weak_order(applied(slip, plan), process, seed)[0] >= order
+        broken = applied(slip, plan)
+        try:
+            return broken != plan and weak_order(broken, process, seed, order)[0] >= order
+        except ArithmeticError:
+            return False
+
+
+@lru_cache(maxsize=4)
+def _weak_plan(solver: Solver | Callable[..., None], order: int, seed: int) -> tuple[Any, Plan]:
+    return generic_weak_plan(solver, seed, highest=order)
 
 
 def start_up_mutants(plan: Plan) -> Iterator[Mutant]:

@@ -19,12 +19,12 @@ import numpy as np
 from mpmath import mpf
 
 from .grid import Grid
-from .plan import Level
+from .plan import Level, Plan
 from .slopes import Slope, measured, settled
 from .trace import Solver, compile
 from .witness import NEAR, SEED, Run, coupled, end_point, gaussian, nonlinear
 
-__all__ = ["FLOOR", "PATTERNS", "WITNESSES", "near", "precise_run", "precise_slope", "precise_slopes"]
+__all__ = ["FLOOR", "PATTERNS", "WITNESSES", "near", "precise_errors", "precise_run", "precise_slope", "precise_slopes"]
 
 DIGITS = 50
 COUNTS = (8, 16, 32, 64, 128, 256, 512)
@@ -86,13 +86,25 @@ def precise_slope(solver: Solver, process: Any, witness: str, pattern: str, must
             plan = compiled(solver, process, pattern, n)
             if n < 4 * plan.depth:
                 continue
-            with np.errstate(all="ignore"):
-                error = end_point(plan, run, True, object) - run.exact(plan.stop)
             counts.append(n)
-            errors.append(float(abs(error).max()))
+            errors.append(_error(plan, run))
             if settled(errors, counts, _floor):
                 break
     return measured(errors, counts, witness, pattern, process.name, "warm", must, _floor, DIGITS)
+
+
+def precise_errors(
+    solver: Solver, process: Any, counts: Sequence[int], change: Callable[[Plan], Plan]
+) -> tuple[float, ...]:
+    """Warm errors of changed plans on the non-linear witness and alternating steps."""
+    with mpmath.workdps(DIGITS):
+        run = precise_run("non-linear", process)
+        return tuple(_error(change(compiled(solver, process, "alternating", n)), run) for n in counts)
+
+
+def _error(plan: Plan, run: Run) -> float:
+    with np.errstate(all="ignore"):
+        return float(abs(end_point(plan, run, True, object) - run.exact(plan.stop)).max())
 
 
 def _floor(n: int) -> float:
@@ -100,7 +112,7 @@ def _floor(n: int) -> float:
 
 
 @lru_cache(maxsize=32)
-def compiled(solver: Solver, process: Any, pattern: str, n: int) -> Any:
+def compiled(solver: Solver, process: Any, pattern: str, n: int) -> Plan:
     """A plan of mpmath numbers, shared by the witnesses."""
     return compile(solver, near(process, PATTERNS[pattern], n))
 

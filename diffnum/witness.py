@@ -40,6 +40,7 @@ __all__ = [
     "gaussian",
     "law_errors",
     "near",
+    "near_alternating",
     "nonlinear",
     "norm",
     "one_step",
@@ -95,14 +96,23 @@ def uniform(process: Any, n: int) -> Grid:
 
 def alternating(process: Any, n: int) -> Grid:
     """``n`` steps (even) whose sizes alternate 1 : 2 : 1 : 2 in log-SNR."""
+    return _alternating(process, n, LOW, HIGH)
+
+
+def _alternating(process: Any, n: int, low: float, high: float) -> Grid:
     sizes = np.tile([1.0, 2.0], n // 2)
-    lams = LOW + (HIGH - LOW) * np.concatenate([[0.0], np.cumsum(sizes) / sizes.sum()])
-    return custom(process, lams=[LOW, *lams[1:-1].tolist(), HIGH])
+    lams = low + (high - low) * np.concatenate([[0.0], np.cumsum(sizes) / sizes.sum()])
+    return custom(process, lams=[low, *lams[1:-1].tolist(), high])
 
 
 def near(process: Any, n: int) -> Grid:
     """``n`` equal log-SNR steps in the middle."""
     return log_snr(process, n, start=process.at(-NEAR), stop=process.at(NEAR))
+
+
+def near_alternating(process: Any, n: int) -> Grid:
+    """:func:`alternating` in the middle."""
+    return _alternating(process, n, -NEAR, NEAR)
 
 
 def one_step(process: Any, n: int) -> Grid:
