@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
+from fractions import Fraction as F
 from itertools import pairwise
 from typing import Any
 
@@ -90,11 +90,17 @@ def grouped(grid: Grid, sizes: Sequence[int]) -> Grouped:
     return Grouped(tuple(grid.levels[i] for i in ends), h, grid.process, grid.end, tuple(inner))
 
 
-def singlestep(coords: Coords, formulas: Sequence[Formula], highest: int) -> Build:
+def singlestep(
+    coords: Coords, formulas: Sequence[Formula], highest: int, thirds: tuple[Any, Any] = (F(1, 3), F(2, 3))
+) -> Build:
     """Steps of the orders of :func:`orders` in log-SNR; to the clean level and from pure noise the step is DDIM's.
 
     The option ``nfe`` is the budget, which the number of steps has to fit; by default the largest that does.
+
+    Args:
+        thirds: nodes of a step of order three, as fractions, on a grid that has no levels within its steps.
     """
+    nodes = ((), (F(1, 2),), thirds)
 
     def build(T: Trace, grid: Any, nfe: int | None = None) -> None:
         pattern = _pattern(grid, highest, nfe)
@@ -102,7 +108,7 @@ def singlestep(coords: Coords, formulas: Sequence[Formula], highest: int) -> Bui
             if not coords.regular(s, t):
                 T.x = transfer(T.x, s, t, T.evaluate(T.x, s).data)
             else:
-                T.x = _step(T, s, t, coords, formulas[order - 1], inner or _thirds(T, s, t, order))
+                T.x = _step(T, s, t, coords, formulas[order - 1], inner or _between(T, s, t, nodes[order - 1]))
 
     return build
 
@@ -125,10 +131,9 @@ def _inner(grid: Any) -> Sequence[Sequence[tuple[Level, Any]]]:
     return grid.inner if isinstance(grid, Grouped) else [()] * (len(grid.levels) - 1)
 
 
-def _thirds(T: Trace, s: Level, t: Level, order: int) -> Sequence[tuple[Level, Any]]:
-    h = T.h(s, t)
-    parts = [scaled(Fraction(k, order), h) for k in range(1, order)]
-    return [(T.below(s, part), part) for part in parts]
+def _between(T: Trace, s: Level, t: Level, nodes: Sequence[Any]) -> Sequence[tuple[Level, Any]]:
+    parts = [scaled(c, T.h(s, t)) for c in nodes]
+    return [(t if c == 1 else T.below(s, part), part) for c, part in zip(nodes, parts, strict=True)]
 
 
 def _step(T: Trace, s: Level, t: Level, coords: Coords, formula: Formula, inner: Sequence[tuple[Level, Any]]) -> Form:
@@ -196,9 +201,9 @@ dpmpp_singlestep_3_taylor = _named(
 )
 dpmpp_singlestep_3_corrected = _named(
     "dpmpp_singlestep_3_corrected",
-    singlestep(DATA, ANY_NODES, 3),
+    singlestep(DATA, ANY_NODES, 3, (F(1, 2), 1)),
     3,
-    "As :data:`dpmpp_singlestep_3`, with steps that are of order three whatever levels lie within them.",
+    "As :data:`dpmpp_singlestep_3`, its steps of order three whatever levels lie within them; RES-3S where none do.",
     "hochbruck2005",
     "5.8",
     THIRD,
