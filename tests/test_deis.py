@@ -37,7 +37,7 @@ PROCESSES = [dn.VP(), dn.SubVP(), dn.Cosine(), dn.EDM(), dn.VE(), dn.Flow(), dn.
 @pytest.mark.parametrize("times", [(0.9, 0.7, 0.6, 0.2), (1.0, 0.8, 0.4, 0.05), (0.5, 0.45, 0.42, 0.41)])
 @pytest.mark.parametrize("points", [2, 3])
 def test_weights_are_the_integrals_in_time_of_the_paper(times, points):
-    """``C_j = int psi(tau, t) beta(tau) / (2 sigma(tau)) l_j(tau) dtau`` on VP, eq. 15 with ``G = sqrt(beta)``."""
+    """``C_j = int psi(tau, t) beta(tau) / (2 sigma(tau)) l_j(tau) dtau`` on VP, with ``G = sqrt(beta)``."""
     process = dn.VP()
     trace = Trace(process)
     *_, s, t = (process.level(tau) for tau in times)

@@ -33,7 +33,7 @@ TABLE = dn.DDPM()
 
 
 def transfer(x, t, t_next, e):
-    """PNDM's ``transfer`` (their eq. 11), letter by letter."""
+    """PNDM's ``transfer`` (their eq. 9), letter by letter."""
     a, b = (math.exp(2 * math.log(TABLE.level(tau).alpha)) for tau in (t, t_next))
     first = x / (math.sqrt(a) * (math.sqrt(a) + math.sqrt(b)))
     second = e / (math.sqrt(a) * (math.sqrt((1 - b) * a) + math.sqrt((1 - a) * b)))

@@ -4,7 +4,7 @@ The noise is interpolated in the clock ``c`` and integrated against the exact li
 
     x_t = (alpha_t / alpha_s) x + alpha_t sum_j eps_j int_{rho_s}^{rho_t} l_j(c(rho)) drho
 
-(their eq. 15). Where the polynomial is in ``rho`` itself the integral is elementary and the method is Adams-Bashforth
+(their tAB). Where the polynomial is in ``rho`` itself the integral is elementary and the method is Adams-Bashforth
 (:data:`~diffnum.solvers.classical.deis_rhoab_3`); in the clock it is not. The reference code sums 10 000 rectangles,
 which leaves an error of 1e-4; here the integral is exact to rounding (:mod:`.quadrature`).
 """
@@ -53,7 +53,7 @@ def weights(T: Trace, s: Level, t: Level, clocks: Sequence[Any]) -> Sequence[Any
 
 def _tab(points: int) -> Solver:
     says = f"DEIS tAB of {points} points: the noise is a polynomial in the clock, the linear part is exact."
-    claim: dict[str, Any] = {"order": points, "cold": 2, "cite": "zhang2023deis", "eq": "15"}
+    claim: dict[str, Any] = {"order": points, "cold": 2, "cite": "zhang2023deis", "eq": "tAB"}
     return named(f"deis_tab_{points}", clock_adams(points), says, family="exponential multistep", **claim)
 
 

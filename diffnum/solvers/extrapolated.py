@@ -91,7 +91,7 @@ def compensated(points: int, coords: Coords = DATA, predict: Rule = UNIP_BH2, co
 
         N(t') = sum_j l_j(t') N_j,    t' = ratio t_s + (1 - ratio) t_{-1},
 
-    the interpolation in the clock of the last three (their eq. 6 with K = 2), once there are three.
+    the interpolation in the clock of the last three, once there are three.
 
     The option ``ratio`` is one number, or one per step as DC-Solver learns them; 1 is UniPC. Replaced predictions stay
     replaced, as in the reference code.
@@ -207,7 +207,7 @@ flowturbo = _named(
     pseudo_corrector,
     2,
     "zhao2024flowturbo",
-    "9",
+    "pseudo corrector",
     "FlowTurbo without its refiner: Heun's steps, then pseudo-corrector steps at one evaluation each.",
 )
 dc_solver = _named(
@@ -215,7 +215,7 @@ dc_solver = _named(
     compensated(3),
     1,
     "zhao2024dcsolver",
-    "6",
+    "dynamic compensation",
     "DC-Solver: UniPC-3 with ``B_2`` on the data, its newest prediction moved in time by a compensation ratio.",
     "ratio = 1 is UniPC-3, of order four; any other ratio that does not tend to one leaves order one",
 )
@@ -224,7 +224,7 @@ amed = _named(
     through_a_node,
     2,
     "zhou2024amed",
-    "17",
+    "reference code, amed_sampler",
     "AMED-Solver's step with node, direction and time scales as options; the default is DPM-Solver-2.",
     "of order two for r = 1/2 and scales of one, of order one for other r, not consistent for other scales",
 )

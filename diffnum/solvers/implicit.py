@@ -6,7 +6,7 @@ are iterated. From the slope at the start of the step, ``sweeps`` times,
     N_i^(0) = N(y),    N_i^(k) = N(y + h sum_j a_ij N_j^(k-1)),    y_t = y + h sum_i b_i N_i^(sweeps)
 
 is an explicit Runge-Kutta method of ``1 + sweeps`` times the stages, of order ``min(p, sweeps + 1)`` (van der Houwen &
-Sommeijer 1990, theorem 2.1). Its stages are those of the implicit method where the iteration has converged; stability
+Sommeijer 1990). Its stages are those of the implicit method where the iteration has converged; stability
 on stiff problems it does not have. The backward differentiation formula of two steps starts each step from the line
 through the last two states, so that one sweep, and one evaluation, leave it its order.
 """
@@ -137,7 +137,7 @@ def _pair(name: str, says: str, order: int, sweeps: int, make: Callable[[Coords]
 
 def _swept(name: str, says: str, order: int, sweeps: int, method: Implicit, end: Table | None = None) -> list[Solver]:
     make = partial(iterated, method=method, sweeps=sweeps, end=end)
-    return _pair(name, says, order, sweeps, make, "2.2")
+    return _pair(name, says, order, sweeps, make, "iterated Runge-Kutta methods")
 
 
 implicit_midpoint, rho_implicit_midpoint = _swept(

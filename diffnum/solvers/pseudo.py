@@ -4,7 +4,7 @@ PNDM replaces ``x + h f`` of a classical method by the transfer
 
     phi(x, e, s, t) = (alpha_t / alpha_s) x + (sigma_t - (alpha_t / alpha_s) sigma_s) e
 
-(their eq. 11), which is Euler's step in ``rho = sigma / alpha``, and keeps the weights of equal steps:
+(their eq. 9), which is Euler's step in ``rho = sigma / alpha``, and keeps the weights of equal steps:
 
     F-PNDM   three pseudo Runge-Kutta steps with a node half-way in the clock, then (55, -59, 37, -9) / 24
     S-PNDM   an improved Euler step, then (3, -1) / 2

@@ -1,7 +1,7 @@
 """Single-step DPM-Solvers of mixed orders: a budget of evaluations spent on steps of order three, two and one.
 
 ``orders(nfe)`` is the list of the reference code: as many steps of the highest order as fit, one or two lower ones for
-the rest of the budget (DPM-Solver-fast; Lu et al. 2022a, appendix D.3). A grid level is where a step of the list ends;
+the rest of the budget (DPM-Solver-fast; Lu et al. 2022a, appendix). A grid level is where a step of the list ends;
 the nodes of the stages lie at equal fractions of its log-SNR, as in the paper and k-diffusion.
 
 Schedulers take a list of levels, one evaluation each, and let every two or three of them form a step. That is
@@ -169,7 +169,7 @@ dpm_solver_fast = _named(
     3,
     "DPM-Solver-fast: steps of orders 3, ..., 3 and what the budget leaves, on the noise.",
     "lu2022dpm",
-    "appendix D.3",
+    "DPM-Solver-fast",
     THIRD + NODES,
 )
 dpmpp_singlestep_2 = _named(

@@ -233,7 +233,7 @@ stork_2 = _named(
     2,
     2,
     "tan2025stork",
-    "Algorithm 1, stage times restored",
+    "STORK-2, stage times restored",
     "STORK-2 for noise predictions: extrapolated in the clock, the linear part by Runge-Kutta-Gegenbauer.",
     "one evaluation a step; DEIS tAB-4, which solves the linear part exactly, is of order four",
 )
@@ -243,7 +243,7 @@ stork_2_flow = _named(
     2,
     2,
     "tan2025stork",
-    "Algorithm 1, stage times restored",
+    "STORK-2, stage times restored",
     "STORK-2 for velocities: extrapolated in the clock and added up by Runge-Kutta-Gegenbauer's weights.",
     "no stage is evaluated, so it is a linear multistep method of three points; Adams-Bashforth's are of order three",
 )
