@@ -173,7 +173,7 @@ def test_claimed_orders_are_proved(sampler):
 
 
 @pytest.mark.parametrize(
-    "sampler", [s_pndm, *(pytest.param(s, marks=pytest.mark.full) for s in PNDM if s is not s_pndm)]
+    "sampler", [plms, *(pytest.param(s, marks=pytest.mark.full) for s in PNDM if s is not plms)], **names
 )
 def test_certificates_hold(sampler):
     certificate = dn.certify(sampler)
