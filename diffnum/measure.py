@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,17 @@ from .witness import (
     uniform,
 )
 
-__all__ = ["Plans", "clean_end", "float32_constant", "invariance", "lawwise", "on_flow", "pathwise", "started"]
+__all__ = [
+    "Plans",
+    "clean_end",
+    "float32_constant",
+    "invariance",
+    "lawwise",
+    "on_flow",
+    "pathwise",
+    "started",
+    "warm_slope",
+]
 
 # slopes may settle here; those that tables and pictures show have all of COUNTS
 ENOUGH = 256
@@ -49,23 +59,25 @@ Plans = Callable[[Any, Callable[[Any, int], Any], int], Plan]
 
 def pathwise(solver: Solver, plans: Plans, process: Any) -> list[Slope]:
     """Warm slopes on every witness and grid, and the raw cold one; a Gaussian may super-converge."""
-    runs = {"Gaussian": Run.of(gaussian(), process.at(LOW)), "non-linear": Run.of(nonlinear(), process.at(LOW))}
     if solver.order >= PRECISE:
         slopes = precise_slopes(solver, process)
     else:
         slopes = [
-            _warm(solver, plans, process, witness, grid, "equal" if witness == "non-linear" else "reach")
-            for witness in runs
+            warm_slope(solver, plans, process, witness, grid, "equal" if witness == "non-linear" else "reach")
+            for witness in ("Gaussian", "non-linear")
             for grid in GRIDS
         ]
     if plans(process, uniform, COUNTS[0]).depth:
-        errors = [norm(path_errors(plans(process, uniform, n), runs["non-linear"], False)) for n in COUNTS]
+        run = Run.of(nonlinear(), process.at(LOW))
+        errors = [norm(path_errors(plans(process, uniform, n), run, False)) for n in COUNTS]
         slopes.append(measured(errors, COUNTS, "non-linear", "uniform", process.name, "cold", "print"))
     return slopes
 
 
-def _warm(solver: Solver, plans: Plans, process: Any, witness: str, grid: str, must: str) -> Slope:
+def warm_slope(solver: Solver, plans: Plans, process: Any, witness: str, grid: str, must: str) -> Slope:
     """A warm slope in float64; in extended precision where the doublings do not agree before rounding comes."""
+    if solver.order >= PRECISE:
+        return precise_slope(solver, process, witness, grid, must)
     run = Run.of(gaussian() if witness == "Gaussian" else nonlinear(), process.at(LOW))
     least = COUNTS[-1] if (witness, grid) == ("non-linear", "uniform") else ENOUGH
     counts: list[int] = []
@@ -91,9 +103,7 @@ def started(solver: Solver, plans: Plans, process: Any) -> Cold | None:
 
 def on_flow(solver: Solver, plans: Plans) -> Slope:
     """The warm slope on a process with another clock, for methods that step in it."""
-    if solver.order >= PRECISE:
-        return precise_slope(solver, Flow(), "non-linear", "uniform", "equal")
-    return _warm(solver, plans, Flow(), "non-linear", "uniform", "equal")
+    return warm_slope(solver, plans, Flow(), "non-linear", "uniform", "equal")
 
 
 def lawwise(solver: Solver, plans: Plans, process: Any) -> list[Slope]:
@@ -128,11 +138,11 @@ def clean_end(solver: Solver, process: Any) -> list[Slope]:
     return [measured(errors, END_RATIOS, "clean end", "three-step", process.name, "cold", must)]
 
 
-def float32_constant(solver: Solver, plans: Plans, process: Any) -> float:
+def float32_constant(solver: Solver, plans: Plans, process: Any, counts: Sequence[int] = FLOAT32_COUNTS) -> float:
     """Smallest ``K`` with ``err32(n) <= err64(n) + K 2^-24 sqrt(n) max|x|``; between the runs where noise is drawn."""
     run = Run.of(nonlinear(), process.at(LOW))
     worst = 0.0
-    for n in FLOAT32_COUNTS:
+    for n in counts:
         plan = plans(process, uniform, n)
         noise = Counter(0) if solver.stochastic else None
         fine, coarse = (sample(plan, run.target, run.x.astype(kind), noise) for kind in (np.float64, np.float32))

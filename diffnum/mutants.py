@@ -209,12 +209,12 @@ def same_order(solver: Solver | Callable[..., None], slip: Mutation, order: int,
 
 @lru_cache(maxsize=4)
 def _proof_plan(solver: Solver | Callable[..., None], order: int, seed: int) -> tuple[Any, Plan]:
-    """Generic steps, without the terms that vanish for good: one after the start-up where all are alike and forget
-    their predictions, else enough for every kind and for what is remembered."""
+    """Generic steps, without the terms that vanish for good: up to one that looks back on none of the start-up where
+    all are alike and forget their predictions, else enough for every kind and for what is remembered."""
     depth = traced_depth(solver)
     plan = generic_plan(solver, 2 * depth + 3, 3, seed)[1]
     alike = len(_kinds(plan)) == 1 and not history(solver, 3, seed).exact
-    process, plan = generic_plan(solver, depth + 1 if alike else plan.steps, order + 2, seed)
+    process, plan = generic_plan(solver, 2 * depth + 1 if alike else plan.steps, order + 2, seed)
     lines = (replace(line, terms=_present(line)) if isinstance(line, Lin) else line for line in plan.lines)
     return process, replace(plan, lines=tuple(lines))
 
@@ -230,7 +230,7 @@ def _keeps(plan: Plan, process: Any, order: int, known: int) -> bool:
     """
     early = [line for line in plan.lines if isinstance(line, Eval) and line.step < plan.depth]
     try:
-        errors = local_errors(plan, process, known, {line.x: line.level for line in early})[plan.depth :]
+        errors = local_errors(plan, process, known, {line.x: line.level for line in early}, plan.depth)
     except Inconsistent:
         return False
     lows = [min((s.valuation for s in error.values()), default=known) for error in errors]

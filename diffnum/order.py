@@ -46,7 +46,7 @@ __all__ = [
 
 
 def local_errors(
-    plan: Plan, process: GenericProcess, order: int, replaced: Mapping[int, Level] | None = None
+    plan: Plan, process: GenericProcess, order: int, replaced: Mapping[int, Level] | None = None, first: int = 0
 ) -> list[dict[Tree, Series]]:
     """For each step the expansion of (computed - exact) state when every earlier state is exact.
 
@@ -54,8 +54,9 @@ def local_errors(
         plan: compiled on a :class:`GenericGrid` of ``process`` with data prediction.
         order: expansions are known up to ``O(h^order)``.
         replaced: further registers that hold the exact state, and its level.
+        first: the step to begin with.
     """
-    return _errors(plan, process, order, replaced or {}, {})[0]
+    return _errors(plan, process, order, replaced or {}, {}, first)[0]
 
 
 def _errors(

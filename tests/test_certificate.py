@@ -2,15 +2,22 @@
 
 import json
 
+import mpmath
+import numpy as np
 import pytest
 from selection import samplers
 
 import diffnum as dn
+from diffnum import precise
 from diffnum.certificate import Slope, certify
+from diffnum.mutants import applied, bundle, exact_survivors, mutations
 from diffnum.num import expm1
+from diffnum.plan import Lin
+from diffnum.slopes import rounding, settled, start_up
 from diffnum.solvers import ALL
 from diffnum.solvers.coords import data_transfer, transfer
 from diffnum.trace import solver
+from diffnum.witness import Run, coupled, near, near_alternating, nonlinear, norm, path_errors
 
 
 @pytest.mark.parametrize("sampler", samplers())
@@ -105,6 +112,101 @@ def test_an_inverted_step_ratio_that_telescopes_is_caught_by_proof_alone():
     cert = certify(two_step(lambda h, h_: h_ / (2 * h)))
     assert cert.proof.order == 1 and cert.verdict == "fails"
     assert min(warm_slopes(cert).values()) > 1.85
+
+
+def test_claims_of_five_have_three_witnesses_in_extended_precision(certificate):
+    slopes = [s for s in certificate("exp_ab5").slopes if s.start == "warm"]
+    assert {(s.witness, s.grid) for s in slopes} == {(w, g) for w in precise.WITNESSES for g in precise.PATTERNS}
+    assert all(s.digits == precise.DIGITS and s.value == pytest.approx(5, abs=0.05) for s in slopes)
+    assert min(e for s in slopes for e in s.errors) > 1e4 * precise.FLOOR
+
+
+def test_coupled_flow_equals_a_runge_kutta_reference_and_refuses_what_it_cannot_verify(monkeypatch):
+    process = dn.VP()
+    s, t = process.at(-0.25), process.at(0.25)
+    with mpmath.workdps(precise.DIGITS):
+        run = precise.precise_run("coupled", process)
+        flow = run.exact(process.at(mpmath.mpf(0.25))).astype(float)
+        monkeypatch.setattr(precise, "FLOOR", 1e-40)
+        with pytest.raises(ValueError, match="verified to"):
+            precise.verified_flow(run.target, process, run.x)
+    assert flow == pytest.approx(coupled().flow(run.x.astype(float), s, t, tol=1e-11), abs=1e-10)
+
+
+def test_coupled_flow_is_no_product():
+    """That of a rotated product has Jacobians that are diagonal in the same axes everywhere, so they commute."""
+    process, h = dn.VP(), 1e-3
+    s, t = process.at(-1.0), process.at(1.0)
+    x = np.array([[0.3, -0.2]])
+    ends = [coupled().flow(x + h * np.array(d), s, t, tol=1e-11) for d in ((0, 0), (1, 0), (0, 1))]
+    jacobian = np.concatenate([(end - ends[0]) / h for end in ends[1:]])
+    y = x + np.array([1.0, 0.5])
+    other = [coupled().flow(y + h * np.array(d), s, t, tol=1e-11) for d in ((0, 0), (1, 0), (0, 1))]
+    elsewhere = np.concatenate([(end - other[0]) / h for end in other[1:]])
+    assert norm(jacobian @ elsewhere - elsewhere @ jacobian) > 1e-2
+
+
+@pytest.mark.parametrize("name", ["unipc_3_noise", "rho_abm4_pec"])
+def test_exact_history_includes_what_a_predictor_corrector_evaluated(name):
+    """With exact states alone its first evaluations stay at predictions of low order: the slope is the cold one."""
+    run = Run.of(nonlinear(), dn.VP().at(-0.25))
+    warm, states = [], []
+    for n in (32, 64, 128):
+        plan = dn.compile(ALL[name], near(dn.VP(), n))
+        warm.append(norm(path_errors(plan, run, True)))
+        pinned = {i: run.exact(plan.levels[i]) for i in range(1, plan.depth + 1)}
+        states.append(norm(dn.sample(plan, run.target, run.x, pinned=pinned) - run.exact(plan.stop)))
+    assert np.log2(warm[0] / warm[2]) / 2 == pytest.approx(4, abs=0.15)
+    assert np.log2(states[0] / states[2]) / 2 == pytest.approx(3, abs=0.15)
+
+
+def test_slopes_settle_where_three_doublings_agree():
+    counts = tuple(2**k for k in range(3, 11))
+    creeping = [n**-2.0 * (1 + 10 / n) for n in counts]
+    decided = [settled(creeping[:k], counts[:k]) for k in range(1, 9)]
+    assert decided == sorted(decided) and decided[-1] and not any(decided[:4])
+    value = -np.polyfit(np.log2(counts[-3:]), np.log2(creeping[-3:]), 1)[0]
+    assert abs(value - 2) < 0.15 / 4
+    assert not settled([1e-3, 1e-6, 1e-9, 1e-15], (16, 32, 64, 128))
+    assert rounding(4096) == 8 * rounding(64)
+
+
+def test_start_up_errors_are_a_series_from_their_power_on():
+    rng, counts = np.random.default_rng(0), (16, 32, 64, 128, 256)
+    c = rng.normal(size=(3, 20))
+    errors = [1e-2 * (c[0] / n**2 + c[1] / n**3 + c[2] / n**4) for n in counts]
+    right = start_up(errors, counts, 2, 3)
+    assert right.holds and right.share == pytest.approx(1, abs=0.1)
+    assert not start_up(errors, counts, 1, 3).holds and not start_up(errors, counts, 3, 4).holds
+
+
+@pytest.mark.parametrize("name", ["dpmpp_2m", "heun", "unipc_2"])
+def test_one_run_of_all_mutants_equals_a_run_of_each(name):
+    plan = dn.compile(ALL[name], near_alternating(dn.VP(), 16))
+    run, slips = Run.of(nonlinear(), plan.start), mutations(plan)
+    with np.errstate(all="ignore"):
+        together = path_errors(bundle(plan, slips), run.batched(), True)
+        apart = [path_errors(applied(slip, plan), run, True) for slip in slips]
+    assert together == pytest.approx(np.array(apart), rel=1e-9, abs=1e-12)
+
+
+def test_predictor_and_corrector_are_both_broken():
+    plan = dn.compile(ALL["unipc_2"], near_alternating(dn.VP(), 16))
+    step = [line for line in plan.lines if line.step == 12]
+    terms = [len(line.terms) for line in step if isinstance(line, Lin)]
+    assert len(terms) == 2
+    assert len([m for m in mutations(plan) if m.name.startswith("factor 2")]) == sum(terms)
+
+
+def test_a_predictor_may_be_of_one_order_less(certificate):
+    """Its error is multiplied by a step: swapped weights leave Adams-Bashforth-Moulton of order two what it is."""
+    assert certificate("abm2_pece").free == ("terms 2 and 3 swapped in line 1",)
+
+
+def test_a_coefficient_that_vanishes_is_none():
+    """DPM-Solver-2 at its midpoint does not use the first evaluation in its last line."""
+    count, free = exact_survivors(ALL["dpm_solver_2"], 2)
+    assert (count, free) == (5, ())
 
 
 def test_slopes_are_two_sided():

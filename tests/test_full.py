@@ -1,11 +1,13 @@
-"""Slower checks: every deterministic sampler on every process, long float32 runs, the corrector's limit."""
+"""Slower checks: every deterministic sampler on every process, long float32 runs of all, the corrector's limit."""
 
-import numpy as np
+from functools import cache
+
 import pytest
 
 import diffnum as dn
+from diffnum.measure import PRECISE, float32_constant, warm_slope
 from diffnum.solvers import ALL
-from diffnum.witness import LOW, Run, alternating, gaussian, law_errors, nonlinear, norm, path_errors, uniform
+from diffnum.witness import GRIDS, gaussian, law_errors, uniform
 
 pytestmark = pytest.mark.full
 
@@ -13,24 +15,25 @@ PROCESSES = [dn.VP(), dn.Cosine(), dn.VE(), dn.EDM(), dn.SubVP(), dn.Flow(), dn.
 DETERMINISTIC = [s for s in ALL.values() if not s.stochastic]
 
 
+def plans_of(sampler):
+    return cache(lambda process, grid, n: dn.compile(sampler, grid(process, n)))
+
+
 @pytest.mark.parametrize("process", PROCESSES, ids=repr)
 @pytest.mark.parametrize("sampler", DETERMINISTIC, ids=lambda s: s.name)
 def test_warm_slope_on_every_process(sampler, process):
-    counts = (64, 128, 256) if sampler.order < 4 else (32, 64, 128)
-    run = Run.of(nonlinear(), process.at(LOW))
-    for grid in (uniform, alternating):
-        errors = [norm(path_errors(dn.compile(sampler, grid(process, n)), run, True)) for n in counts]
-        slope = -np.polyfit(np.log2(counts), np.log2(errors), 1)[0]
-        assert slope == pytest.approx(sampler.order, abs=0.15)
+    if process.name == "DDPM" and sampler.order >= PRECISE:
+        pytest.skip("the splines of a table have no fifth derivative")
+    plans = plans_of(sampler)
+    for grid in GRIDS:
+        slope = warm_slope(sampler, plans, process, "non-linear", grid, "equal")
+        assert slope.holds(sampler.order, sampler.smooth), slope
 
 
-@pytest.mark.parametrize("sampler", DETERMINISTIC, ids=lambda s: s.name)
+@pytest.mark.parametrize("sampler", ALL.values(), ids=lambda s: s.name)
 def test_float32_error_grows_no_faster_than_the_square_root_of_the_steps(sampler):
-    run = Run.of(nonlinear(), dn.VP().at(LOW))
     for n in (256, 1024, 4096):
-        plan = dn.compile(sampler, uniform(dn.VP(), n))
-        fine, coarse = (norm(path_errors(plan, run, False, kind)) for kind in (np.float64, np.float32))
-        assert coarse <= fine + 16 * 2.0**-24 * np.sqrt(n) * np.abs(run.x).max()
+        assert float32_constant(sampler, plans_of(sampler), dn.VP(), (n,)) <= 16
 
 
 def test_the_langevin_corrector_of_fixed_snr_tends_to_its_closed_bias():
