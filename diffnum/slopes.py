@@ -118,12 +118,12 @@ def settled(errors: Sequence[float], counts: Sequence[int], floor: Floor = round
     """Whether the last three doublings above the floor show one slope.
 
     Of an error ``C h^p (1 + a h + ...)`` slopes approach ``p`` twice as closely at every doubling: when the last
-    three lie within half the tolerance, the mean of the last two is within a quarter of it.
+    three lie within the tolerance of one another, the mean of the last two is within half of it.
     """
     above = [e for e, n in zip(errors, counts, strict=True) if e > floor(n)]
     if not above:
         return True
-    return len(above) > 3 and bool(np.ptp(np.diff(np.log2(above[-4:]))) < TOLERANCE / 2)
+    return len(above) > 3 and bool(np.ptp(np.diff(np.log2(above[-4:]))) < TOLERANCE)
 
 
 def measured(
