@@ -115,15 +115,20 @@ def fit(errors: Sequence[float], counts: Sequence[int], floor: Floor = rounding)
 
 
 def settled(errors: Sequence[float], counts: Sequence[int], floor: Floor = rounding) -> bool:
-    """Whether the last three doublings above the floor show one slope.
+    """Whether the last three doublings above the floor show one slope, or creep up to one.
 
-    Of an error ``C h^p (1 + a h + ...)`` slopes approach ``p`` twice as closely at every doubling: when the last
-    three lie within the tolerance of one another, the mean of the last two is within half of it.
+    Of an error ``C h^p (1 + a h + ...)`` slopes approach ``p`` twice as closely at every doubling. Either all three
+    lie within half the tolerance, or the last change is less than a third of it and about half of the one before;
+    then the mean of the last two is within half of the tolerance too.
     """
     above = [e for e, n in zip(errors, counts, strict=True) if e > floor(n)]
     if not above:
         return True
-    return len(above) > 3 and bool(np.ptp(np.diff(np.log2(above[-4:]))) < TOLERANCE)
+    if len(above) < 4:
+        return False
+    before, last = -np.diff(np.log2(above[-4:]), 2)
+    near = max(abs(before), abs(last), abs(before + last)) < TOLERANCE / 2
+    return bool(near or (abs(last) < TOLERANCE / 3 and 0 < last / before < 0.7))
 
 
 def measured(
