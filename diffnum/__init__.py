@@ -25,7 +25,7 @@ except PackageNotFoundError:
 
 _HOMES = {
     "plan": ("Level", "Plan"),
-    "process": ("VP", "Cosine", "VE", "EDM", "SubVP", "Flow", "DDPM"),
+    "process": ("VP", "Cosine", "VE", "EDM", "SubVP", "Flow", "DDPM", "CosineRate", "MeanReverting"),
     "trace": ("solver",),
     "targets": ("Gaussian", "Product1D", "Mixture", "Empirical", "Conditional"),
     "read.sample": ("sample",),
@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from .adaptive import adapt, adapt_each, doubling
     from .certificate import Certificate
     from .plan import Level, Plan
-    from .process import DDPM, EDM, VE, VP, Cosine, Flow, SubVP
+    from .process import DDPM, EDM, VE, VP, Cosine, CosineRate, Flow, MeanReverting, SubVP
     from .read.cost import cost
     from .read.distance import frechet, kl, w2
     from .read.moments import moments

@@ -15,6 +15,7 @@ from typing import Any
 from .num import exp, expm1, log, log1p, sin, sqrt
 from .plan import Level
 from .process_exploding import EDM, VE
+from .process_reverting import CosineRate, MeanReverting, rate_table
 from .process_shared import (
     Process,
     as_float,
@@ -39,7 +40,21 @@ from .process_shared import (
 )
 from .process_table import DDPM
 
-__all__ = ["DDPM", "EDM", "VE", "VP", "Cosine", "Flow", "Process", "SubVP", "as_float", "from_json"]
+__all__ = [
+    "DDPM",
+    "EDM",
+    "VE",
+    "VP",
+    "Cosine",
+    "CosineRate",
+    "Flow",
+    "MeanReverting",
+    "Process",
+    "SubVP",
+    "as_float",
+    "from_json",
+    "rate_table",
+]
 
 
 @dataclass(frozen=True)
@@ -292,8 +307,8 @@ def from_json(data: Mapping[str, Any]) -> Process:
     Raises:
         ValueError: an unknown name, or parameters that do not belong to it.
     """
-    kinds = {kind.name: kind for kind in (VP, SubVP, Cosine, VE, EDM, Flow, DDPM)}
-    given = {key: value for key, value in data.items() if key != "name"}
+    kinds = {kind.name: kind for kind in (VP, SubVP, Cosine, VE, EDM, Flow, DDPM, CosineRate, MeanReverting)}
+    given: dict[str, Any] = {k: from_json(v) if isinstance(v, Mapping) else v for k, v in data.items() if k != "name"}
     require(data.get("name") in kinds, f"process {data.get('name')!r} is unknown: use one of {', '.join(kinds)}")
     try:
         return kinds[data["name"]](**given)

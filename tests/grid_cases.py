@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from diffnum.grid import edm, exponential, karras, log_snr, quadratic, uniform
-from diffnum.process import DDPM, EDM, VE, VP, Cosine, Flow, SubVP
+from diffnum.process import DDPM, EDM, VE, VP, Cosine, CosineRate, Flow, MeanReverting, SubVP
 
 PROCESSES = {
     "VP": VP(),
@@ -18,6 +18,8 @@ PROCESSES = {
     "DDPM": DDPM(),
     "DDPM smooth": DDPM(smooth=True),
     "DDPM alpha=0": DDPM([0.1, 0.3, 0.02, 0.9, 1.0]),
+    "CosineRate": CosineRate(),
+    "MeanReverting": MeanReverting(sigma_max=0.5),
 }
 SCHEDULES = {
     "uniform": uniform,

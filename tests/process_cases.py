@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from diffnum.process import DDPM, EDM, VE, VP, Cosine, Flow, SubVP
+from diffnum.process import DDPM, EDM, VE, VP, Cosine, CosineRate, Flow, MeanReverting, SubVP, rate_table
 
 ZERO_TERMINAL = (0.1, 0.3, 0.02, 0.9, 1.0)
 PROCESSES = {
@@ -27,6 +27,13 @@ PROCESSES = {
     "DDPM alpha=0": DDPM(ZERO_TERMINAL),
     "DDPM only alpha=0": DDPM([1.0]),
     "DDPM smooth": DDPM(smooth=True),
+    "CosineRate": CosineRate(),
+    "CosineRate s=0": CosineRate(1e-3, 0.0),
+    "CosineRate s=0.5": CosineRate(0.05, 0.5),
+    "MeanReverting": MeanReverting(),
+    "MeanReverting constant": MeanReverting(VP(10.6, 10.6), 50 / 255),
+    "MeanReverting linear": MeanReverting(VP(), 3.0),
+    "MeanReverting table": MeanReverting(rate_table([0.01, 0.3, 0.7, 1.0], 0.01), 1.0),
 }
 PURE = {name for name, p in PROCESSES.items() if p.lam(p.t_start) == -math.inf}
 

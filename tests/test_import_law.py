@@ -15,7 +15,7 @@ ROOMS = """
     num
     plan
     prediction
-    process process_table process_shared process_exploding
+    process process_table process_shared process_exploding process_reverting
     grid lint
     trace
     noise
@@ -23,6 +23,7 @@ ROOMS = """
     solvers
     targets
     read
+    bridges
     adaptive
     lifting
     witness mutants slopes precise measure

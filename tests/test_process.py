@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mpmath import mpf
 
-from diffnum.process import DDPM, EDM, VE, VP, Cosine, Flow, SubVP
+from diffnum.process import DDPM, EDM, VE, VP, Cosine, CosineRate, Flow, MeanReverting, SubVP
 from tests.process_cases import PROCESSES, PURE, ZERO_TERMINAL, every
 
 
@@ -41,8 +41,28 @@ def truth(process, t):
     if isinstance(process, Flow):
         sigma = mpf(process.shift) * t / (1 + (mpf(process.shift) - 1) * t)
         return 1 - sigma, sigma
+    if isinstance(process, MeanReverting):
+        alpha, sigma = truth(process.signal, t)
+        return alpha, mpf(process.sigma_max) * sigma
+    if isinstance(process, CosineRate):
+        return cosine_rate(process, t)
     alpha = table_alpha(process, t)
     return alpha, mpmath.sqrt(1 - alpha**2)
+
+
+def cosine_rate(process, t):
+    """``log alpha`` proportional to ``int 1 - cos^2(k (u + s)) / cos^2(k s) du``, integrated as the cosine of a double
+    angle; the digits in which that cancels, as ``t^3`` for ``s = 0``, are added."""
+    with mpmath.extradps(700):
+        s = mpf(process.s)
+        k = mpmath.pi / 2 / (1 + s)
+
+        def area(u):
+            squared = u / 2 + (mpmath.sin(2 * k * (u + s)) - mpmath.sin(2 * k * s)) / (4 * k)
+            return u - squared / mpmath.cos(k * s) ** 2
+
+        log_alpha = mpmath.log(mpf(process.delta)) * area(t) / area(mpf(1))
+        return mpmath.exp(log_alpha), mpmath.sqrt(-mpmath.expm1(2 * log_alpha))
 
 
 def table_alpha(process, t):
@@ -95,6 +115,8 @@ def test_levels_at_a_log_snr_agree_with_its_definition_at_50_digits(name):
         alpha, sigma = mpf(level.alpha), mpf(level.sigma)
         if process.preserves_variance:
             exact = 1 / mpmath.sqrt(1 + mpmath.exp(-2 * mpf(lam)))
+        elif isinstance(process, MeanReverting):
+            exact = 1 / mpmath.sqrt(1 + mpmath.exp(-2 * mpf(lam)) / mpf(process.sigma_max) ** 2)
         elif isinstance(process, SubVP):
             exact = mpmath.exp(-mpmath.asinh(mpmath.exp(-mpf(lam)) / 2))
         elif isinstance(process, Flow):
@@ -259,14 +281,19 @@ def test_the_velocity_pair_is_that_of_the_process(name):
     level = process.level(0.4 * process.t_start)
     if isinstance(process, (VE, EDM, Flow)):
         assert level.v == process.rates(level) == process.at(level.lam).v
+    elif isinstance(process, MeanReverting):
+        # d/dphi of cos(phi) (x0 - mu) + sigma_max sin(phi) eps
+        assert level.v == (-level.sigma / process.sigma_max, process.sigma_max * level.alpha)
+        assert process.at(level.lam).v == pytest.approx(level.v, rel=1e-14)
     else:
         assert level.v == (-level.sigma, level.alpha)
 
 
-def test_priors_are_one_or_the_noise():
+def test_priors_are_the_stationary_deviation_or_the_noise():
     for process in PROCESSES.values():
         level = process.level(process.t_start)
-        assert process.prior(level) == (level.sigma if isinstance(process, (VE, EDM, Flow)) else 1.0)
+        stationary = process.sigma_max if isinstance(process, MeanReverting) else 1.0
+        assert process.prior(level) == (level.sigma if isinstance(process, (VE, EDM, Flow)) else stationary)
 
 
 # tables

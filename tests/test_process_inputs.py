@@ -12,7 +12,19 @@ import sympy
 import torch
 from mpmath import mpf
 
-from diffnum.process import DDPM, EDM, VE, VP, Cosine, Flow, SubVP, from_json
+from diffnum.process import (
+    DDPM,
+    EDM,
+    VE,
+    VP,
+    Cosine,
+    CosineRate,
+    Flow,
+    MeanReverting,
+    SubVP,
+    from_json,
+    rate_table,
+)
 from tests.process_cases import PROCESSES, PURE, ZERO_TERMINAL, every
 
 CONTINUOUS = {name: p for name, p in PROCESSES.items() if not name.startswith("DDPM")}
@@ -83,7 +95,7 @@ def test_torch_gradients_agree_with_differences(name):
         assert torch.autograd.gradcheck(read, lam, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["VP", "Cosine", "SubVP", "Flow", "VE", "EDM"])
+@pytest.mark.parametrize("name", ["VP", "Cosine", "SubVP", "Flow", "VE", "EDM", "CosineRate", "MeanReverting linear"])
 def test_torch_gradients_at_log_snr_zero_see_no_branch(name):
     process = PROCESSES[name]
     zero = torch.zeros((), dtype=torch.float64, requires_grad=True)
@@ -193,6 +205,18 @@ def test_rates_divide_by_zero_noise_and_nowhere_else(name):
         (lambda: EDM().at_clock(81.0), "sigma = 81.0 is outside EDM"),
         (lambda: VE().at_clock(-1.0), r"sigma = -1.0 is outside VE"),
         (lambda: Flow().at_clock(1.5), "sigma = 1.5 is outside Flow"),
+        (lambda: CosineRate(0.0), r"delta=0\.0"),
+        (lambda: CosineRate(1.0), r"delta=1\.0"),
+        (lambda: CosineRate(s=1.0), r"s=1\.0"),
+        (lambda: MeanReverting(sigma_max=0.0), r"sigma_max=0\.0"),
+        (lambda: MeanReverting(VP(), -0.1), r"sigma_max=-0\.1"),
+        (lambda: MeanReverting(VP(), math.nan), "sigma_max=nan"),
+        (lambda: MeanReverting(EDM()), "signal=EDM.* has no rate theta"),
+        (lambda: MeanReverting(Cosine()), "signal=Cosine.* forgets x0"),
+        (lambda: rate_table([]), "at least one rate"),
+        (lambda: rate_table([0.1, 0.0]), r"thetas\[1\] = 0\.0"),
+        (lambda: rate_table([0.1], 2.0), r"delta=2\.0"),
+        (lambda: from_json({"name": "MeanReverting", "signal": {"name": "VPX"}}), "'VPX' is unknown"),
         (lambda: from_json({"name": "VPX"}), "'VPX' is unknown"),
         (lambda: from_json({"name": "VP", "beta": 3}), "no parameters of VP"),
     ],
