@@ -19,12 +19,12 @@ from diffnum.prediction import convert
 from diffnum.process import VP
 
 from .statement import Chapter, Statement, prove
-from .symbols import NodeTime, processes, table_pieces, with_symbols
+from .symbols import NodeTime, cosine_rate, processes, table_pieces, with_symbols
 
 __all__ = ["CHAPTER"]
 
 MEAN, VARIANCE = sympy.Symbol("m", real=True), sympy.Symbol("c", positive=True)
-ALL = processes() | table_pieces()
+ALL = processes() | cosine_rate() | table_pieces()
 
 
 def _time(name: str) -> sympy.Symbol:
@@ -85,6 +85,7 @@ CURVES: dict[str, Callable[[Any, Any], Any]] = {
     "Flow": lambda a, s: a + s - 1,
     "VE": lambda a, s: a - 1,
     "EDM": lambda a, s: a - 1,
+    "MeanReverting": lambda a, s: a**2 + (s / ALL["MeanReverting"].sigma_max) ** 2 - 1,
 }
 
 

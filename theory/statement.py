@@ -73,11 +73,16 @@ def exact(expression: Any) -> sympy.Expr:
 def _simplify(expression: Any) -> sympy.Expr:
     # most residuals fall at the first, cheap attempt
     expression = exact(expression)
-    for attempt in (sympy.expand, sympy.cancel, sympy.simplify, lambda e: sympy.simplify(e.rewrite(sympy.exp))):
+    for attempt in (sympy.expand, _waves, sympy.cancel, sympy.simplify, lambda e: sympy.simplify(e.rewrite(sympy.exp))):
         found = attempt(expression)
         if found == 0:
             return sympy.Integer(0)
     return sympy.simplify(expression)
+
+
+def _waves(expression: sympy.Expr) -> sympy.Expr:
+    """Sines and cosines as exponentials, whose products expand."""
+    return sympy.expand(expression.rewrite(sympy.exp)) if expression.has(sympy.sin, sympy.cos) else expression
 
 
 def check(chapter: Iterable[Statement]) -> None:

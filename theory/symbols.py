@@ -12,7 +12,7 @@ import sympy
 from diffnum.order import GenericGrid
 from diffnum.plan import Level, Noise, Plan, interpret
 from diffnum.prediction import to_native
-from diffnum.process import DDPM, EDM, VE, VP, Cosine, Flow, SubVP
+from diffnum.process import DDPM, EDM, VE, VP, Cosine, CosineRate, Flow, MeanReverting, SubVP
 from diffnum.process_table import Table
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Native",
     "NodeTime",
     "NormalForm",
+    "cosine_rate",
     "difference",
     "grid",
     "log_snr_levels",
@@ -41,20 +42,32 @@ def with_symbols(kind: type, **parameters: Any) -> Any:
 
 
 def processes() -> dict[str, Any]:
-    """Every process of :mod:`diffnum.process` but the table, its parameters symbols.
+    """Every process of :mod:`diffnum.process` whose ``t`` is in closed form, its parameters symbols.
 
-    The offset of :class:`~diffnum.process.Cosine` is given through ``k = pi / (2 (1 + s))``.
+    The offset of :class:`~diffnum.process.Cosine` is given through ``k = pi / (2 (1 + s))``. The signal of
+    :class:`~diffnum.process.MeanReverting` is that of VP.
     """
     low, high, k, shift = sympy.symbols("beta_min beta_max k rho", positive=True)
     least, most = sympy.symbols("sigma_min sigma_max", positive=True)
+    vp = with_symbols(VP, beta_min=low, beta_max=high)
     return {
-        "VP": with_symbols(VP, beta_min=low, beta_max=high),
+        "VP": vp,
         "SubVP": with_symbols(SubVP, beta_min=low, beta_max=high),
         "Cosine": with_symbols(Cosine, s=sympy.pi / (2 * k) - 1),
         "VE": with_symbols(VE, sigma_min=least, sigma_max=most),
         "EDM": EDM(),  # its formulas hold no parameter
         "Flow": with_symbols(Flow, shift=shift),
+        "MeanReverting": with_symbols(MeanReverting, signal=vp, sigma_max=most),
     }
+
+
+def cosine_rate() -> dict[str, Any]:
+    """IR-SDE's rate, the inverse of whose log-SNR is no formula; its offset is given as that of
+    :class:`~diffnum.process.Cosine`, and ``delta`` through ``c = -log(delta) / g(1)``."""
+    k, c = sympy.symbols("k c", positive=True)
+    s = sympy.pi / (2 * k) - 1
+    whole = with_symbols(CosineRate, s=s)._g(sympy.Float(1.0))
+    return {"CosineRate": with_symbols(CosineRate, delta=sympy.exp(-c * whole), s=s)}
 
 
 class NodeTime(sympy.Symbol):
