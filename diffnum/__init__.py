@@ -34,13 +34,14 @@ _HOMES = {
     "read.symbolic": ("symbolic", "leading_error"),
     "read.cost": ("cost",),
     "read.distance": ("w2", "kl", "frechet"),
+    "bridges": ("Centred",),
     "adaptive": ("adapt", "adapt_each", "doubling"),
     "certificate": ("Certificate",),
 }
 _NAMES = {name: home for home, names in _HOMES.items() for name in names}
 _ROOMS = (
-    "adaptive", "certificate", "figures", "grid", "images", "lab", "noise", "num", "order", "plan", "prediction",
-    "process", "read", "series", "solvers", "study", "targets", "trace", "weak_order", "witness",
+    "adaptive", "bridges", "certificate", "figures", "grid", "images", "lab", "noise", "num", "order", "plan",
+    "prediction", "process", "read", "series", "solvers", "study", "targets", "trace", "weak_order", "witness",
 )  # fmt: skip
 
 __all__ = ["certify", "compile", *_NAMES, *_ROOMS]  # pyright: ignore[reportUnsupportedDunderAll]
@@ -48,6 +49,7 @@ __all__ = ["certify", "compile", *_NAMES, *_ROOMS]  # pyright: ignore[reportUnsu
 if TYPE_CHECKING:
     from . import (
         adaptive,
+        bridges,
         certificate,
         figures,
         grid,
@@ -69,6 +71,7 @@ if TYPE_CHECKING:
         witness,
     )
     from .adaptive import adapt, adapt_each, doubling
+    from .bridges import Centred
     from .certificate import Certificate
     from .plan import Level, Plan
     from .process import DDPM, EDM, VE, VP, Cosine, CosineRate, Flow, MeanReverting, SubVP
@@ -99,7 +102,8 @@ def __dir__() -> list[str]:
 def _named(sampler: Solver | Callable[..., None] | str) -> Any:
     if not isinstance(sampler, str):
         return sampler
-    known = import_module(".solvers", __name__).ALL
+    solvers = import_module(".solvers", __name__)
+    known = solvers.ALL | solvers.ALIASES
     if sampler not in known:
         raise ValueError(f"sampler {sampler!r} is unknown: use one of {', '.join(known)}")
     return known[sampler]

@@ -107,7 +107,7 @@ def _front(
 @app.command("solvers")
 def solvers_(as_json: AsJson = False, as_markdown: AsMarkdown = False) -> None:
     """List every sampler with its claim: the order with exact starting values, and with its own start-up."""
-    from .solvers import ALL
+    from .solvers import ALIASES, ALL
 
     if as_json:
         return _print_json([_claim(solver) for solver in ALL.values()])
@@ -117,6 +117,7 @@ def solvers_(as_json: AsJson = False, as_markdown: AsMarkdown = False) -> None:
         return print(_markdown(head, rows, numbers={"cold"}))
     _show(head, [_solver_row(s, s.cite) for s in ALL.values()], numbers={"cold"})
     _notes((solver.name, solver.note) for solver in ALL.values())
+    _notes((name, f"another name of {solver.name}") for name, solver in ALIASES.items())
 
 
 def _claim(solver: Solver) -> dict[str, Any]:
@@ -164,15 +165,16 @@ def certify(
 
 
 def _named(names: Sequence[str], every: bool) -> list[Solver]:
-    from .solvers import ALL
+    from .solvers import ALIASES, ALL
 
+    known = ALL | ALIASES
     if every == bool(names):
         wanted = "the samplers to certify, or give --all" if not every else "samplers or give --all, not both"
         raise ValueError(f"name {wanted}")
     for name in names:
-        if name not in ALL:
-            raise ValueError(f"sampler {name!r} is unknown: use one of {', '.join(ALL)}")
-    return list(ALL.values()) if every else [ALL[name] for name in dict.fromkeys(names)]
+        if name not in known:
+            raise ValueError(f"sampler {name!r} is unknown: use one of {', '.join(known)}")
+    return list(ALL.values()) if every else list({known[name].name: known[name] for name in names}.values())
 
 
 def _print_certificates(certificates: Iterable[Certificate], as_markdown: bool) -> None:

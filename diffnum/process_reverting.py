@@ -1,6 +1,6 @@
 """Mean-reverting diffusion about its mean, and the rate with which restoration networks were trained.
 
-``dx = theta_t (mu - x) dt + g_t dw`` with ``g_t^2 = 2 theta_t sigma_max^2`` (Luo et al. 2023, eq. 3 and 5) leaves
+``dx = theta_t (mu - x) dt + g_t dw`` with ``g_t^2 = 2 theta_t sigma_max^2`` (Luo et al. 2023, section 3) leaves
 
     x = alpha x0 + (1 - alpha) mu + sigma eps,   alpha = exp(-int theta),   sigma = sigma_max sqrt(1 - alpha^2),
 
@@ -46,7 +46,7 @@ TERMS = 13
 @dataclass(frozen=True)
 class CosineRate:
     """Variance-preserving process whose rate is one minus the squared cosine of :class:`~diffnum.process.Cosine`, the
-    "cosine schedule" of IR-SDE (Luo et al. 2023, section 4.1 and code), ``t`` in [0, 1]:
+    "cosine schedule" of IR-SDE (Luo et al. 2023, their code), ``t`` in [0, 1]:
 
     ``-dlog alpha / dt`` is proportional to ``1 - cos^2(k (t + s)) / cos^2(k s)``, ``k = pi/2 / (1 + s)``, and
     ``alpha = delta`` at ``t = 1``; ``sigma^2 = 1 - alpha^2``. With ``S(x) = (x - sin x) / x^3``,
@@ -143,13 +143,13 @@ class CosineRate:
 
 @dataclass(frozen=True)
 class MeanReverting:
-    """Mean-reverting diffusion about its mean (Luo et al. 2023, eq. 6): ``x - mu = alpha (x0 - mu) + sigma eps``,
-    ``alpha`` that of ``signal`` and ``sigma = sigma_max sqrt(1 - alpha^2)``.
+    """Mean-reverting diffusion about its mean (Luo et al. 2023, section 3): ``x - mu = alpha (x0 - mu) + sigma eps``,
+    ``alpha`` that of ``signal`` and ``sigma = sigma_max sqrt(1 - alpha^2)``. :class:`diffnum.Centred` holds ``mu``.
 
     ``theta = -dlog alpha / dt`` is half the rate of ``signal``: ``VP(b, b)`` has a constant one, :class:`VP` a linear
     one, :class:`CosineRate` IR-SDE's, :func:`rate_table` any table's. A sampler of order ``p`` in log-SNR is one here:
     increments of log-SNR do not know ``sigma_max``. A run starts from ``mu + sigma_max n``. The velocity is
-    ``-sqrt(1 - alpha^2) (x0 - mu) + sigma_max alpha eps``, the derivative in the angle (Li et al. 2025, section 4).
+    ``-sqrt(1 - alpha^2) (x0 - mu) + sigma_max alpha eps``, the derivative in the angle (Li et al. 2025).
 
     Args:
         signal: a process with ``alpha^2 + sigma^2 = 1`` and ``alpha > 0``.

@@ -1,4 +1,8 @@
-"""Every sampler of diffnum; :data:`ALL` maps names to samplers with their claims and citations."""
+"""Every sampler of diffnum; :data:`ALL` maps names to samplers with their claims and citations.
+
+:data:`ALIASES` maps the names that a paper gives to a method which another paper has named: they are not listed, proved
+and certified twice.
+"""
 
 from ..trace import Solver
 from . import (
@@ -12,6 +16,7 @@ from . import (
     multistep,
     onestep,
     pseudo,
+    reverting,
     singlestep,
     stabilised,
     stochastic,
@@ -26,29 +31,32 @@ from .momentum import *  # noqa: F403
 from .multistep import *  # noqa: F403
 from .onestep import *  # noqa: F403
 from .pseudo import *  # noqa: F403
+from .reverting import *  # noqa: F403
 from .singlestep import *  # noqa: F403
 from .stabilised import *  # noqa: F403
 from .stochastic import *  # noqa: F403
 
-ALL: dict[str, Solver] = {
-    member.name: member
-    for family in (
-        onestep,
-        exponential,
-        singlestep,
-        multistep,
-        deis,
-        pseudo,
-        corrected,
-        extrapolated,
-        classical,
-        implicit,
-        stabilised,
-        momentum,
-        stochastic,
-    )
-    for member in (getattr(family, name) for name in family.__all__)
-    if isinstance(member, Solver)
+_FAMILIES = (
+    onestep,
+    exponential,
+    singlestep,
+    multistep,
+    deis,
+    reverting,
+    pseudo,
+    corrected,
+    extrapolated,
+    classical,
+    implicit,
+    stabilised,
+    momentum,
+    stochastic,
+)
+_NAMED = [(name, getattr(family, name)) for family in _FAMILIES for name in family.__all__]
+
+ALL: dict[str, Solver] = {member.name: member for _, member in _NAMED if isinstance(member, Solver)}
+ALIASES: dict[str, Solver] = {
+    name: member for name, member in _NAMED if isinstance(member, Solver) and name != member.name
 }
 
-__all__ = ["ALL", *ALL]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = ["ALIASES", "ALL", *ALL, *ALIASES]  # pyright: ignore[reportUnsupportedDunderAll]
