@@ -9,32 +9,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import diffnum as dn
+from diffnum.cli import _named
 from diffnum.measure import started
-from diffnum.plan import PREDICTIONS
-from diffnum.prediction import convert
-from diffnum.process import rate_table
 from diffnum.read.tableau import distance
 from diffnum.slopes import measured, settled
 from diffnum.solvers import ALIASES, ALL, reverting
 from diffnum.trace import compile
 from diffnum.witness import COUNTS, GRIDS, LOW, Run, gaussian, nonlinear, norm, path_errors
+from tests.reverting_cases import DIM, GAUSSIAN, MU, PROCESSES, RECENTRED, every, random_grid, random_model
 from theory import published_noise
-
-DIM = 5
-PROCESSES = {
-    "cosine": dn.MeanReverting(),
-    "constant": dn.MeanReverting(dn.VP(10.6, 10.6), 50 / 255),
-    "linear": dn.MeanReverting(dn.VP(), 1.7),
-    "table": dn.MeanReverting(rate_table(np.linspace(0.01, 1.0, 100)), 0.3),
-}
-every = pytest.mark.parametrize("process", PROCESSES.values(), ids=PROCESSES)
-every_prediction = pytest.mark.parametrize("prediction", PREDICTIONS)
-
 
 # --- the published steps, in x ---
 
@@ -89,24 +76,6 @@ PUBLISHED = [
     ("mrs_3_corrected_noise", 3, True, 2),
 ]
 every_published = pytest.mark.parametrize("name, order, on_noise, factor", PUBLISHED, ids=[row[0] for row in PUBLISHED])
-
-
-def random_grid(process, steps, seed):
-    """Steps between a third of and three times one another."""
-    h = np.exp(np.random.default_rng(seed).uniform(-0.55, 0.55, steps))
-    low, high = process.lam(process.t_start), process.lam(process.t_start) + 6.0
-    return dn.grid.custom(process, lams=(low + (high - low) * np.concatenate([[0.0], np.cumsum(h) / h.sum()])).tolist())
-
-
-def random_model(seed, linear):
-    rng = np.random.default_rng(seed)
-    A, B, c = rng.normal(size=(DIM, DIM)) / DIM, rng.normal(size=(DIM, DIM)) / DIM, rng.normal(size=DIM)
-
-    def model(x, level):
-        z = x @ A.T + level.t * c
-        return z if linear else np.tanh(z) + 0.3 * np.sin(x @ B.T)
-
-    return model
 
 
 @every
@@ -166,6 +135,12 @@ def test_an_alias_compiles_to_the_plan_of_its_sampler(alias):
     assert dn.compile(alias, grid).hash == dn.compile(SAME[alias], grid).hash
 
 
+def test_a_sampler_and_its_alias_are_certified_once():
+    assert _named(["mrs_2", "exp_ab2", "mrs_1"], every=False) == [ALL["exp_ab2"], ALL["dpmpp_1"]]
+    with pytest.raises(ValueError, match="'mrs_4' is unknown: use one of .*mrs_3_corrected"):
+        dn.compile("mrs_4", random_grid(PROCESSES["linear"], 2, 0))
+
+
 def test_the_third_order_differs_from_its_relatives_by_its_start_up_or_its_factor():
     grid = random_grid(PROCESSES["linear"], 6, 1)
     for kind, relative in (("mrs_3", "dpmpp_3m"), ("mrs_3_noise", "dpm_3m")):
@@ -177,32 +152,6 @@ def test_the_third_order_differs_from_its_relatives_by_its_start_up_or_its_facto
 
 
 # --- orders, on laws of x0 about any mu ---
-
-MU = np.array([0.7, -1.3, 2.0])
-
-
-MEAN, VARIANCES = np.array([0.5, -1.0, 0.3]), np.array([0.1, 0.6, 2.5])
-MEANS, SPREADS = np.array([[-1.0, 0.4, 0.0], [0.7, -0.9, 0.5]]), np.array([[0.3, 0.5, 0.4], [0.4, 0.2, 0.6]])
-WEIGHTS = np.array([0.3, 0.7])
-GAUSSIAN, MIXTURE = dn.Gaussian(MEAN, VARIANCES), dn.Mixture(WEIGHTS, MEANS, SPREADS)
-# the laws of x0 - mu
-RECENTRED = {
-    "Gaussian": (GAUSSIAN, dn.Gaussian(MEAN - MU, VARIANCES)),
-    "mixture": (MIXTURE, dn.Mixture(WEIGHTS, MEANS - MU, SPREADS)),
-}
-
-
-@every
-@every_prediction
-@pytest.mark.parametrize("law", RECENTRED)
-def test_a_law_about_mu_is_the_law_of_its_difference(process, prediction, law):
-    around, (target, difference) = dn.Centred(MU), RECENTRED[law]
-    x = np.random.default_rng(5).normal(size=(4, 3))
-    for share in (0.1, 0.5, 1.0):
-        level = process.level(process.t_clean + share * (process.t_start - process.t_clean))
-        truth = around.from_plain(target, prediction)(x, level)
-        moved = around.reverting(difference, prediction)(x, level)
-        np.testing.assert_allclose(moved, truth, rtol=1e-10, atol=1e-10 * np.abs(truth).max())
 
 
 @pytest.mark.parametrize("name", ["mrs_1", "mrs_2_noise", "mrs_3", "mrs_3_noise", "mrs_3_corrected"])
@@ -251,7 +200,7 @@ def test_measured_order_about_a_mean_that_is_not_zero(name, order, law, process)
     must = "equal" if law == "mixture" else "reach"
     for grid, build in GRIDS.items():
         counts, errors = [], []
-        for n in (*COUNTS, 1024, 2048):
+        for n in (*COUNTS, 1024, 2048, 4096):
             if n > COUNTS[-1] and settled(errors, counts):
                 break
             counts.append(n)
@@ -267,7 +216,7 @@ def test_the_published_start_up_caps_the_order_at_two(name):
     assert cold is not None and cold.q == 2 and cold.holds
 
 
-# --- exactness, and the change of variable itself ---
+# --- exactness ---
 
 
 @every
@@ -288,162 +237,3 @@ def test_a_step_to_the_clean_level_returns_the_prediction(process):
     x0, mu, x = np.random.default_rng(8).normal(size=(3, 2, DIM))
     plan = dn.compile("mrs_3", dn.grid.log_snr(process, 5, end="zero"))
     np.testing.assert_allclose(dn.Centred(mu).sample(plan, lambda x, level: x0, x), x0, rtol=0, atol=1e-12)
-
-
-@settings(max_examples=50)
-@given(seed=st.integers(0, 10**6), shared=st.booleans(), kind=st.sampled_from(["numpy", "torch", "float32"]))
-def test_centring_round_trips(seed, shared, kind):
-    rng = np.random.default_rng(seed)
-    x, mu = rng.normal(size=(4, 2, 3)), rng.normal(size=(2, 3) if shared else (4, 1, 3))
-    dtype = np.float32 if kind == "float32" else np.float64
-    x = torch.from_numpy(x) if kind == "torch" else x.astype(dtype)
-    mu = torch.from_numpy(mu) if kind == "torch" else mu
-    around = dn.Centred(mu)
-    for there, back in ((around.centre, around.uncentre), (around.uncentre, around.centre)):
-        moved = there(x)
-        assert moved.dtype == x.dtype and moved.shape == x.shape
-        # one rounding there and one back
-        assert float(abs(back(moved) - x).max()) <= np.finfo(dtype).eps * float(abs(x).max() + 2 * abs(mu).max())
-
-
-@every
-@every_prediction
-def test_adapters_are_inverse(process, prediction):
-    rng = np.random.default_rng(2)
-    around, model, x = dn.Centred(rng.normal(size=DIM)), random_model(2, False), rng.normal(size=(3, DIM))
-    level = process.level(0.4 * process.t_start)
-    there_and_back = around.reverting(around.model(model, prediction), prediction)
-    np.testing.assert_allclose(there_and_back(x, level), model(x, level), rtol=0, atol=1e-14)
-
-
-@every
-@pytest.mark.parametrize("source", PREDICTIONS)
-@every_prediction
-def test_predictions_of_x_convert_as_those_of_u(process, source, prediction):
-    around, x = dn.Centred(MU), np.random.default_rng(4).normal(size=(4, 3))
-    level = process.level(0.6 * process.t_start)
-    u = around.centre(x)
-    a, b = convert(level, source, prediction)
-    given_ = around.model(around.from_plain(MIXTURE, source), source)(u, level)
-    wanted = around.model(around.from_plain(MIXTURE, prediction), prediction)(u, level)
-    np.testing.assert_allclose(a * u + b * given_, wanted, rtol=0, atol=1e-11 * max(1.0, np.abs(wanted).max()))
-
-
-@every
-def test_the_velocity_is_that_of_the_paper(process):
-    """Li et al. 2025: ``x0 = alpha x - (sigma / sigma_max) v + (1 - alpha) mu``."""
-    x0, mu, eps = np.random.default_rng(9).normal(size=(3, DIM))
-    level = process.level(0.3 * process.t_start)
-    x = level.alpha * x0 + (1 - level.alpha) * mu + level.sigma * eps
-    v = level.v[0] * (x0 - mu) + level.v[1] * eps
-    back = level.alpha * x - level.sigma / process.sigma_max * v + (1 - level.alpha) * mu
-    np.testing.assert_allclose(back, x0, rtol=0, atol=1e-14)
-
-
-@every
-def test_the_forward_equation_moves_the_mean_and_the_variance(process):
-    """``x' = theta (mu - x)`` for the mean and ``V' = -2 theta V + 2 theta sigma_max^2``, by central differences."""
-    t, d = 0.37 * process.t_start, 1e-5 * process.t_start
-    x0, mu, theta = 1.3, -0.4, -process.drift(t)
-
-    def mean(u):
-        return process.alpha(u) * x0 + (1 - process.alpha(u)) * mu
-
-    slope = (mean(t + d) - mean(t - d)) / (2 * d)
-    assert slope == pytest.approx(theta * (mu - mean(t)), rel=1e-6)
-    grown = (process.sigma(t + d) ** 2 - process.sigma(t - d) ** 2) / (2 * d)
-    assert grown == pytest.approx(2 * theta * (process.sigma_max**2 - process.sigma(t) ** 2), rel=1e-6)
-    assert process.diffusion(t) ** 2 == pytest.approx(2 * theta * process.sigma_max**2, rel=1e-13)
-
-
-@every
-def test_the_end_is_near_the_stationary_law(process):
-    end = process.level(process.t_start)
-    assert end.sigma == pytest.approx(process.sigma_max, rel=end.alpha**2) and end.alpha < 0.01
-    plan = dn.compile("mrs_1", dn.grid.log_snr(process, 2))
-    assert plan.prior == process.sigma_max
-
-
-def irsde_table(T, kind, eps):
-    """``thetas_cumsum * dt`` and ``sigma_bars / max_sigma`` of IR-SDE's code in float64, ``t = 0 ... T``."""
-    if kind == "cosine":
-        u = np.arange(T + 3) / (T + 2)
-        squared = np.cos((u + 0.008) / 1.008 * math.pi / 2) ** 2
-        thetas = 1 - squared[1:-1] / squared[0]
-    elif kind == "linear":
-        thetas = np.linspace(0.1 / (T + 1), 20 / (T + 1), T + 1)
-    else:
-        thetas = np.ones(T + 1)
-    total = np.cumsum(thetas) - thetas[0]
-    dt = -math.log(eps) / total[-1]
-    return thetas, total * dt, np.sqrt(-np.expm1(-2 * total * dt))
-
-
-@pytest.mark.parametrize("kind", ["cosine", "linear", "constant"])
-@pytest.mark.parametrize("T", [10, 100])
-def test_a_rate_table_is_the_table_of_irsde(kind, T):
-    thetas, fall, bars = irsde_table(T, kind, 0.005)
-    process = dn.MeanReverting(rate_table(thetas[1:], 0.005), 0.2)
-    t = np.arange(-1.0, T)
-    np.testing.assert_allclose(process.alpha(t), np.exp(-fall), rtol=1e-13)
-    np.testing.assert_allclose(process.sigma(t), 0.2 * bars, rtol=1e-12, atol=1e-15)
-    assert process.t_start == T - 1
-
-
-@pytest.mark.parametrize("kind, signal", [("cosine", dn.process.CosineRate()), ("linear", dn.VP(0.1, 20.0))])
-def test_the_continuous_rates_are_limits_of_the_tables(kind, signal):
-    def gap(T):
-        _, fall, _ = irsde_table(T, kind, signal.alpha(1.0))
-        t = np.arange(1, T + 1) / T
-        return np.abs(-np.log(signal.alpha(t)) - fall[1:]).max()
-
-    assert gap(200) < 0.1
-    assert gap(400) / gap(200) == pytest.approx(0.5, rel=0.05)
-
-
-def test_torch_batches_with_a_mean_for_each_sample_run_as_numpy():
-    process = PROCESSES["cosine"]
-    rng = np.random.default_rng(6)
-    mu, x = rng.normal(size=(2, 4, 3, 2, 2))
-    plan = dn.compile("mrs_3_corrected", dn.grid.log_snr(process, 6), prediction="noise")
-
-    def model(x, level):
-        return (x.tanh() if hasattr(x, "tanh") else np.tanh(x)) * (0.3 + level.t)
-
-    expected = dn.Centred(mu).sample(plan, model, x)
-    found = dn.Centred(torch.from_numpy(mu)).sample(plan, model, torch.from_numpy(x))
-    np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=1e-12)
-    single = dn.Centred(torch.from_numpy(mu)).sample(plan, model, torch.from_numpy(x).float())
-    assert single.dtype == torch.float32
-    np.testing.assert_allclose(single.numpy(), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
-
-
-def test_a_plan_on_a_mean_reverting_process_survives_json():
-    plan = dn.compile("mrs_2", dn.grid.log_snr(PROCESSES["table"], 4))
-    back = dn.Plan.from_json(plan.to_json())
-    assert back.hash == plan.hash and dn.process.from_json(back.process) == PROCESSES["table"]
-
-
-@pytest.mark.parametrize(
-    ("build", "told"),
-    [
-        (lambda: dn.Centred(math.nan), "not finite"),
-        (lambda: dn.Centred(np.array([0.0, math.inf])), "not finite"),
-        (lambda: dn.Centred(torch.tensor([math.nan])), "not finite"),
-        (lambda: dn.Centred([0.0, 1.0]), "mu is a list"),
-        (
-            lambda: dn.Centred(np.zeros(3)).centre(np.zeros((2, 4))),
-            r"mu of shape \(3,\) is no mean of x of shape \(2, 4\)",
-        ),
-        (lambda: dn.Centred(np.zeros((5, 3))).centre(np.zeros((1, 3))), r"mu of shape \(5, 3\)"),
-        (lambda: dn.Centred(np.zeros((1, 2, 3))).uncentre(np.zeros((2, 3))), r"mu of shape \(1, 2, 3\)"),
-        (lambda: dn.Centred(np.zeros(3)).centre(torch.zeros(2, 3)), "mu is a ndarray and x a Tensor"),
-        (lambda: dn.Centred(0.0).model(lambda x, level: x, "epsilon"), "prediction 'epsilon' is unknown"),
-        (lambda: dn.Centred(0.0).from_plain(lambda x, level: x, "epsilon"), "prediction 'epsilon' is unknown"),
-        (lambda: dn.Centred(0.0).reverting(3.0), "float is no model"),
-    ],
-)
-def test_what_is_no_mean_is_refused_by_one_sentence(build, told):
-    with pytest.raises(ValueError, match=told) as caught:
-        build()
-    assert "\n" not in str(caught.value) and ":" in str(caught.value)

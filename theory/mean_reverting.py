@@ -13,6 +13,7 @@ from typing import Any
 import sympy
 
 from diffnum.plan import Level, Plan, interpret
+from diffnum.solvers import reverting
 from diffnum.trace import compile
 
 from . import published as one
@@ -106,4 +107,18 @@ def mean_reverting_sde() -> Statement:
     )
 
 
-CHAPTER: Chapter = (mean_reverting_flow, mean_reverting_sde)
+def library() -> Statement:
+    """The samplers of :mod:`diffnum.solvers.reverting`, aliases included, on a centred process."""
+    pairs = [
+        *(((noisy.mrs_data, n), name) for n, name in ((1, "mrs_1"), (2, "mrs_2"), (3, "mrs_3"))),
+        *(((noisy.mrs_noise, n), name) for n, name in ((1, "mrs_1_noise"), (2, "mrs_2_noise"), (3, "mrs_3_noise"))),
+    ]
+    return prove(
+        "The code's mrs_1, mrs_2, mrs_3, on the data and on the noise, are MRS-1, 2, 3 in x - mu",
+        r"u = x - \mu: \qquad \texttt{mrs\_n}(u) = \text{MRS-}n(x) - \mu",
+        [r for (build, n), name in pairs for r in shifted(partial(build, order=n), getattr(reverting, name), n)],
+        "diffnum.solvers.reverting; diffnum.Centred",
+    )
+
+
+CHAPTER: Chapter = (mean_reverting_flow, mean_reverting_sde, library)
