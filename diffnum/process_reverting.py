@@ -256,7 +256,8 @@ def rate_table(thetas: Sequence[float], delta: float = 0.005) -> DDPM:
     """The table with ``log alpha_i = log(delta) (theta_0 + ... + theta_i) / sum(theta)``: a ``signal`` for
     :class:`MeanReverting`. Entry ``i`` stands at ``t = i`` and the data at -1, see :class:`~diffnum.process.DDPM`.
 
-    IR-SDE's code holds ``T + 1`` rates, takes the first away from every sum, and counts from 1 what this counts from 0.
+    The code of IR-SDE has ``T + 1`` rates and takes the first away from every sum: give the others, and ``t + 1`` to
+    the network. That of MR Sampler keeps it: give all, and ``t`` to the network.
 
     Raises:
         ValueError: no rates, or one that is not positive; ``delta`` outside (0, 1).

@@ -151,8 +151,9 @@ def test_the_end_is_near_the_stationary_law(process):
     assert plan.prior == process.sigma_max
 
 
-def irsde_table(T, kind, eps):
-    """``thetas_cumsum * dt`` and ``sigma_bars / max_sigma`` of IR-SDE's code in float64, ``t = 0 ... T``."""
+def irsde_table(T, kind, eps, first=False):
+    """``thetas_cumsum * dt`` and ``sigma_bars / max_sigma`` of IR-SDE's code in float64, ``t = 0 ... T``; MR Sampler's
+    leaves the ``first`` rate in the sums."""
     if kind == "cosine":
         u = np.arange(T + 3) / (T + 2)
         squared = np.cos((u + 0.008) / 1.008 * math.pi / 2) ** 2
@@ -161,20 +162,21 @@ def irsde_table(T, kind, eps):
         thetas = np.linspace(0.1 / (T + 1), 20 / (T + 1), T + 1)
     else:
         thetas = np.ones(T + 1)
-    total = np.cumsum(thetas) - thetas[0]
+    total = np.cumsum(thetas) - (0 if first else thetas[0])
     dt = -math.log(eps) / total[-1]
     return thetas, total * dt, np.sqrt(-np.expm1(-2 * total * dt))
 
 
+@pytest.mark.parametrize("first", [False, True], ids=["IR-SDE", "MR Sampler"])
 @pytest.mark.parametrize("kind", ["cosine", "linear", "constant"])
 @pytest.mark.parametrize("T", [10, 100])
-def test_a_rate_table_is_the_table_of_irsde(kind, T):
-    thetas, fall, bars = irsde_table(T, kind, 0.005)
-    process = dn.MeanReverting(rate_table(thetas[1:], 0.005), 0.2)
-    t = np.arange(-1.0, T)
+def test_a_rate_table_is_the_table_of_the_code(kind, T, first):
+    thetas, fall, bars = irsde_table(T, kind, 0.005, first)
+    process = dn.MeanReverting(rate_table(thetas if first else thetas[1:], 0.005), 0.2)
+    t = np.arange(T + 1.0) if first else np.arange(-1.0, T)
     np.testing.assert_allclose(process.alpha(t), np.exp(-fall), rtol=1e-13)
     np.testing.assert_allclose(process.sigma(t), 0.2 * bars, rtol=1e-12, atol=1e-15)
-    assert process.t_start == T - 1
+    assert process.t_start == t[-1]
 
 
 @pytest.mark.parametrize("kind, signal", [("cosine", dn.process.CosineRate()), ("linear", dn.VP(0.1, 20.0))])
