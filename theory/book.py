@@ -15,6 +15,7 @@ from diffnum.weak_order import prove_weak
 
 from . import (
     adams,
+    brownian,
     closed_forms,
     collocation,
     equalities,
@@ -49,7 +50,7 @@ CHAPTERS: dict[str, Chapter] = {
     "8. Momentum": momentum.CHAPTER,
     "9. Stability": stability.CHAPTER,
     "10. Reversible samplers": reversible.CHAPTER,
-    "11. Stochastic samplers": stochastic.CHAPTER,
+    "11. Stochastic samplers": (*stochastic.CHAPTER, *brownian.CHAPTER),
     "12. Equalities": (*equalities.CHAPTER, *more_equalities.CHAPTER, *mean_reverting.CHAPTER),
     "13. What is not equal": false_equalities.CHAPTER,
     "14. Errors": errors.CHAPTER,
