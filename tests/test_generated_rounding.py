@@ -10,7 +10,6 @@ import pytest
 
 from diffnum.num import extended
 from diffnum.solvers import generated
-from diffnum.solvers.tables import Table
 
 FORMULAS = [name for name in generated.__all__ if inspect.isfunction(getattr(generated, name))]
 MULTISTEP = ("adams", "dpm_2m", "dpm_3m", "uni", "ipndm", "bdf", "extrapolation")

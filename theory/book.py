@@ -72,9 +72,9 @@ without a denoiser. Proofs run on the traced plan, on a random process with rand
 size $h$ in log-SNR from exact history, on data $N(0, c)$ with $\\alpha = 1$, at $\\sigma = 1$, where the exact state is
 $\\sqrt{1 + c}$: on a Gaussian everything commutes, so it can be of higher order than the sampler.
 Samplers that choose their steps or coefficients as they run, and those with trained ones, are proved *frozen*: for the
-controls that one run left, or for the stated values of their options (`amed`, `dc_solver`, `ucgm`); what the controls do
-is not proved. A stochastic sampler's order is weak, proved for every denoiser by trees with Gaussian leaves; that it is
-not higher is shown on a Gaussian. Its error is one of a law and has no leading term of a path.
+controls that one run left, or for the stated values of their options (`amed`, `dc_solver`, `ucgm`); what the controls
+do is not proved. A stochastic sampler's order is weak, proved for every denoiser by trees with Gaussian leaves; that it
+is not higher is shown on a Gaussian. Its error is one of a law and has no leading term of a path.
 """
 
 
