@@ -16,7 +16,10 @@ from diffnum.prediction import convert, to_data, to_native
 from diffnum.read.tableau import canonical, distance
 from diffnum.solvers import ALL
 
-PROCESSES = [dn.VP(), dn.Cosine(), dn.VE(), dn.EDM(), dn.SubVP(), dn.Flow(), dn.Flow(shift=3.0), dn.DDPM()]
+PROCESSES = [
+    *(dn.VP(), dn.Cosine(), dn.VE(), dn.EDM(), dn.SubVP(), dn.Flow(), dn.Flow(shift=3.0), dn.DDPM()),
+    dn.MeanReverting(sigma_max=0.5),
+]
 
 
 def grid(process, n, **options):
