@@ -34,6 +34,8 @@ _HOMES = {
     "read.symbolic": ("symbolic", "leading_error"),
     "read.cost": ("cost",),
     "read.distance": ("w2", "kl", "frechet"),
+    "read.law": ("law", "joint", "split"),
+    "read.density": ("densities", "expectation"),
     "adaptive": ("adapt", "adapt_each", "doubling"),
     "certificate": ("Certificate",),
 }
@@ -73,7 +75,9 @@ if TYPE_CHECKING:
     from .plan import Level, Plan
     from .process import DDPM, EDM, VE, VP, Cosine, Flow, SubVP
     from .read.cost import cost
+    from .read.density import densities, expectation
     from .read.distance import frechet, kl, w2
+    from .read.law import joint, law, split
     from .read.moments import moments
     from .read.sample import sample
     from .read.symbolic import leading_error, symbolic
