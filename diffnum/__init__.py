@@ -35,6 +35,8 @@ _HOMES = {
     "read.cost": ("cost",),
     "read.distance": ("w2", "kl", "frechet"),
     "bridges": ("Centred",),
+    "read.law": ("law", "joint", "split"),
+    "read.density": ("densities", "expectation"),
     "adaptive": ("adapt", "adapt_each", "doubling"),
     "certificate": ("Certificate",),
 }
@@ -76,7 +78,9 @@ if TYPE_CHECKING:
     from .plan import Level, Plan
     from .process import DDPM, EDM, VE, VP, Cosine, CosineRate, Flow, MeanReverting, SubVP
     from .read.cost import cost
+    from .read.density import densities, expectation
     from .read.distance import frechet, kl, w2
+    from .read.law import joint, law, split
     from .read.moments import moments
     from .read.sample import sample
     from .read.symbolic import leading_error, symbolic

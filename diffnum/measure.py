@@ -26,6 +26,7 @@ from .witness import (
     Run,
     gaussian,
     law_errors,
+    line_errors,
     near,
     nonlinear,
     norm,
@@ -41,6 +42,7 @@ __all__ = [
     "float32_constant",
     "invariance",
     "lawwise",
+    "linewise",
     "on_flow",
     "pathwise",
     "started",
@@ -51,6 +53,8 @@ __all__ = [
 ENOUGH = 256
 # and here at last: more steps in float64 cost more than extended precision does
 LAST = 1024
+# the law on a line costs a quadrature per step
+LINE_COUNTS = (8, 16, 32, 64, 128, 256)
 # claims from here on leave float64 no clean doublings
 PRECISE = 5
 FLOAT32_COUNTS = (16, 64, 256)
@@ -118,7 +122,21 @@ def lawwise(solver: Solver, plans: Plans, process: Any) -> list[Slope]:
             slopes.append(measured(sizes, COUNTS, f"Gaussian {what}", name, process.name, "cold", must))
     sizes = [norm(law_errors(plans(process, one_step, n), gaussian())[1]) for n in STEP_SIZES]
     slopes.append(measured(sizes, STEP_SIZES, "Gaussian variance", "one step", process.name, "warm", "local"))
-    return sorted(slopes, key=lambda s: s.witness == "Gaussian mean")
+    return [*linewise(solver, plans, process), *sorted(slopes, key=lambda s: s.witness == "Gaussian mean")]
+
+
+def linewise(solver: Solver, plans: Plans, process: Any) -> list[Slope]:
+    """The slope of expectations on a non-linear law, for a one-step sampler: its law is known without sampling."""
+    if not solver.order or plans(process, uniform, COUNTS[0]).depth:
+        return []
+    counts: list[int] = []
+    errors: list[float] = []
+    for n in LINE_COUNTS:
+        counts.append(n)
+        errors.append(norm(line_errors(plans(process, uniform, n))))
+        if settled(errors, counts):
+            break
+    return [measured(errors, counts, "non-linear", "uniform", process.name, "cold", "equal")]
 
 
 def clean_end(solver: Solver, process: Any) -> list[Slope]:

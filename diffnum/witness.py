@@ -20,6 +20,7 @@ import numpy as np
 
 from .grid import Grid, custom, log_snr
 from .plan import Eval, Level, Line, Plan, interpret
+from .read.density import expectation, marginal
 from .read.moments import moments
 from .targets.gaussian import Gaussian
 from .targets.laws import Mixture1D
@@ -39,6 +40,7 @@ __all__ = [
     "end_point",
     "gaussian",
     "law_errors",
+    "line_errors",
     "near",
     "near_alternating",
     "nonlinear",
@@ -212,6 +214,20 @@ def law_errors(plan: Plan, target: Gaussian) -> np.ndarray:
     m, v = target.eigen()
     stop = plan.stop
     return np.stack([mean - stop.alpha * m, var - (stop.alpha**2 * v + stop.sigma**2)])
+
+
+def line_errors(plan: Plan) -> np.ndarray:
+    """Errors of expectations on one of the non-linear laws, ``(4,)``, by quadrature of the transition kernels.
+
+    Raises:
+        ValueError: a plan whose steps look back, or add no noise.
+    """
+    target = Product1D((nonlinear().laws[2],))
+    return expectation(plan, target, _probes) - marginal(target, plan.stop).expect(_probes)
+
+
+def _probes(x: np.ndarray) -> np.ndarray:
+    return np.stack([x, x * x, np.cos(x), np.sin(2 * x)])
 
 
 def norm(error: np.ndarray) -> float:
