@@ -8,8 +8,9 @@ last ``k`` its end, those between repeat themselves, and a run of ``n`` steps co
 A method that mixes steps of several orders has a fraction ``a``. Two real intervals of
 :mod:`diffnum.read.stability` say how stiff a model may be:
 
-    ratio       L on dy/drho = mu y, steps drho of rho = sigma / alpha:  stable for  -L <= mu drho <= 0;
-                the textbook's number, for samplers whose steps repeat there, as those of classical methods do
+    interval    L on dy/dc = mu y, steps dc of the variable in which the sampler's steps repeat, the first of
+                sigma / alpha, alpha / sigma and the angle:  stable for  -L <= mu dc <= 0, the textbook's number;
+                samplers that step in a process's clock have that of EDM, sigma / alpha
     guidance    L on dw/dlam = (J - 1) w, steps h = 1/2 of log-SNR:  stable for Jacobians  1 - L <= J <= 1,
                 the same question to every sampler
 
@@ -32,13 +33,15 @@ from .grid import log_snr
 from .plan import Eval, Line, Noise, Plan, sources
 from .process import VP
 from .read.cost import cost
-from .read.stability import DataForm, Equation, Irregular, Ratio, real_interval
+from .read.stability import Angle, DataForm, Equation, Irregular, Ratio, SignalRatio, real_interval
 from .trace import Solver, compile
 
 __all__ = ["STEP", "Count", "Facts", "cells", "families", "folded", "markdown", "measure", "orders"]
 
 STEP = 0.5
 """The step in log-SNR at which :attr:`Facts.guidance` is stated."""
+
+_VARIABLES: Mapping[str, Equation] = {"sigma / alpha": Ratio(), "alpha / sigma": SignalRatio(), "angle": Angle()}
 
 # start-up, steps that repeat, end; one two and three divide it, so that mixed step lists come out even
 _PART = 6
@@ -64,7 +67,8 @@ class Count:
         return self.each * n + self.start + self.end
 
     def __str__(self) -> str:
-        each = "0" if not self.each else "n" if self.each == 1 else f"{self.each}n"
+        number, parts = self.each.numerator, self.each.denominator
+        each = f"{'' if number == 1 else number}n{'' if parts == 1 else f'/{parts}'}" if number else "0"
         rest = self.start + self.end
         return f"{each} {'+' if rest > 0 else '-'} {abs(rest)}" if rest else each
 
@@ -82,11 +86,13 @@ class Facts:
         back: how many earlier steps a step looks back on; 0 for a one-step method.
         live_data, live_noise: most registers, each the size of a sample, that a run of any length holds at once,
             for a model that predicts data and one that predicts noise.
-        ratio: real interval of stability in ``sigma / alpha``, ``mu drho >= -ratio``; or in one word why there is none.
+        interval: real interval of stability in ``variable``, ``mu dc >= -interval``; or in one word why there is none.
+        variable: "sigma / alpha", "alpha / sigma", "angle", or "" without an interval.
         guidance: largest guidance scale that is stable at steps of 1/2 in log-SNR for every class and noise; or in
             one word why there is none.
 
-    The words are "noise" where paths are random, and "varies" where no step is like the next on these levels.
+    The words are "noise" where paths are random, and "varies" where no step is like the next: exponential
+    samplers depend on the length of their steps in log-SNR, and only ``guidance`` speaks of them.
     """
 
     name: str
@@ -105,7 +111,8 @@ class Facts:
     back: int
     live_data: int
     live_noise: int
-    ratio: float | str
+    interval: float | str
+    variable: str
     guidance: float | str
 
     @property
@@ -126,7 +133,7 @@ class Facts:
         """
         try:
             counts = {name: _count(data[name]) for name in ("nfe", "draws")}
-            intervals = {name: _interval(data[name]) for name in ("ratio", "guidance")}
+            intervals = {name: _read(data[name]) for name in ("interval", "guidance")}
             return cls(**{**data, **counts, **intervals, "waits": Fraction(data["waits"])})
         except (KeyError, TypeError) as error:
             raise ValueError(f"these are no facts of a sampler ({error}): use Facts.to_json") from error
@@ -140,6 +147,7 @@ def measure(sampler: Solver) -> Facts:
     """
     levels = log_snr(VP(), 3 * _PART)
     data, noise = compile(sampler, levels, "data"), compile(sampler, levels, "noise")
+    interval, variable = _interval(sampler, data)
     claim = ("name", "family", "order", "cold", "smooth", "stochastic", "cite", "eq", "note")
     return Facts(
         **{name: getattr(sampler, name) for name in claim},
@@ -151,7 +159,8 @@ def measure(sampler: Solver) -> Facts:
         back=max(*data.depths[_PART:-_PART], *noise.depths[_PART:-_PART]),
         live_data=cost(data).live,
         live_noise=cost(noise).live,
-        ratio=_length(sampler, data, Ratio()),
+        interval=interval,
+        variable=variable,
         guidance=_length(sampler, data, DataForm(STEP)),
     )
 
@@ -182,6 +191,14 @@ def _chain(plan: Plan) -> Fraction:
     return Fraction(rank[plan.states[2 * _PART]] - rank[plan.states[_PART]], _PART)
 
 
+def _interval(sampler: Solver, plan: Plan) -> tuple[float | str, str]:
+    for variable, equation in _VARIABLES.items():
+        length = _length(sampler, plan, equation)
+        if not isinstance(length, str):
+            return length, variable
+    return length, ""
+
+
 def _length(sampler: Solver, plan: Plan, equation: Equation) -> float | str:
     if plan.draws:
         return "noise"
@@ -204,7 +221,8 @@ def orders(facts: Facts) -> str:
 
 
 def cells(facts: Facts) -> dict[str, str]:
-    """What tables show, by column: order, NFE, stages, back, live, ratio, guidance, source."""
+    """What tables show, by column: order, NFE, stages, back, live, interval, guidance, source."""
+    where = {"alpha / sigma": " snr", "angle": " angle"}.get(facts.variable, "")
     waits = f" ({facts.waits})" if facts.waits != facts.stages else ""
     return {
         "order": orders(facts),
@@ -212,7 +230,7 @@ def cells(facts: Facts) -> dict[str, str]:
         "stages": f"{facts.stages}{waits}",
         "back": str(facts.back),
         "live": str(facts.live),
-        "ratio": _number(facts.ratio),
+        "interval": f"{_number(facts.interval)}{where}",
         "guidance": _number(facts.guidance),
         "source": ", ".join(filter(None, (facts.cite, facts.eq))),
     }
@@ -220,7 +238,7 @@ def cells(facts: Facts) -> dict[str, str]:
 
 def markdown(facts: Iterable[Facts]) -> str:
     """The samplers as a Markdown table."""
-    head = ("sampler", "order", "NFE", "stages", "back", "live", "interval in sigma / alpha", "guidance", "source")
+    head = ("sampler", "order", "NFE", "stages", "back", "live", "interval", "guidance", "source")
     rows = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for one in facts:
         shown = [cell.replace("|", "\\|") for cell in cells(one).values()]
@@ -233,8 +251,9 @@ def folded(facts: Sequence[Facts]) -> str:
     parts: list[str] = []
     for family in dict.fromkeys(one.family for one in facts):
         members = [one for one in facts if one.family == family]
-        summary = f"<summary>{family.capitalize()}: {len(members)}</summary>"
-        parts.append(f"<details>{summary}\n\n{markdown(members)}\n\n</details>")
+        low, high = min(one.order for one in members), max(one.order for one in members)
+        summary = f"{family.capitalize()}: {len(members)} of order {low} to {high}"
+        parts.append(f"<details><summary>{summary}</summary>\n\n{markdown(members)}\n\n</details>")
     return "\n".join(parts)
 
 
@@ -254,5 +273,5 @@ def _count(data: Mapping[str, Any]) -> Count:
     return Count(**{**{name: Fraction(data[name]) for name in ("each", "start", "end")}, "least": data["least"]})
 
 
-def _interval(value: float | str) -> float | str:
+def _read(value: float | str) -> float | str:
     return math.inf if value == "inf" else value

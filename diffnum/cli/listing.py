@@ -24,7 +24,7 @@ _LEGEND = {
     "NFE": "model evaluations in n steps",
     "stages": "evaluations of one step; in brackets those that wait for one another, where the others need not",
     "live": "samples held at once, with the prediction (data or noise) that needs fewer",
-    "interval": "L: stable on dy/dr = m y, r = sigma/alpha, for -L <= m dr <= 0; varies: no two steps alike there",
+    "interval": "L: stable on dy/dc = m y for -L <= m dc <= 0, c = sigma/alpha or as said; varies: no two steps alike",
     "guidance": "largest guidance scale stable for every class at steps of 1/2 in log-SNR; below 1 they grow unguided",
 }
 # less room than this for the sources, and they stand below the table
@@ -105,7 +105,7 @@ def _table(facts: Sequence[Facts], screen: Console, sources: bool) -> Table:
         table.add_column("source")
     for one in facts:
         shown = cells(one)
-        names = ("NFE", "stages", "live", "ratio", "guidance", *["source"] * sources)
+        names = ("NFE", "stages", "live", "interval", "guidance", *["source"] * sources)
         # a word in the place of a number steps back
         words = [Text(shown[name], style="dim" if shown[name] in ("noise", "varies") else "") for name in names]
         table.add_row(one.name, _order(one), *words)

@@ -6,6 +6,12 @@ On ``alpha = 1`` a model that is linear with a frozen Jacobian turns the probabi
     DataForm    dw/dlam = -w + D = (J - 1) w    w = x / alpha, D = J w          uniform in log-SNR, step h
     NoiseForm   dv/dlam = v - eps = (1 - J) v   v = x / sigma, eps = J v        uniform in log-SNR, step h
 
+and samplers that step in another variable repeat themselves on theirs,
+
+    SignalRatio dv/dkappa = mu v                v = x / sigma, D = mu v         uniform in kappa = alpha / sigma
+    Angle       du/dtheta = mu u                tan theta = sigma / alpha       uniform in theta
+
+with ``u = x / sqrt(alpha^2 + sigma^2)`` and the velocity ``alpha eps - sigma D = mu x``.
 A Gaussian of variance ``c`` has ``J = c / (c + rho^2)`` in ``DataForm`` and ``1 - J`` in ``NoiseForm``, in [0, 1];
 guidance ``D_u + g (D_c - D_u)`` multiplies the difference of two Jacobians and leaves [0, 1]: there the equation is
 stiff. Real parts pull: ``z = mu drho < 0``, ``J < 1`` in ``DataForm``, ``J > 1`` in ``NoiseForm``.
@@ -35,10 +41,12 @@ from ..process import EDM
 from ..trace import Solver, compile
 
 __all__ = [
+    "Angle",
     "DataForm",
     "Irregular",
     "NoiseForm",
     "Ratio",
+    "SignalRatio",
     "amplification",
     "guided_jacobian",
     "largest_guidance",
@@ -127,6 +135,43 @@ class NoiseForm:
     def evaluate(self, x: Any, level: Level, z: Any) -> Any:
         """``eps = J x / sigma``."""
         return (z / level.sigma) * x
+
+
+@dataclass(frozen=True)
+class SignalRatio:
+    """``dv/dkappa = mu v``, steps of one in ``kappa = alpha / sigma``; the number is ``z = mu dkappa``."""
+
+    prediction = "data"
+    neutral, inward = 0.0, -1.0
+    # from x to v = x / sigma over one step; sigma shrinks, so that a sampler of the clock does not stand still
+    scale = 1.25
+
+    def level(self, i: float) -> Level:
+        """Level ``i < 27`` steps before ``kappa = 27.5``, where ``sigma = 1``."""
+        kappa, sigma = 27.5 - i, self.scale**i
+        return Level(sigma, kappa * sigma, sigma)
+
+    def evaluate(self, x: Any, level: Level, z: Any) -> Any:
+        """``D = mu x / sigma`` for ``dkappa = 1``."""
+        return (z / level.sigma) * x
+
+
+@dataclass(frozen=True)
+class Angle:
+    """``du/dtheta = mu u``, steps of 1/20 in ``theta``; the number is ``z = mu dtheta``."""
+
+    prediction = "velocity"
+    neutral, inward, scale = 0.0, -1.0, 1.0
+
+    def level(self, i: float) -> Level:
+        """Level ``i < 27`` steps before ``theta = 1/10``, on the unit circle."""
+        theta = 0.1 + i / 20
+        return Level(theta, math.cos(theta), math.sin(theta))
+
+    def evaluate(self, x: Any, level: Level, z: Any) -> Any:
+        """The level's ``a D + b eps`` where ``alpha eps - sigma D = mu x``, ``dtheta = -1/20``."""
+        (a, b), alpha, sigma, mu = level.v, level.alpha, level.sigma, -20 * z
+        return ((a * (alpha - mu * sigma) + b * (sigma + mu * alpha)) / (alpha**2 + sigma**2)) * x
 
 
 def live(plan: Plan, k: int) -> tuple[int, ...]:
@@ -234,7 +279,7 @@ def _powers(plan: Plan, first: np.ndarray, second: np.ndarray, state: int) -> np
                 ratio = first[i, j] / second[i, j] if linked[i, j] else second[j, i] / first[j, i]
                 s[j] = s[i] * ratio.real
                 known.append(j)
-    if not np.allclose(second, first * s[:, None] / s[None, :], rtol=1e-8, atol=1e-12 * np.abs(first).max()):
+    if not np.allclose(second, first * s[:, None] / s[None, :], rtol=1e-11, atol=1e-12 * np.abs(first).max()):
         raise Irregular(refusal)
     return s
 
