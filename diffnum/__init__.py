@@ -39,8 +39,8 @@ _HOMES = {
 }
 _NAMES = {name: home for home, names in _HOMES.items() for name in names}
 _ROOMS = (
-    "adaptive", "certificate", "figures", "grid", "images", "lab", "noise", "num", "order", "plan", "prediction",
-    "process", "read", "series", "solvers", "study", "targets", "trace", "weak_order", "witness",
+    "adaptive", "certificate", "facts", "figures", "grid", "images", "lab", "noise", "num", "order", "plan",
+    "prediction", "process", "read", "series", "solvers", "study", "targets", "trace", "weak_order", "witness",
 )  # fmt: skip
 
 __all__ = ["certify", "compile", *_NAMES, *_ROOMS]  # pyright: ignore[reportUnsupportedDunderAll]
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from . import (
         adaptive,
         certificate,
+        facts,
         figures,
         grid,
         images,

@@ -9,8 +9,8 @@ A method that mixes steps of several orders has a fraction ``a``. Two real inter
 :mod:`diffnum.read.stability` say how stiff a model may be:
 
     interval    L on dy/dc = mu y, steps dc of the variable in which the sampler's steps repeat, the first of
-                sigma / alpha, alpha / sigma and the angle:  stable for  -L <= mu dc <= 0, the textbook's number;
-                samplers that step in a process's clock have that of EDM, sigma / alpha
+                sigma / alpha, alpha / sigma, the angle and log-SNR:  stable for  -L <= mu dc <= 0, the textbook's
+                number; samplers whose slopes depend on the process have that of EDM
     guidance    L on dw/dlam = (J - 1) w, steps h = 1/2 of log-SNR:  stable for Jacobians  1 - L <= J <= 1,
                 the same question to every sampler
 
@@ -33,7 +33,7 @@ from .grid import log_snr
 from .plan import Eval, Line, Noise, Plan, sources
 from .process import VP
 from .read.cost import cost
-from .read.stability import Angle, DataForm, Equation, Irregular, Ratio, SignalRatio, real_interval
+from .read.stability import Angle, DataForm, Equation, Irregular, Ratio, SignalRatio, amplification, real_interval
 from .trace import Solver, compile
 
 __all__ = ["STEP", "Count", "Facts", "cells", "families", "folded", "markdown", "measure", "orders"]
@@ -81,18 +81,18 @@ class Facts:
         name, family, order, cold, smooth, stochastic, cite, eq, note: see :class:`diffnum.trace.Solver`.
         nfe, draws: model evaluations and draws of noise.
         stages: evaluations of one step, of the longest where steps differ.
-        waits: how many of them, on average, wait for another; fewer where stages are independent and a machine may
-            evaluate them at once.
+        waits: evaluations per step on the longest chain of them, each in need of the one before; fewer than all where
+            stages are independent and a machine may evaluate them at once.
         back: how many earlier steps a step looks back on; 0 for a one-step method.
         live_data, live_noise: most registers, each the size of a sample, that a run of any length holds at once,
             for a model that predicts data and one that predicts noise.
         interval: real interval of stability in ``variable``, ``mu dc >= -interval``; or in one word why there is none.
-        variable: "sigma / alpha", "alpha / sigma", "angle", or "" without an interval.
+        variable: "sigma / alpha", "alpha / sigma", "angle", "log-SNR", or "" without an interval.
         guidance: largest guidance scale that is stable at steps of 1/2 in log-SNR for every class and noise; or in
             one word why there is none.
 
-    The words are "noise" where paths are random, and "varies" where no step is like the next: exponential
-    samplers depend on the length of their steps in log-SNR, and only ``guidance`` speaks of them.
+    The words are "noise" where paths are random, and "varies" where no step is like another: exponential samplers
+    depend on the length of their steps in log-SNR, and only ``guidance`` speaks of them.
     """
 
     name: str
@@ -147,7 +147,8 @@ def measure(sampler: Solver) -> Facts:
     """
     levels = log_snr(VP(), 3 * _PART)
     data, noise = compile(sampler, levels, "data"), compile(sampler, levels, "noise")
-    interval, variable = _interval(sampler, data)
+    guidance = _length(sampler, data, DataForm(STEP))
+    interval, variable = _interval(sampler, data, guidance)
     claim = ("name", "family", "order", "cold", "smooth", "stochastic", "cite", "eq", "note")
     return Facts(
         **{name: getattr(sampler, name) for name in claim},
@@ -161,7 +162,7 @@ def measure(sampler: Solver) -> Facts:
         live_noise=cost(noise).live,
         interval=interval,
         variable=variable,
-        guidance=_length(sampler, data, DataForm(STEP)),
+        guidance=guidance,
     )
 
 
@@ -191,12 +192,22 @@ def _chain(plan: Plan) -> Fraction:
     return Fraction(rank[plan.states[2 * _PART]] - rank[plan.states[_PART]], _PART)
 
 
-def _interval(sampler: Solver, plan: Plan) -> tuple[float | str, str]:
+def _interval(sampler: Solver, plan: Plan, guidance: float | str) -> tuple[float | str, str]:
+    if plan.draws:
+        return "noise", ""
     for variable, equation in _VARIABLES.items():
         length = _length(sampler, plan, equation)
         if not isinstance(length, str):
             return length, variable
-    return length, ""
+    if isinstance(guidance, str) or not _is_slope_in_log_snr(sampler):
+        return "varies", ""
+    return STEP * guidance, "log-SNR"
+
+
+def _is_slope_in_log_snr(sampler: Solver) -> bool:
+    """Whether steps of any length in log-SNR are alike, since only ``(J - 1) h`` matters."""
+    one, two = (amplification(sampler, 1 - 0.7 / h, DataForm(h)) for h in (STEP, 2 * STEP))
+    return math.isclose(one, two, rel_tol=1e-9)
 
 
 def _length(sampler: Solver, plan: Plan, equation: Equation) -> float | str:
@@ -222,7 +233,7 @@ def orders(facts: Facts) -> str:
 
 def cells(facts: Facts) -> dict[str, str]:
     """What tables show, by column: order, NFE, stages, back, live, interval, guidance, source."""
-    where = {"alpha / sigma": " snr", "angle": " angle"}.get(facts.variable, "")
+    where = {"alpha / sigma": " SNR", "angle": " angle", "log-SNR": " log-SNR"}.get(facts.variable, "")
     waits = f" ({facts.waits})" if facts.waits != facts.stages else ""
     return {
         "order": orders(facts),

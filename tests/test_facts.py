@@ -104,9 +104,30 @@ def test_a_sampler_that_does_not_settle_is_refused():
 
 COTH = 1 / math.tanh(STEP / 2)
 LENGTHS = {
-    **{name: 2 for name in ("euler", "ddim", "heun", "midpoint", "trig_euler", "trig_heun", "snr_heun")},
-    **{f"{kind}ab{r}": theory.ADAMS[r] for r in (2, 3, 4) for kind in ("", "trig_", "snr_") if f"{kind}ab{r}" in ALL},
-    **{name: sympy.Poly(theory.Z**3 - 4 * theory.Z**2 + 12 * theory.Z - 24) for name in ("rk4", "trig_rk4", "snr_rk4")},
+    **{
+        name: 2
+        for name in (
+            "log_snr_euler",
+            "log_snr_heun",
+            "euler",
+            "ddim",
+            "heun",
+            "midpoint",
+            "trig_euler",
+            "trig_heun",
+            "snr_heun",
+        )
+    },
+    **{
+        f"{kind}ab{r}": theory.ADAMS[r]
+        for r in (2, 3, 4)
+        for kind in ("", "trig_", "snr_", "log_snr_")
+        if f"{kind}ab{r}" in ALL
+    },
+    **{
+        name: sympy.Poly(theory.Z**3 - 4 * theory.Z**2 + 12 * theory.Z - 24)
+        for name in ("rk4", "trig_rk4", "snr_rk4", "log_snr_rk4")
+    },
     **{f"deis_tab_{r}": theory.ADAMS[r] for r in (2, 3, 4)},
     **{"ghvb": Fraction(6, 5), "ghvb2": Fraction(6, 5), "ghvb3": Fraction(9, 14), "ghvb4": Fraction(6, 17)},
 }

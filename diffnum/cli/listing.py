@@ -24,7 +24,7 @@ _LEGEND = {
     "NFE": "model evaluations in n steps",
     "stages": "evaluations of one step; in brackets those that wait for one another, where the others need not",
     "live": "samples held at once, with the prediction (data or noise) that needs fewer",
-    "interval": "L: stable on dy/dc = m y for -L <= m dc <= 0, c = sigma/alpha or as said; varies: no two steps alike",
+    "interval": "L: stable on dy/dc = m y for -L <= m dc <= 0, c = sigma/alpha or as said (SNR: alpha/sigma)",
     "guidance": "largest guidance scale stable for every class at steps of 1/2 in log-SNR; below 1 they grow unguided",
 }
 # less room than this for the sources, and they stand below the table
