@@ -42,7 +42,7 @@ _HOMES = {
 }
 _NAMES = {name: home for home, names in _HOMES.items() for name in names}
 _ROOMS = (
-    "adaptive", "bridges", "certificate", "figures", "grid", "images", "lab", "noise", "num", "order", "plan",
+    "adaptive", "bridges", "certificate", "facts", "figures", "grid", "images", "lab", "noise", "num", "order", "plan",
     "prediction", "process", "read", "series", "solvers", "study", "targets", "trace", "weak_order", "witness",
 )  # fmt: skip
 
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         adaptive,
         bridges,
         certificate,
+        facts,
         figures,
         grid,
         images,

@@ -16,6 +16,7 @@ from PIL import Image
 
 from diffnum import cli
 from diffnum.cli import run
+from diffnum.facts import Facts, cells, families, measure
 from diffnum.lab import Surrogate, draw, run_study
 from diffnum.lab.folder import RECORD, check_out, fresh_folder
 from diffnum.lab.pictures import contact_sheet
@@ -105,6 +106,9 @@ BAD = {
     "names and all": "certify euler --all",
     "unknown sampler": "certify eulr",
     "certificates to a picture": "certify euler --out out.png",
+    "unknown family": "solvers --family magic",
+    "listing to a picture": "solvers --out out.png",
+    "listing below a file": "solvers --out file/out.json",
 }
 
 
@@ -125,6 +129,7 @@ def test_bad_input_is_one_sentence_on_stderr_and_leaves_no_file(words, bad, monk
         ("study digits --process warp", cli.PROCESSES),
         ("study digits --by luck", ("w2", "path")),
         ("certify eulr", ALL),
+        ("solvers --family magic", families(ALL.values())),
     ],
 )
 def test_an_unknown_name_is_answered_with_all_that_are_known(words, choices, capsys):
@@ -148,11 +153,39 @@ def test_json_markdown_and_table_list_the_same_solvers(capsys):
     _, markdown, _ = output(capsys, "solvers", "--markdown")
     _, text, _ = output(capsys, "solvers", "--json")
     claims = {claim["name"]: claim for claim in json.loads(text)}
-    assert list(claims) == list(ALL)
+    by_family = [name for family in families(ALL.values()) for name in ALL if ALL[name].family == family]
+    assert list(claims) == by_family and sorted(claims) == sorted(ALL)
     rows = [line for line in markdown.splitlines() if line.startswith("| `")]
-    assert [row.split("`")[1] for row in rows] == list(ALL)
-    assert all(name in table for name in ALL)
+    assert [row.split("`")[1] for row in rows] == by_family
+    assert [line.split(" ")[0] for line in table.splitlines() if line.split(" ")[0] in ALL] == by_family
     assert all(claims[name]["order"] == solver.order for name, solver in ALL.items())
+    shown = {Facts.from_json(claim).name: cells(Facts.from_json(claim)) for claim in claims.values()}
+    assert all(f"| {shown[row.split('`')[1]]['guidance']} |" in row for row in rows)
+
+
+@pytest.mark.parametrize("family", ["momentum", "Stochastic", "exponential one-step"])
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_a_family_fits_the_terminal_with_every_number_and_source(family, width, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", str(width))
+    code, text, _ = output(capsys, "solvers", "--family", family)
+    lines, words = text.splitlines(), " ".join(text.split())
+    assert code == 0 and max(map(len, lines)) <= width
+    for solver in ALL.values():
+        rows = [line.split() for line in lines if line.startswith(f"{solver.name} ")]
+        assert len(rows) == (solver.family == family.lower())
+        if rows:
+            shown = cells(measure(solver))
+            assert {*shown["NFE"].split(), shown["live"], *shown["interval"].split(), shown["guidance"]} <= {*rows[0]}
+            assert solver.cite in words and solver.note in words
+
+
+@pytest.mark.parametrize("ending", [".json", ".md"])
+def test_the_file_of_a_listing_is_what_is_printed(ending, tmp_path, capsys):
+    file = tmp_path / "new" / f"listing{ending}"
+    flag = {".json": "--json", ".md": "--markdown"}[ending]
+    code, text, err = output(capsys, "solvers", "--family", "stabilised", flag, "--out", file)
+    assert code == 0 and not err and file.read_text() == text
+    assert output(capsys, "solvers", "--family", "stabilised", flag)[1] == text
 
 
 def test_certificates_in_json_on_disk_and_in_the_table_agree(tmp_path, capsys):

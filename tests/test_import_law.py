@@ -24,6 +24,7 @@ ROOMS = """
     targets
     read
     bridges
+    facts
     adaptive
     lifting
     witness mutants slopes precise measure

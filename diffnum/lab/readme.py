@@ -1,6 +1,7 @@
-"""Regenerate what the README shows: the certificate table and the picture. ``python -m diffnum.lab.readme``.
+"""Regenerate what the README shows: the picture, the samplers and the certificates. ``python -m diffnum.lab.readme``.
 
-With an argument, the closing line of a full test run, it records that instead.
+With the argument ``samplers`` only their table, which takes seconds; with another, the closing line of a full test run,
+it records that instead.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from pathlib import Path
 import numpy as np
 
 from ..certificate import Certificate, certify_all
+from ..facts import folded, measure
 from ..figures import order_fan, save, style
 from ..process import VP
 from ..solvers import ALL
 from ..trace import compile
 from ..witness import COUNTS, LOW, Run, nonlinear, norm, path_errors, uniform
 
-__all__ = ["certificate_table", "record_full_run", "update"]
+__all__ = ["certificate_table", "record_full_run", "update", "update_samplers"]
 
 FIGURE = "notebooks/figures/published-and-corrected.png"
 RERUN = "python -m diffnum.lab.readme"
@@ -99,6 +101,14 @@ def update(root: Path) -> None:
     text = _section(text, "figure", f"![Error against steps with exact starting values]({FIGURE})")
     text = _section(text, "certificates", by_family(certify_all(ALL.values(), jobs=os.cpu_count() or 1)))
     readme.write_text(text)
+    update_samplers(root)
+
+
+def update_samplers(root: Path) -> None:
+    """Rewrite the table of samplers in ``root/README.md``."""
+    readme = root / "README.md"
+    table = folded([measure(sampler) for sampler in ALL.values()])
+    readme.write_text(_section(readme.read_text(), "samplers", table))
 
 
 def record_full_run(root: Path, summary: str) -> None:
@@ -111,7 +121,9 @@ def record_full_run(root: Path, summary: str) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
+    if sys.argv[1:] == ["samplers"]:
+        update_samplers(Path.cwd())
+    elif len(sys.argv) > 1:
         record_full_run(Path.cwd(), sys.argv[1])
     else:
         update(Path.cwd())

@@ -6,6 +6,12 @@ On ``alpha = 1`` a model that is linear with a frozen Jacobian turns the probabi
     DataForm    dw/dlam = -w + D = (J - 1) w    w = x / alpha, D = J w          uniform in log-SNR, step h
     NoiseForm   dv/dlam = v - eps = (1 - J) v   v = x / sigma, eps = J v        uniform in log-SNR, step h
 
+and samplers that step in another variable repeat themselves on theirs,
+
+    SignalRatio dv/dkappa = mu v                v = x / sigma, D = mu v         uniform in kappa = alpha / sigma
+    Angle       du/dtheta = mu u                tan theta = sigma / alpha       uniform in theta
+
+with ``u = x / sqrt(alpha^2 + sigma^2)`` and the velocity ``alpha eps - sigma D = mu x``.
 A Gaussian of variance ``c`` has ``J = c / (c + rho^2)`` in ``DataForm`` and ``1 - J`` in ``NoiseForm``, in [0, 1];
 guidance ``D_u + g (D_c - D_u)`` multiplies the difference of two Jacobians and leaves [0, 1]: there the equation is
 stiff. Real parts pull: ``z = mu drho < 0``, ``J < 1`` in ``DataForm``, ``J > 1`` in ``NoiseForm``.
@@ -35,9 +41,12 @@ from ..process import EDM
 from ..trace import Solver, compile
 
 __all__ = [
+    "Angle",
     "DataForm",
+    "Irregular",
     "NoiseForm",
     "Ratio",
+    "SignalRatio",
     "amplification",
     "guided_jacobian",
     "largest_guidance",
@@ -52,6 +61,10 @@ __all__ = [
 _EDM = EDM(1e-300, 1e300)
 _PROBE = -0.3 + 0.2j
 Row = dict[int, Any]
+
+
+class Irregular(ValueError):
+    """No step is like the next on these levels: the sampler has no amplification matrix there."""
 
 
 class Equation(Protocol):
@@ -124,6 +137,43 @@ class NoiseForm:
         return (z / level.sigma) * x
 
 
+@dataclass(frozen=True)
+class SignalRatio:
+    """``dv/dkappa = mu v``, steps of one in ``kappa = alpha / sigma``; the number is ``z = mu dkappa``."""
+
+    prediction = "data"
+    neutral, inward = 0.0, -1.0
+    # from x to v = x / sigma over one step; sigma shrinks, so that a sampler of the clock does not stand still
+    scale = 1.25
+
+    def level(self, i: float) -> Level:
+        """Level ``i < 27`` steps before ``kappa = 27.5``, where ``sigma = 1``."""
+        kappa, sigma = 27.5 - i, self.scale**i
+        return Level(sigma, kappa * sigma, sigma)
+
+    def evaluate(self, x: Any, level: Level, z: Any) -> Any:
+        """``D = mu x / sigma`` for ``dkappa = 1``."""
+        return (z / level.sigma) * x
+
+
+@dataclass(frozen=True)
+class Angle:
+    """``du/dtheta = mu u``, steps of 1/20 in ``theta``; the number is ``z = mu dtheta``."""
+
+    prediction = "velocity"
+    neutral, inward, scale = 0.0, -1.0, 1.0
+
+    def level(self, i: float) -> Level:
+        """Level ``i < 27`` steps before ``theta = 1/10``, on the unit circle."""
+        theta = 0.1 + i / 20
+        return Level(theta, math.cos(theta), math.sin(theta))
+
+    def evaluate(self, x: Any, level: Level, z: Any) -> Any:
+        """The level's ``a D + b eps`` where ``alpha eps - sigma D = mu x``, ``dtheta = -1/20``."""
+        (a, b), alpha, sigma, mu = level.v, level.alpha, level.sigma, -20 * z
+        return ((a * (alpha - mu * sigma) + b * (sigma + mu * alpha)) / (alpha**2 + sigma**2)) * x
+
+
 def live(plan: Plan, k: int) -> tuple[int, ...]:
     """Registers made before step ``k`` that a line of step ``k`` or later reads, in order."""
     home = [-1, *(line.step for line in plan.lines)]
@@ -169,9 +219,10 @@ def step_map(plan: Plan, k: int, evaluate: Callable[[Any, Level, str], Any]) -> 
 @lru_cache(maxsize=64)
 def _compiled(solver: Solver, equation: Equation) -> tuple[Plan, int]:
     """The plan and a step after its start-up, whose successor is like it."""
-    depth = _traced(solver, equation, 8).depth
+    plan = _traced(solver, equation, 8)
+    depth = plan.depth
     n = 3 * depth + 8
-    return _traced(solver, equation, n), n - depth - 3
+    return plan if n == 8 else _traced(solver, equation, n), n - depth - 3
 
 
 def _traced(solver: Solver, equation: Equation, n: int) -> Plan:
@@ -189,14 +240,20 @@ def matrix(solver: Solver, z: Any, equation: Equation) -> np.ndarray:
         equation: :class:`Ratio`, :class:`DataForm` or :class:`NoiseForm`.
 
     Raises:
-        ValueError: a sampler that draws noise, or whose steps on these levels are not alike: its nodes or weights
-            depend on more than the step, and it has no stability region there.
+        Irregular: its steps on these levels are not alike: its nodes or weights depend on more than the step, and it
+            has no stability region there. A ``ValueError``.
+        ValueError: a sampler that draws noise.
     """
     plan, k = _compiled(solver, equation)
-    z = np.asarray(z, dtype=complex)
+    factors = _growth(solver, equation)
+    return equation.scale * _numbers(plan, k, np.asarray(z, dtype=complex), equation) / factors[:, None]
+
+
+@lru_cache(maxsize=64)
+def _growth(solver: Solver, equation: Equation) -> np.ndarray:
+    plan, k = _compiled(solver, equation)
     first, second = (_numbers(plan, at, np.asarray(_PROBE), equation) for at in (k, k + 1))
-    factors = _powers(plan, first, second, live(plan, k).index(plan.states[k]))
-    return equation.scale * _numbers(plan, k, z, equation) / factors[:, None]
+    return _powers(plan, first, second, live(plan, k).index(plan.states[k]))
 
 
 def _numbers(plan: Plan, k: int, z: np.ndarray, equation: Equation) -> np.ndarray:
@@ -213,7 +270,7 @@ def _powers(plan: Plan, first: np.ndarray, second: np.ndarray, state: int) -> np
     size = len(first)
     refusal = f"{plan.solver} does not repeat itself on these levels: use another test equation, such as DataForm(h)"
     if first.shape != second.shape or first.shape != (size, size):
-        raise ValueError(refusal)
+        raise Irregular(refusal)
     s, known = np.ones(size), [state]
     linked = np.abs(first) > 1e-12 * np.abs(first).max()
     for i in known:
@@ -222,8 +279,8 @@ def _powers(plan: Plan, first: np.ndarray, second: np.ndarray, state: int) -> np
                 ratio = first[i, j] / second[i, j] if linked[i, j] else second[j, i] / first[j, i]
                 s[j] = s[i] * ratio.real
                 known.append(j)
-    if not np.allclose(second, first * s[:, None] / s[None, :], rtol=1e-8, atol=1e-12 * np.abs(first).max()):
-        raise ValueError(refusal)
+    if not np.allclose(second, first * s[:, None] / s[None, :], rtol=1e-11, atol=1e-12 * np.abs(first).max()):
+        raise Irregular(refusal)
     return s
 
 
@@ -271,16 +328,28 @@ def real_interval(solver: Solver, equation: Equation, furthest: float = 1e4) -> 
 
     near, far = np.geomspace(1e-6, 0.02, 60), np.geomspace(4, furthest, 1500)
     lengths = np.concatenate([near, np.arange(0.025, 4, 0.005), far])
-    failing = np.flatnonzero(~stable(lengths))
-    if not len(failing):
+    bracket = _first_failure(stable, lengths)
+    if bracket is None:
         return math.inf
-    if failing[0] == 0:
-        return 0.0
-    low, high = lengths[failing[0] - 1], lengths[failing[0]]
-    while high - low > 1e-13 * high:
-        middle = (low + high) / 2
-        low, high = (middle, high) if stable(middle) else (low, middle)
+    low, high = bracket
+    while high - low > 1e-13 * high > 0:
+        # a call costs the same for sixteen numbers as for one
+        low, high = _first_failure(stable, np.linspace(low, high, 18)[1:], low) or (high, high)
     return float((low + high) / 2)
+
+
+def _first_failure(
+    stable: Callable[[Any], np.ndarray], lengths: np.ndarray, low: float | None = None
+) -> tuple[float, float] | None:
+    """The first of ``lengths`` that is not stable and the one before it, ``low`` before the first; (0, 0) where there
+    is none before it, and None where all are stable."""
+    for part in np.array_split(lengths, max(1, len(lengths) // 250)):
+        failing = np.flatnonzero(~stable(part))
+        if len(failing):
+            before = part[failing[0] - 1] if failing[0] else low
+            return (0.0, 0.0) if before is None else (float(before), float(part[failing[0]]))
+        low = part[-1]
+    return None
 
 
 def guided_jacobian(scale: Any, conditional: Any, unconditional: Any, sigma: Any) -> Any:

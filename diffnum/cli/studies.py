@@ -1,0 +1,126 @@
+"""``diffnum study`` and ``diffnum sample``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .printing import AsJson, check_file, console, print_json
+
+if TYPE_CHECKING:
+    from ..lab import Surrogate
+    from ..plan import Plan
+
+__all__ = ["PROCESSES", "sample", "study"]
+
+PROCESSES = {"vp": "VP", "cosine": "Cosine", "subvp": "SubVP", "ve": "VE", "edm": "EDM", "flow": "Flow", "ddpm": "DDPM"}
+
+Size = Annotated[str | None, typer.Option(help="Crop and resample images to 32, say, or 32x48 for height x width.")]
+Limit = Annotated[int | None, typer.Option(help="Take at most so many images, evenly spaced over all.")]
+Components = Annotated[int, typer.Option(help="Gaussians in the mixture fitted to the images.")]
+Seed = Annotated[int, typer.Option(help="Of everything random.")]
+
+
+def study(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="digits, a folder of images, or a .npy or .npz file.")],
+    nfe: Annotated[str, typer.Option(help="Budgets of model evaluations, separated by commas.")] = "5,8,10,20",
+    out: Annotated[Path, typer.Option(help="Folder of results; an earlier study is replaced.")] = Path("study"),
+    process: Annotated[str, typer.Option(help=f"Noise process: {', '.join(PROCESSES)}.")] = "vp",
+    components: Components = 10,
+    by: Annotated[str, typer.Option(help="What decides: w2 on the Gaussian, or path on the mixture.")] = "w2",
+    seed: Seed = 0,
+    size: Size = None,
+    limit: Limit = None,
+    as_json: AsJson = False,
+) -> None:
+    """Rank every sampler for your images at your budgets, and write a report."""
+    budgets = _budgets(nfe)
+    chosen = _process(process)
+    image_size = _size(size)
+    from ..lab import run_study
+    from ..lab.result import record
+
+    screen = None if as_json else console()
+    done = run_study(data, budgets, out, chosen, components, by, seed, image_size, limit, screen)
+    if as_json:
+        print_json({"out": str(out), **record(done)})
+
+
+def sample(
+    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="A plan as JSON, such as a study writes.")],
+    data: Annotated[str | None, typer.Option(help="Images to fit; else the plan's study has them.")] = None,
+    n: Annotated[int, typer.Option("--n", "-n", help="How many images.")] = 64,
+    seed: Seed = 0,
+    out: Annotated[Path, typer.Option(help="A .png of all images, or .npy of (n, h, w, c).")] = Path("samples.png"),
+    components: Components = 10,
+    size: Size = None,
+    limit: Limit = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a plan, with the exact prediction of the mixture fitted to the images as the network."""
+    if n < 1:
+        raise ValueError(f"--n {n} draws nothing: use a whole number >= 1")
+    check_file(out, (".png", ".npy"))
+    loaded = _load(plan)
+    surrogate = _surrogate(plan, data, components, seed, _size(size), limit)
+    from ..lab import draw
+    from ..lab.pictures import write_images
+
+    x = draw(loaded, surrogate, n, seed)
+    write_images(out, x, surrogate.shape)
+    if as_json:
+        facts = {"plan": str(plan), "sampler": loaded.solver, "nfe": loaded.nfe, "n": n, "seed": seed}
+        return print_json(facts | {"data": surrogate.name, "shape": list(surrogate.shape), "out": str(out)})
+    print(f"{n} image{'s' * (n > 1)} of {surrogate.name} by {loaded.solver}, {loaded.nfe} evaluations each: {out}")
+
+
+def _load(path: Path) -> Plan:
+    from ..plan import Plan
+
+    try:
+        return Plan.load(path)
+    except ValueError as error:
+        raise ValueError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+
+
+def _surrogate(plan: Path, data: str | None, components: int, seed: int, size: Any, limit: int | None) -> Surrogate:
+    from ..images import load
+    from ..lab import Surrogate
+
+    if data is not None:
+        return Surrogate.fit(load(data, size=size, limit=limit), components, seed)
+    for folder in (plan.absolute().parent, plan.absolute().parent.parent):
+        if (folder / "surrogate.npz").exists():
+            return Surrogate.load(folder / "surrogate.npz")
+    raise ValueError(f"{plan} does not lie in the folder of a study: name the images to sample with --data")
+
+
+# --- words to values -------------------------------------------------------------------------------------------------
+
+
+def _budgets(text: str) -> tuple[int, ...]:
+    words = [word.strip() for word in text.split(",")]
+    for word in words:
+        if not re.fullmatch(r"[1-9][0-9]{0,5}", word):
+            raise ValueError(f"--nfe {text!r} has the budget {word!r}: use whole numbers from 1, such as 5,8,10,20")
+    return tuple(int(word) for word in words)
+
+
+def _process(name: str) -> Any:
+    from .. import process
+
+    if name.lower() not in PROCESSES:
+        raise ValueError(f"--process {name!r} is unknown: use one of {', '.join(PROCESSES)}")
+    return getattr(process, PROCESSES[name.lower()])()
+
+
+def _size(text: str | None) -> int | tuple[int, int] | None:
+    if text is None:
+        return None
+    found = re.fullmatch(r"([1-9][0-9]{0,4})(?:x([1-9][0-9]{0,4}))?", text)
+    if not found:
+        raise ValueError(f"--size {text!r} is no image size: use a number such as 32, or height x width such as 32x48")
+    return int(found[1]) if found[2] is None else (int(found[1]), int(found[2]))
