@@ -222,9 +222,9 @@ def _key(ax: Axes, inks: Mapping[str, Ink]) -> None:
     ax.legend(handles=patches, **place, labelcolor=TEXT, handlelength=1.1, handleheight=1.1)
 
 
-def _tint(colour: str, share: float) -> list[float]:
-    parts = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
-    return [1 - share * (1 - part) for part in parts]
+def _tint(colour: str, share: float) -> tuple[float, float, float]:
+    red, green, blue = (1 - share * (1 - int(colour[k : k + 2], 16) / 255) for k in (1, 3, 5))
+    return red, green, blue
 
 
 def _fade(colours: np.ndarray) -> np.ndarray:

@@ -67,7 +67,8 @@ def _reduced(png: BytesIO, colours: int) -> bytes:
 
     small = BytesIO()
     with Image.open(png) as image:
-        image.convert("RGB").quantize(colours).save(small, "png", optimize=True)
+        # the method that keeps rare colours, such as those of names
+        image.convert("RGB").quantize(colours, Image.Quantize.MAXCOVERAGE).save(small, "png", optimize=True)
     return small.getvalue()
 
 
