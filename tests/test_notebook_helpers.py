@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from diffnum.figures import read_numbers
 from diffnum.lab import notebook
 
 
@@ -48,3 +49,20 @@ def test_theory_and_dots_of_one_name_share_a_colour():
     lines, dots = ax.get_lines()[::2], ax.get_lines()[1::2]
     assert [line.get_color() for line in lines] == [dot.get_color() for dot in dots]
     assert lines[0].get_color() != lines[1].get_color()
+
+
+def test_a_figure_on_request_is_written_with_its_numbers(shown, tmp_path):
+    with notebook.figure(to=tmp_path / "a.png", numbers={"y": [1.0, 2.0]}, rerun="again") as ax:
+        ax.plot([1, 2])
+    assert len(shown) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "a.png", "a.svg"]
+    np.testing.assert_array_equal(read_numbers(tmp_path / "a.png")["y"], [1.0, 2.0])
+
+
+def test_a_palette_makes_a_smaller_picture_of_the_same_size(shown):
+    for colours in (None, 64):
+        with notebook.figure(colours=colours) as ax:
+            ax.plot(np.random.default_rng(0).normal(size=(30, 40)))
+    whole, small = (picture.data for picture in shown)
+    assert len(small) < len(whole)
+    assert small[16:24] == whole[16:24]  # width and height

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from ..figures import image_grid, inks, panels, style
+from ..figures import image_grid, inks, panels, save, style
 from ..figures.sheet import SOFT, made_with
 from ..images import to_images
 
@@ -22,7 +23,15 @@ DPI = 120
 
 
 @contextmanager
-def figure(columns: int = 1, rows: int = 1, size: tuple[float, float] | None = None) -> Iterator[Any]:
+def figure(
+    columns: int = 1,
+    rows: int = 1,
+    size: tuple[float, float] | None = None,
+    colours: int | None = None,
+    to: str | os.PathLike[str] = "",
+    numbers: Mapping[str, Any] | None = None,
+    rerun: str = "",
+) -> Iterator[Any]:
     """Axes to draw on; the figure appears below the cell when the ``with`` block ends.
 
     It is a PNG whatever matplotlib's backend, shown at the size at which its letters are those of the text around
@@ -31,6 +40,9 @@ def figure(columns: int = 1, rows: int = 1, size: tuple[float, float] | None = N
     Args:
         columns, rows: of panels.
         size: of the whole in inches, as in :func:`diffnum.figures.panels`.
+        colours: a palette of so many, at most 256, for the picture below the cell: many fine lines make a large file.
+        to: a file to write it to as well, as PNG and SVG with ``numbers`` and ``rerun`` as in
+            :func:`diffnum.figures.save`; none if empty.
 
     Yields:
         The axes of a single panel, or an array of them (flat where there is one row).
@@ -42,10 +54,22 @@ def figure(columns: int = 1, rows: int = 1, size: tuple[float, float] | None = N
         fig, axes = panels(rows, columns, size)
         yield axes[0, 0] if axes.size == 1 else axes[0] if rows == 1 else axes
         fig.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.12)
-    png = buffer.getvalue()
+    png = buffer.getvalue() if colours is None else _reduced(buffer, colours)
     width = int.from_bytes(png[16:20], "big")  # the header's, since the margins were cut
     titles = "; ".join(filter(None, (ax.get_title(loc="left") for ax in axes.flat)))
     display(Image(png, width=round(width * 96 / DPI), alt=titles or None))
+    if to:
+        save(fig, to, numbers or {}, rerun, svg=True)
+
+
+def _reduced(png: BytesIO, colours: int) -> bytes:
+    from PIL import Image
+
+    small = BytesIO()
+    with Image.open(png) as image:
+        # the method that keeps rare colours, such as those of names
+        image.convert("RGB").quantize(colours, Image.Quantize.MAXCOVERAGE).save(small, "png", optimize=True)
+    return small.getvalue()
 
 
 def theory_and_dots(ax: Axes, x: Any, theory: Mapping[str, Any], at: Any, dots: Mapping[str, Any]) -> None:
