@@ -42,8 +42,9 @@ _HOMES = {
 }
 _NAMES = {name: home for home, names in _HOMES.items() for name in names}
 _ROOMS = (
-    "adaptive", "bridges", "certificate", "facts", "figures", "grid", "images", "lab", "noise", "num", "order", "plan",
-    "prediction", "process", "read", "series", "solvers", "study", "targets", "trace", "weak_order", "witness",
+    "adaptive", "bridges", "certificate", "ensemble", "facts", "figures", "grid", "images", "lab", "noise", "num",
+    "order", "plan", "prediction", "process", "read", "series", "solvers", "study", "targets", "trace", "weak_order",
+    "witness",
 )  # fmt: skip
 
 __all__ = ["certify", "compile", *_NAMES, *_ROOMS]  # pyright: ignore[reportUnsupportedDunderAll]
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
         adaptive,
         bridges,
         certificate,
+        ensemble,
         facts,
         figures,
         grid,

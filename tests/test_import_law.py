@@ -25,6 +25,7 @@ ROOMS = """
     read
     bridges
     facts
+    ensemble
     adaptive
     lifting
     witness mutants slopes precise measure
