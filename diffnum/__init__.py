@@ -27,7 +27,7 @@ _HOMES = {
     "plan": ("Level", "Plan"),
     "process": ("VP", "Cosine", "VE", "EDM", "SubVP", "Flow", "DDPM", "CosineRate", "MeanReverting"),
     "trace": ("solver",),
-    "targets": ("Gaussian", "Product1D", "Mixture", "Empirical", "Conditional"),
+    "targets": ("Gaussian", "Product1D", "Mixture", "Empirical", "Conditional", "Mistaken"),
     "read.sample": ("sample",),
     "read.tableau": ("tableau", "distance"),
     "read.moments": ("moments",),
@@ -88,7 +88,7 @@ if TYPE_CHECKING:
     from .read.sample import sample
     from .read.symbolic import leading_error, symbolic
     from .read.tableau import distance, tableau
-    from .targets import Conditional, Empirical, Gaussian, Mixture, Product1D
+    from .targets import Conditional, Empirical, Gaussian, Mistaken, Mixture, Product1D
     from .trace import Solver, solver
 
 

@@ -6,8 +6,9 @@ few steps make too little. On a mode of conditional variance ``c``, from ``x_T ~
     v <- A^2 v + nu^2,    A = alpha_t g + sqrt(sigma_t^2 - nu^2) (1 - alpha_s g) / sigma_s,
     g = alpha_s c / (alpha_s^2 c + sigma_s^2),    nu = eta sigma_t sqrt(1 - e^-2h),
 
-so that DDIM's is a product of squares. "Controlling Ensemble Variance in Diffusion Models: An Application for Reanalyses
-Downscaling" observes that it grows with n for ``eta = 0``; here it is a formula for any ``eta``, grid and spectrum.
+so that DDIM's is a product of squares. "Controlling Ensemble Variance in Diffusion Models: An Application for
+Reanalyses Downscaling" observes that it grows with n for ``eta = 0``; here it is a formula for any ``eta``, grid and
+spectrum.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def joint(
     if not hasattr(target, "eigen"):
         raise ValueError(f"exact moments need a Gaussian, got {type(target).__name__}: use dn.Gaussian.fit(data)")
     mean, variances = target.eigen()
-    rows = affine(plan, mean, variances).rows
+    rows = affine(plan, mean, variances, getattr(target, "response", None)).rows
     lines = [line for line in plan.lines if isinstance(line, Noise)]
     shared = [bool(draws(line)) if callable(draws) else bool(draws) for line in lines]
     chosen = (rows[1:] ** 2)[np.array(shared[: len(rows) - 1], dtype=bool)].sum(0)
@@ -128,8 +128,9 @@ def split(plan: Plan, target: Any) -> Split:
     exact = reference(plan, target)
     data = reference(plan, target, "data")
     mean, variance = moments(plan, target)
-    form = affine(plan, *target.eigen())
-    start = start_law(plan, *target.eigen(), init="marginal")[1]
+    own = target.eigen()
+    form = affine(plan, own[0], own[1], getattr(target, "response", None))
+    start = start_law(plan, own[0], own[1], "marginal")[1]
     kept, added = form.rows[0] ** 2 * start, (form.rows[1:] ** 2).sum(0)
     before = moments(plan, target, "prior")
     true = _factor(plan, target) ** 2 * start

@@ -9,7 +9,7 @@ one-step stochastic plan grows with its steps and not with their square.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from ..num import sqrt
 from ..plan import Level, Noise, Plan, interpret
 from ..prediction import to_native
 
-__all__ = ["Affine", "affine", "as_arrays", "moments"]
+__all__ = ["Affine", "Response", "affine", "as_arrays", "moments"]
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,21 @@ class Affine:
     rows: Any
 
 
-def affine(plan: Plan, mean: Any, variances: Any) -> Affine:
+Response = Callable[[Level], tuple[Any, Any]]
+"""From a level to ``(gain, offset)`` of an affine denoiser ``D = gain x + offset`` per eigen-direction."""
+
+
+def affine(plan: Plan, mean: Any, variances: Any, response: Response | None = None) -> Affine:
     """The output register as an affine form on ``N(mean, diag(variances))``, in ``x_T`` and every draw.
 
     Args:
         mean, variances: ``(d,)`` in eigen-coordinates; numpy (float64 or objects such as mpmath
             numbers) or torch, which keeps the gradient.
+        response: another affine denoiser than this Gaussian's own.
     """
     mean, variances = as_arrays(plan, mean, variances)
     one = variances * 0 + 1
-    return _carry(plan, mean, variances, Affine(mean * 0, one[None]), lambda r, line, value, draw: value)
+    return _carry(plan, mean, variances, Affine(mean * 0, one[None]), lambda r, line, value, draw: value, response)
 
 
 def as_arrays(plan: Plan, mean: Any, variances: Any) -> tuple[Any, Any]:
@@ -53,7 +58,9 @@ def as_arrays(plan: Plan, mean: Any, variances: Any) -> tuple[Any, Any]:
     return tuple(torch.as_tensor(np.array(c) if isinstance(c, np.ndarray) else c) for c in (mean, variances))  # type: ignore[return-value]
 
 
-def _carry(plan: Plan, mean: Any, variances: Any, start: Affine, visit: Any) -> Affine:
+def _carry(
+    plan: Plan, mean: Any, variances: Any, start: Affine, visit: Any, response: Response | None = None
+) -> Affine:
     zero, one = mean * 0, variances * 0 + 1
 
     def lin(terms: Sequence[tuple[Any, Affine]]) -> Affine:
@@ -64,8 +71,11 @@ def _carry(plan: Plan, mean: Any, variances: Any, start: Affine, visit: Any) -> 
         return Affine(constant, rows)
 
     def evaluate(value: Affine, level: Level, quantity: str) -> Affine:
-        gain = denoiser_gain(variances, level)
         a, b = to_native(level, quantity)
+        if response is not None:
+            gain, offset = response(level)
+            return Affine(a * value.constant + b * (gain * value.constant + offset), (a + b * gain) * value.rows)
+        gain = denoiser_gain(variances, level)
         constant = a * value.constant + b * (mean + gain * (value.constant - level.alpha * mean))
         return Affine(constant, (a + b * gain) * value.rows)
 
@@ -115,7 +125,8 @@ def moments(plan: Plan, target: Any, init: str = "marginal") -> tuple[Any, Any]:
 
     Args:
         plan: any plan with scalar coefficients.
-        target: a Gaussian (``eigen()`` gives mean and variances in its eigen-basis).
+        target: a Gaussian (``eigen()`` gives mean and variances in its eigen-basis), or a denoiser that errs around one
+            by a known affine amount (``response``), such as :class:`~diffnum.targets.Mistaken`.
         init: ``"marginal"`` starts from the target's law at ``plan.start``, ``"prior"`` from
             ``N(0, plan.prior^2)``, what users draw.
 
@@ -138,7 +149,8 @@ def moments(plan: Plan, target: Any, init: str = "marginal") -> tuple[Any, Any]:
         draw.row = 1
         return Affine(value.constant, sqrt((value.rows**2).sum(0))[None])
 
-    form = _carry(plan, mean, variances, Affine(start_mean, sqrt(start_var)[None]), gather)
+    response = getattr(target, "response", None)
+    form = _carry(plan, mean, variances, Affine(start_mean, sqrt(start_var)[None]), gather, response)
     return form.constant, (form.rows**2).sum(0)
 
 

@@ -4,6 +4,7 @@ from .conditional import Conditional
 from .empirical import Empirical
 from .gaussian import Gaussian
 from .laws import Atoms1D, Laplace1D, Mixture1D, Uniform1D
+from .mistaken import Mistaken
 from .mixture import Mixture
 from .product import Product1D
 
@@ -13,6 +14,7 @@ __all__ = [
     "Empirical",
     "Gaussian",
     "Laplace1D",
+    "Mistaken",
     "Mixture",
     "Mixture1D",
     "Product1D",
