@@ -160,7 +160,7 @@ class Trace:
 
     def below(self, s: Level, h: Any) -> Level:
         """The level at log-SNR ``lam_s + h``, for a finite ``lam_s``."""
-        u = self.process.at(s.lam + h)
+        u = self.process.node(s.lam + h)
         self._remember(s, u, h)
         return u
 
