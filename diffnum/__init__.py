@@ -36,18 +36,20 @@ _HOMES = {
     "read.distance": ("w2", "kl", "frechet"),
     "adaptive": ("adapt", "adapt_each", "doubling"),
     "certificate": ("Certificate",),
+    "budget": ("best_within",),
 }
 _NAMES = {name: home for home, names in _HOMES.items() for name in names}
 _ROOMS = (
-    "adaptive", "certificate", "figures", "grid", "images", "lab", "noise", "num", "order", "plan", "prediction",
-    "process", "read", "series", "solvers", "study", "targets", "trace", "weak_order", "witness",
+    "adaptive", "budget", "certificate", "figures", "grid", "images", "lab", "noise", "num", "order", "plan",
+    "prediction", "process", "read", "series", "solvers", "study", "targets", "trace", "weak_order", "witness",
 )  # fmt: skip
 
-__all__ = ["certify", "compile", *_NAMES, *_ROOMS]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = ["certify", "compile", "within", *_NAMES, *_ROOMS]  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
     from . import (
         adaptive,
+        budget,
         certificate,
         figures,
         grid,
@@ -69,6 +71,7 @@ if TYPE_CHECKING:
         witness,
     )
     from .adaptive import adapt, adapt_each, doubling
+    from .budget import best_within
     from .certificate import Certificate
     from .plan import Level, Plan
     from .process import DDPM, EDM, VE, VP, Cosine, Flow, SubVP
@@ -108,6 +111,11 @@ def _named(sampler: Solver | Callable[..., None] | str) -> Any:
 def compile(sampler: Solver | Callable[..., None] | str, levels: Any, prediction: str = "data", **options: Any) -> Plan:
     """Compile a sampler, or its name, on a grid; see :func:`diffnum.trace.compile`."""
     return import_module(".trace", __name__).compile(_named(sampler), levels, prediction, **options)
+
+
+def within(sampler: Solver | Callable[..., None] | str, process: Any, nfe: int, *args: Any, **options: Any) -> Plan:
+    """The longest plan of a sampler, or of its name, at or under a budget; see :func:`diffnum.budget.within`."""
+    return import_module(".budget", __name__).within(_named(sampler), process, nfe, *args, **options)
 
 
 def certify(sampler: Solver | Callable[..., None] | str) -> Certificate:

@@ -27,6 +27,7 @@ ROOMS = """
     lifting
     witness mutants slopes precise measure
     certificate
+    budget
     study
     design
     models
