@@ -39,20 +39,22 @@ _HOMES = {
     "read.density": ("densities", "expectation"),
     "adaptive": ("adapt", "adapt_each", "doubling"),
     "certificate": ("Certificate",),
+    "budget": ("best_within",),
 }
 _NAMES = {name: home for home, names in _HOMES.items() for name in names}
 _ROOMS = (
-    "adaptive", "bridges", "certificate", "ensemble", "facts", "figures", "grid", "images", "lab", "noise", "num",
-    "order", "plan", "prediction", "process", "read", "series", "solvers", "study", "targets", "trace", "weak_order",
-    "witness",
+    "adaptive", "bridges", "budget", "certificate", "ensemble", "facts", "figures", "grid", "images", "lab", "noise",
+    "num", "order", "plan", "prediction", "process", "read", "series", "solvers", "study", "targets", "trace",
+    "weak_order", "witness",
 )  # fmt: skip
 
-__all__ = ["certify", "compile", *_NAMES, *_ROOMS]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = ["certify", "compile", "within", *_NAMES, *_ROOMS]  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
     from . import (
         adaptive,
         bridges,
+        budget,
         certificate,
         ensemble,
         facts,
@@ -77,6 +79,7 @@ if TYPE_CHECKING:
     )
     from .adaptive import adapt, adapt_each, doubling
     from .bridges import Centred
+    from .budget import best_within
     from .certificate import Certificate
     from .plan import Level, Plan
     from .process import DDPM, EDM, VE, VP, Cosine, CosineRate, Flow, MeanReverting, SubVP
@@ -119,6 +122,11 @@ def _named(sampler: Solver | Callable[..., None] | str) -> Any:
 def compile(sampler: Solver | Callable[..., None] | str, levels: Any, prediction: str = "data", **options: Any) -> Plan:
     """Compile a sampler, or its name, on a grid; see :func:`diffnum.trace.compile`."""
     return import_module(".trace", __name__).compile(_named(sampler), levels, prediction, **options)
+
+
+def within(sampler: Solver | Callable[..., None] | str, process: Any, nfe: int, *args: Any, **options: Any) -> Plan:
+    """The longest plan of a sampler, or of its name, at or under a budget; see :func:`diffnum.budget.within`."""
+    return import_module(".budget", __name__).within(_named(sampler), process, nfe, *args, **options)
 
 
 def certify(sampler: Solver | Callable[..., None] | str) -> Certificate:

@@ -63,6 +63,10 @@ class GenericProcess:
         """The level at relative log-SNR ``lam``."""
         return self._level(revert(self._lams, lam), lam)
 
+    def node(self, lam: Series) -> Level:
+        """As :meth:`at`."""
+        return self.at(lam)
+
     def clock(self, level: Level) -> Series:
         """``theta``."""
         return level.t

@@ -26,6 +26,7 @@ from .process_shared import (
     level_of,
     level_on_circle,
     like,
+    node_inside,
     noise_of,
     noisy,
     of_lam,
@@ -101,6 +102,7 @@ class VP:
 
     level = level_at
     at = level_on_circle
+    node = node_inside
     clock = time_of
     at_clock = level_at
     diffusion = diffusion_on_circle
@@ -157,6 +159,7 @@ class SubVP:
         return slope, -2 * level.alpha * slope
 
     level = level_at
+    node = node_inside
     clock = time_of
     at_clock = level_at
     prior = unit_prior
@@ -227,6 +230,7 @@ class Cosine:
 
     level = level_at
     at = level_on_circle
+    node = node_inside
     clock = time_of
     at_clock = level_at
     diffusion = diffusion_on_circle
@@ -296,6 +300,7 @@ class Flow:
         # g^2 = 2 sigma sigma' / alpha
         return sqrt(-2 * self.sigma(t) * self.drift(t))
 
+    node = node_inside
     clock = noise_of
     prior = noise_of
     to_json = parameters

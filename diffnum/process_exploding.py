@@ -10,11 +10,13 @@ from typing import Any
 from .num import exp, log, sqrt
 from .plan import Level
 from .process_shared import (
+    DEEPEST,
     ROUNDING,
     as_float,
     level_at,
     level_of,
     like,
+    node_inside,
     noise_of,
     of_lam,
     of_time,
@@ -48,7 +50,7 @@ class VE:
 
     ``sigma = sigma_min (sigma_max / sigma_min)^t``. The clean level ``sigma = 0`` lies at ``t = -inf``; it carries the
     label ``t = 0``, what a network trained on [0, 1] can be told. Nodes that a method places inside a last step to
-    it (:meth:`at_clock` below ``sigma_min``) keep their true, negative ``t``.
+    it (:meth:`at_clock` and :meth:`node` below ``sigma_min``) keep their true, negative ``t``.
     """
 
     sigma_min: float = 0.02
@@ -84,6 +86,13 @@ class VE:
 
     def at_clock(self, c: Any) -> Level:
         return _exploding_level(self, c, self._label)
+
+    def node(self, lam: Any) -> Level:
+        lam, at = scalar(lam), as_float(lam)
+        if at is None or not self.lam(self.t_clean) < at < DEEPEST:
+            return self.at(lam)
+        sigma = exp(-lam)
+        return Level(self._label(sigma), 1.0, sigma, lam, (0.0, 1.0), pure_noise=False, clean=False)
 
     @of_time
     def diffusion(self, t: Any) -> Any:
@@ -134,6 +143,7 @@ class EDM:
     alpha = _unit
     level = _level_exploding
     at = _at_exploding
+    node = node_inside
     clock = noise_of
     drift = _no_drift
     rates = _rates_exploding

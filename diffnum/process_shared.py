@@ -76,6 +76,11 @@ class Process(Protocol):
         level, ``-inf`` pure noise where the process has it."""
         ...
 
+    def node(self, lam: Any, /) -> Level:
+        """:meth:`at`, for a level that a method visits inside a step: a step of VE to the clean level passes levels
+        below ``sigma_min``."""
+        ...
+
     def clock(self, level: Level, /) -> Any:
         """The variable ``c`` in which classical methods step: ``t``, or ``sigma`` for VE, EDM and Flow."""
         ...
@@ -242,6 +247,11 @@ def level_of(process: Any, lam: Any, scales: Callable[[Any], tuple[Any, Any]], v
 def level_on_circle(process: Any, lam: Any) -> Level:
     """:func:`level_of` where variance is preserved."""
     return level_of(process, lam, circle)
+
+
+def node_inside(process: Any, lam: Any) -> Level:
+    """The node of processes whose levels reach down to the data."""
+    return process.at(lam)
 
 
 def time_of(process: Any, level: Level) -> Any:

@@ -27,6 +27,7 @@ from .process_shared import (
     level_at,
     level_on_circle,
     like,
+    node_inside,
     of_lam,
     of_time,
     require,
@@ -281,6 +282,7 @@ class DDPM:
 
     level = level_at
     at = level_on_circle
+    node = node_inside
     clock = time_of
     at_clock = level_at
     diffusion = diffusion_on_circle

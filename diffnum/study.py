@@ -8,15 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
 
 from . import grid as grids_
-from . import solvers as library
-from .grid import Grid
+from .budget import ENDS, GRIDS, RANKED, MakeGrid, within
 from .plan import Level, Plan
 from .process import VP
 from .read.distance import gaussian_w2, w2
@@ -28,32 +26,12 @@ from .trace import Solver, compile
 
 __all__ = ["ENDS", "GRIDS", "RANKED", "Entry", "GaussianErrors", "Ranking", "gaussian_errors", "rank"]
 
-MakeGrid = Callable[..., Grid]
-""":data:`GRIDS`' kind: ``make(process, n, end=end)``."""
-
-GRIDS: dict[str, MakeGrid] = {
-    make.__name__: make
-    for make in (grids_.uniform, grids_.log_snr, grids_.karras, grids_.exponential, grids_.edm, grids_.quadratic)
-}
-ENDS = ("stop", "zero", "denoise")
-
 SCHEMES = ("euler_maruyama", "exponential_integrator", "euler", "heun", "rk4")
 INITS = {"p_T": "marginal", "normal": "prior"}
 MEASURES = ("w2", "path")
 # a time below any rounding stands for t = 0, where the drift has a limit but sigma' has none
 ZERO = 1e-40
 DATA = Level(0.0, 1.0, 0.0)
-
-
-# one of each kind that is in use at few evaluations; relatives of theirs differ in what four digits show
-RANKED = (
-    library.ddim, library.euler, library.heun, library.midpoint, library.ralston3, library.rk4, library.ab2,
-    library.kdpm2, library.dpmpp_2s, library.dpmpp_3s, library.res_2s, library.dpm_2m, library.dpmpp_2m,
-    library.dpmpp_3m, library.dpmpp_3m_corrected, library.exp_ab2, library.exp_ab3, library.deis_rhoab_2,
-    library.deis_rhoab_3, library.ipndm_3, library.trig_ab2, library.trig_heun, library.unipc_1, library.unipc_2,
-    library.unipc_3, library.ghvb2, library.ddpm_ancestral, library.ddim_eta, library.euler_maruyama,
-    library.exponential_integrator, library.langevin_corrector, library.langevin_corrector_refined,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -305,7 +283,7 @@ def rank(
     judge = _Judge(gaussian, mixture, paths, seed)
     found: dict[int, list[Entry]] = {budget: [] for budget in budgets}
     for done, (solver, ((name, make), end), budget) in enumerate(candidates, 1):
-        plan = _longest(solver, partial(make, process, end=end), budget)
+        plan = _longest(solver, process, budget, make, end)
         if plan is not None:
             errors = judge.w2(plan), *judge.path(plan)
             found[budget].append(Entry(budget, solver.name, name, end, plan.steps, plan.nfe, *errors, plan))
@@ -341,19 +319,11 @@ def _checked(budgets: Sequence[int]) -> tuple[int, ...]:
     return tuple(budgets)
 
 
-def _longest(solver: Solver, make: Callable[[int], Grid], budget: int) -> Plan | None:
-    """The plan with the most steps within ``budget``; None where it is refused or one step is too dear."""
-    n = budget
-    while n >= 1:
-        try:
-            plan = compile(solver, make(n))
-        except ValueError:
-            return None
-        if plan.nfe <= budget:
-            return plan
-        # nfe is a multiple of n but for less than one step's evaluations saved at the ends
-        n = min(n - 1, n * budget // plan.nfe + 1)
-    return None
+def _longest(solver: Solver, process: Any, budget: int, make: MakeGrid, end: str) -> Plan | None:
+    try:
+        return within(solver, process, budget, make, end)
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True)

@@ -155,12 +155,12 @@ class Trace:
         """The level at log-SNR ``lam_s + r h``, inside a step between finite log-SNRs."""
         h = self.h(s, t)
         if s.pure_noise or t.clean:
-            raise _Infinite
+            raise _Infinite(self.step)
         return self.below(s, r * h)
 
     def below(self, s: Level, h: Any) -> Level:
         """The level at log-SNR ``lam_s + h``, for a finite ``lam_s``."""
-        u = self.process.at(s.lam + h)
+        u = self.process.node(s.lam + h)
         self._remember(s, u, h)
         return u
 
@@ -229,6 +229,7 @@ class Solver:
         smooth: warm order on grids whose step ratios tend to one, for methods with weights of constant steps, whose
             ``order`` on any grid is lower; ``cold`` is then that on smooth grids.
         vanishing: whether the error of the last steps to ``sigma = 0`` vanishes with the noise at which they start.
+        steps_for: for samplers whose option ``nfe`` is spent on steps of several orders, the number of these steps.
     """
 
     build: Callable[..., None]
@@ -243,6 +244,7 @@ class Solver:
     name: str = ""
     smooth: int | None = None
     vanishing: bool = True
+    steps_for: Callable[[int], int] | None = None
 
     def __str__(self) -> str:
         return self.name
@@ -290,7 +292,8 @@ def compile(sampler: Solver | Callable[..., None], levels: Any, prediction: str 
         options: keyword options of the sampler.
 
     Raises:
-        ValueError: unknown prediction; a sampler that is not finite at an end of this grid.
+        ValueError: unknown prediction; a sampler that is not finite at an end of this grid, or on levels too close
+            or too deep for float64.
     """
     if prediction not in PREDICTIONS:
         raise ValueError(f"prediction {prediction!r} is unknown: use one of {', '.join(PREDICTIONS)}")
@@ -305,9 +308,13 @@ def compile(sampler: Solver | Callable[..., None], levels: Any, prediction: str 
             raise ValueError(f"{name} did not walk its grid to the end: loop over T.steps(grid)")
         out = trace.pin(_end(trace, levels), "out")
         lines = _finite(trace.lines)
-    except (ZeroDivisionError, OverflowError, _Infinite) as error:
-        raise ValueError(_refusal(name, prediction, levels)) from error
-    lines, states, outputs, conversions = _fold(lines, trace.conversions, trace.states, [out])
+        lines, states, outputs, conversions = _fold(lines, trace.conversions, trace.states, [out])
+        # products of finite coefficients may overflow
+        _finite(lines)
+    except (ArithmeticError, _Infinite) as error:
+        # decimal's exceptions are among the former: extended precision meets infinite nodes
+        step = error.args[0] if isinstance(error, _Infinite) else trace.step
+        raise ValueError(_refusal(name, prediction, levels, step)) from error
     return Plan(
         lines=tuple(lines),
         levels=tuple(levels.levels),
@@ -331,25 +338,29 @@ def _end(trace: Trace, levels: Any) -> Form:
 
 
 class _Infinite(Exception):
-    pass
+    """A coefficient is not finite; the argument is the step."""
 
 
 def _finite(lines: list[Line]) -> list[Line]:
     for line in lines:
         if isinstance(line, Lin) and any(isinstance(c, float) and not math.isfinite(c) for _, c in line.terms):
-            raise _Infinite
+            raise _Infinite(line.step)
     return lines
 
 
-def _refusal(name: str, prediction: str, levels: Any) -> str:
-    start, stop = levels.levels[0], levels.levels[-1]
+def _refusal(name: str, prediction: str, levels: Any, step: int) -> str:
+    step = min(step, len(levels.levels) - 2)
+    start, stop = levels.levels[step], levels.levels[step + 1]
     ends = [f"alpha = 0 (t = {start.t:g})"] * start.pure_noise + [f"sigma = 0 (t = {stop.t:g})"] * stop.clean
     if not ends:
-        return f"{name} has a coefficient that is not finite on this grid of {len(levels.levels)} levels: check them"
+        return (
+            f"{name} has no finite coefficients between log-SNR {start.lam!r} and {stop.lam!r}, step {step} of "
+            f"{len(levels.levels) - 1}: use levels further apart, and none beyond log-SNR 300 or -300"
+        )
     remedy = ["start at alpha > 0"] * start.pure_noise + ["stop at sigma > 0"] * stop.clean
     return (
         f"{name} with {prediction} prediction is not defined at {' or '.join(ends)}: "
-        f"{' or '.join(remedy)}, or use another prediction or sampler"
+        f"{' and '.join(remedy)}, or use another prediction or sampler"
     )
 
 

@@ -30,6 +30,7 @@ ROOMS = """
     lifting
     witness mutants slopes precise measure
     certificate
+    budget
     study
     design
     models

@@ -167,8 +167,8 @@ def test_pure_noise_and_clean_ends_are_finite_or_refused_in_one_sentence(process
 
 
 REFUSED_AT_PURE_NOISE = {
-    "data": {"dpm_solver_1", "euler_maruyama", "exponential_integrator"},
-    "velocity": {"dpm_solver_1", "euler_maruyama", "exponential_integrator"},
+    "data": {"euler_maruyama", "exponential_integrator"},
+    "velocity": {"euler_maruyama", "exponential_integrator"},
 }
 
 

@@ -21,6 +21,7 @@ Where a variable is infinite (log-SNR at ``sigma = 0``) a rule takes the first-o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -130,7 +131,7 @@ def _snr_step(T: Trace, s: Level, t: Level) -> Any:
 
 def _at_fraction_of_snr(T: Trace, s: Level, t: Level, r: Any) -> Level:
     if s.pure_noise:
-        return T.process.at(t.lam + log(scaled(r, 1.0)))
+        return T.process.node(t.lam + log(scaled(r, 1.0)))
     return T.below(s, log1p(r * expm1(T.h(s, t))))
 
 
@@ -144,13 +145,15 @@ def _radius(level: Level) -> Any:
 
 
 def _angle_step(T: Trace, s: Level, t: Level) -> Any:
+    if s.pure_noise and t.clean:
+        return -math.pi / 2
     return atan(s.sigma * t.alpha * expm1(-T.h(s, t)) / (t.alpha * s.alpha + t.sigma * s.sigma))
 
 
 def _at_fraction_of_angle(T: Trace, s: Level, t: Level, r: Any) -> Level:
     turned = tan(r * _angle_step(T, s, t))
     if s.pure_noise:
-        return T.process.at(log(-turned))
+        return T.process.node(log(-turned))
     ratio = (1 + turned * s.alpha / s.sigma) / (1 - turned * s.sigma / s.alpha)
     return T.below(s, -log(ratio))
 

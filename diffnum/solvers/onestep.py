@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..trace import Trace, solver
-from .coords import data_transfer, noise_transfer
+from .coords import data_transfer, noise_transfer, transfer
 
 __all__ = ["ddim", "dpm_solver_1", "dpmpp_1"]
 
@@ -30,9 +30,10 @@ def ddim(T: Trace, grid: Any) -> None:
 
 @solver(order=1, cold=1, cite="lu2022dpm", eq="3.7", family=EXPONENTIAL)
 def dpm_solver_1(T: Trace, grid: Any) -> None:
-    """DPM-Solver-1: ``(alpha_t / alpha_s) x - sigma_t (e^h - 1) eps``."""
+    """DPM-Solver-1: ``(alpha_t / alpha_s) x - sigma_t (e^h - 1) eps``; at ``alpha_s = 0`` its limit, DDIM's step."""
     for s, t in T.steps(grid):
-        T.x = noise_transfer(T.x, s, t, T.evaluate(T.x, s, "e").noise)
+        e = T.evaluate(T.x, s, "e")
+        T.x = transfer(T.x, s, t, e.data) if s.pure_noise else noise_transfer(T.x, s, t, e.noise)
 
 
 @solver(order=1, cold=1, cite="lu2022dpmpp", eq="9", family=EXPONENTIAL)

@@ -155,9 +155,11 @@ def _moved(
     return moved
 
 
-def _named(name: str, build: Build, order: int, says: str, cite: str, eq: str, note: str) -> Solver:
-    claim: dict[str, Any] = {"order": order, "cold": order, "cite": cite, "eq": eq, "note": note}
-    return named(name, build, says, family="exponential one-step", **claim)
+def _named(name: str, build: Build, highest: int, says: str, cite: str, eq: str, note: str) -> Solver:
+    claim: dict[str, Any] = {"order": highest, "cold": highest, "cite": cite, "eq": eq, "note": note}
+    return named(
+        name, build, says, family="exponential one-step", steps_for=lambda nfe: len(orders(nfe, highest)), **claim
+    )
 
 
 THIRD = "with nfe = 3 k - 1; for other budgets the last step is of first order and the whole of order two"

@@ -77,7 +77,7 @@ def euler_maruyama(T: Trace, grid: Any) -> None:
 def exponential_integrator(T: Trace, grid: Any) -> None:
     """Reverse SDE of a variance-preserving process with the score frozen over the step, with ``q = alpha_t / alpha_s``:
 
-    ``x_t = q x + 2 (q - 1) score + sqrt(q^2 - 1) z``.
+    ``x_t = q x + 2 (q - 1) score + sqrt(q^2 - 1) z``, ``q^2 - 1 = (sigma_s / alpha_s)^2 alpha_t^2 (1 - e^-2h)``.
     """
     if not T.process.preserves_variance:
         raise ValueError(
@@ -85,7 +85,9 @@ def exponential_integrator(T: Trace, grid: Any) -> None:
         )
     for s, t in T.steps(grid):
         q = t.alpha / s.alpha
-        T.x = q * T.x + (2 * (q - 1)) * T.evaluate(T.x, s).score + sqrt(q**2 - 1) * T.noise(s, t)
+        # both without the cancellation of q near one
+        nu = t.alpha * s.sigma / s.alpha * sqrt(-expm1(-2 * T.h(s, t)))
+        T.x = q * T.x + (2 * nu**2 / (q + 1)) * T.evaluate(T.x, s).score + nu * T.noise(s, t)
 
 
 @solver(
