@@ -11,10 +11,10 @@ import pytest
 from diffnum.solvers import ALL
 from diffnum.trace import Solver
 
-CONTRACT = set(
-    "euler heun midpoint rk4 ab2 ddim dpm_solver_1 dpm_solver_2 dpmpp_1 dpmpp_2s dpmpp_2m dpmpp_3m dpmpp_3m_corrected "
-    "ddpm_ancestral euler_maruyama unipc_3".split()
-)
+CONTRACT = {
+    "euler", "heun", "midpoint", "rk4", "ab2", "ddim", "dpm_solver_1", "dpm_solver_2", "dpmpp_1", "dpmpp_2s",
+    "dpmpp_2m", "dpmpp_3m", "dpmpp_3m_corrected", "ddpm_ancestral", "euler_maruyama", "unipc_3",
+}  # fmt: skip
 
 
 def _of_families() -> set[str]:

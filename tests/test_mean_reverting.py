@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import diffnum as dn
-from diffnum.cli import _named
+from diffnum.cli.certificates import _named
 from diffnum.measure import started
 from diffnum.read.tableau import distance
 from diffnum.slopes import measured, settled
