@@ -2,6 +2,7 @@
 
 from ..trace import Solver
 from . import (
+    adams,
     classical,
     corrected,
     deis,
@@ -16,6 +17,7 @@ from . import (
     stabilised,
     stochastic,
 )
+from .adams import *  # noqa: F403
 from .classical import *  # noqa: F403
 from .corrected import *  # noqa: F403
 from .deis import *  # noqa: F403
@@ -41,6 +43,7 @@ ALL: dict[str, Solver] = {
         pseudo,
         corrected,
         extrapolated,
+        adams,
         classical,
         implicit,
         stabilised,

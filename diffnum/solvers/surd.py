@@ -73,6 +73,11 @@ class Surd:
     def __neg__(self) -> Surd:
         return Surd(-self.a, -self.b, self.d)
 
+    def __pow__(self, n: int) -> Any:
+        # of a whole number; below zero as of the inverse
+        base = self if n >= 0 else self._inverse()
+        return math.prod([base] * abs(n), start=Fraction(1))
+
     def _product(self, other: Surd) -> Any:
         a, b, c, e = self.a, self.b, other.a, other.b
         return _plain(a * c + b * e * self.d, a * e + b * c, self.d)
