@@ -10,7 +10,7 @@ import diffnum as dn
 from diffnum.num import scaled
 from diffnum.series import h_series
 from diffnum.witness import nonlinear
-from tests.selection import deterministic
+from selection import deterministic
 
 PROCESS = dn.VP()
 LAMS = (-1.1, -0.6, 0.1, 0.5, 1.2, 1.5)
