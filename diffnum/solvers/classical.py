@@ -41,6 +41,7 @@ __all__ = [
     "log_snr_rk4",
     "log_snr_ssp33",
     "log_snr_three_eighths",
+    "log_snr_tsitouras5",
     "midpoint",
     "open4",
     "ralston2",
@@ -58,6 +59,7 @@ __all__ = [
     "rho_rk4",
     "rho_ssp33",
     "rho_three_eighths",
+    "rho_tsitouras5",
     "rho_vdh3",
     "rk4",
     "snr_heun",
@@ -69,6 +71,7 @@ __all__ = [
     "trig_heun",
     "trig_midpoint",
     "trig_rk4",
+    "tsitouras5",
     "vdh3",
 ]
 
@@ -191,6 +194,15 @@ dormand_prince5, rho_dormand_prince5, log_snr_dormand_prince5 = _in_each(
     5,
     ("dormand1980", "RK5(4)7M"),
     "Dormand and Prince's method of order five, six stages on fixed steps",
+    g.OPEN4,
+)
+TSITOURAS5 = Table(*g.tsitouras_5(root(*g.TSITOURAS_5)))
+tsitouras5, rho_tsitouras5, log_snr_tsitouras5 = _in_each(
+    "tsitouras5",
+    TSITOURAS5,
+    5,
+    ("tsitouras2011", "table 1"),
+    "Tsitouras's method of order five, six stages on fixed steps",
     g.OPEN4,
 )
 snr_heun = _one_step("snr_heun", SNR, g.HEUN2, 2, DATA_IN_SNR, "Heun in ``alpha / sigma`` on the data.")
