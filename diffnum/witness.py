@@ -2,8 +2,8 @@
 
 The interval is log-SNR in [-3, 3], where the flow is curved; grids are uniform in log-SNR or alternate steps of ratio
 two, so that a method with constant-step weights cannot pass. A claim on smooth grids is measured on steps that shrink
-threefold from end to end, since equal ones are smooth grids with one ratio of steps. A warm run puts the exact flow in the place of what the
-start-up steps leave: their states, and the states at which their evaluations were made.
+threefold from end to end, since equal ones are smooth grids with one ratio of steps. A warm run puts the exact flow in
+the place of what the start-up steps leave: their states, and the states at which their evaluations were made.
 
 In the middle, log-SNR in [-1/4, 1/4], few steps are short ones: errors show their leading power early, where digits
 allow it (:mod:`.precise`), and what a start-up leaves can be seen beside the rest. From high noise it hides.

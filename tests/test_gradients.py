@@ -5,12 +5,12 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from selection import deterministic
 
 import diffnum as dn
 from diffnum.num import scaled
 from diffnum.series import h_series
 from diffnum.witness import nonlinear
-from selection import deterministic
 
 PROCESS = dn.VP()
 LAMS = (-1.1, -0.6, 0.1, 0.5, 1.2, 1.5)

@@ -6,8 +6,8 @@ Six stages with ``c_6 = 1`` and ``D(1): sum_i b_i a_ij = b_j (1 - c_j)`` leave, 
     sum_ij b_i c_i a_ij c_j^2 = 1/15,  sum_ij b_i c_i a_ij u_j = 1/30
 
 of the conditions of order five. Given the nodes and ``b_2``, quadrature gives the weights; with ``v = u - c^2 / 2`` the
-first line is ``sum_i b_i v_i c_i^k = 0`` for ``k = 0, 1, 2`` and the quadratic ``sum_i b_i v_i^2 = 0``, since ``u_2 = 0``
-has ``v_2 = -c_2^2 / 2``. Then ``a_42`` is free, and the rest is linear.
+first line is ``sum_i b_i v_i c_i^k = 0`` for ``k = 0, 1, 2`` and the quadratic ``sum_i b_i v_i^2 = 0``, in which
+``u_2 = 0`` puts ``v_2 = -c_2^2 / 2``. Then ``a_42`` is free, and the rest is linear.
 
 The paper prints sixteen digits. Here its nodes, ``b_2`` and ``a_42`` are those digits and all else is solved for: exact
 numbers ``p + q root`` that agree with the paper's where it stops, and of order five without a remainder. Its ``c_5``

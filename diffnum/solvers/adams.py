@@ -36,7 +36,6 @@ __all__ = [
     "trig_ab3",
     "trig_ab4",
     "trig_ab5",
-    "trig_ab6",
 ]
 
 
@@ -75,10 +74,10 @@ log_snr_ab2, log_snr_ab3, log_snr_ab4, log_snr_ab5 = _bashforth(
 snr_ab2, snr_ab3 = _bashforth(
     "snr_ab{}", SNR, range(2, 4), "song2021ddim", "14", "Adams-Bashforth of {} points in ``alpha / sigma`` on the data."
 )
-trig_ab2, trig_ab3, trig_ab4, trig_ab5, trig_ab6 = _bashforth(
+trig_ab2, trig_ab3, trig_ab4, trig_ab5 = _bashforth(
     "trig_ab{}",
     ANGLE,
-    range(2, 7),
+    range(2, 6),
     "lu2025trigflow",
     "TrigFlow",
     "Adams-Bashforth of {} points on the velocity in the angle.",

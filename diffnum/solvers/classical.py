@@ -121,9 +121,7 @@ midpoint, rho_midpoint, log_snr_midpoint = _in_each(
 ralston2, rho_ralston2, log_snr_ralston2 = _in_each(
     "ralston2", g.RALSTON2, 2, ("ralston1962", "3.6"), "Ralston's second-order method, nodes 0, 2/3"
 )
-heun3 = _in_clock(
-    "heun3", g.HEUN3, 3, ("hairer1993", "II.1 Table 1.1"), "Heun's third-order method, nodes 0, 1/3, 2/3"
-)
+heun3 = _in_clock("heun3", g.HEUN3, 3, ("hairer1993", "II.1 Table 1.1"), "Heun's third-order method, nodes 0, 1/3, 2/3")
 rho_heun3 = _in_ratio("heun3", g.HEUN3, 3, "Heun's third-order method, nodes 0, 1/3, 2/3")
 kutta3, rho_kutta3, log_snr_kutta3 = _in_each(
     "kutta3", g.KUTTA3, 3, ("kutta1901", "third order"), "Kutta's third-order method on Simpson's rule", g.HEUN3
