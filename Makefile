@@ -90,7 +90,7 @@ lock: $(STAMP)
 	@grep -v -E '^(-e|diffnum)' constraints.txt > constraints.part && mv constraints.part constraints.txt
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .hypothesis build dist
 	find diffnum theory tests notebooks -name __pycache__ -prune -exec rm -rf {} +
 
 $(STAMP): pyproject.toml constraints.txt

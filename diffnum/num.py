@@ -191,16 +191,17 @@ def _phi_torch(k: int, z: Any) -> Any:
     torch = import_module("torch")
     far = z.abs() > _FAR
     near = torch.where(far, torch.zeros_like(z), z)
-    sign_free = near.abs()
+    # not abs, whose derivative at zero is zero
+    above, below = near.clamp(min=0), (-near).clamp(min=0)
     up = torch.full_like(z, 1 / math.factorial(k))
     down = torch.ones_like(z)
     term, power = up, torch.ones_like(z)
     for j in range(1, 100):
-        term = term * sign_free / (k + j)
-        power = power * sign_free / j
+        term = term * above / (k + j)
+        power = power * below / j
         up = up + term
         down = down + power * k / (k + j)
-    down = down * torch.exp(-sign_free) / math.factorial(k)
+    down = down * torch.exp(-below) / math.factorial(k)
     out = torch.where(far, z, torch.ones_like(z))
     value = torch.exp(out)
     for j in range(k):

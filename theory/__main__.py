@@ -1,7 +1,8 @@
 """``python -m theory [--check]``: derive everything, prove every sampler, write or compare what is generated.
 
 The coefficients come first: where ``diffnum/solvers/generated.py`` changes, the proofs run again in a fresh process, so
-that what they prove is what the file holds now.
+that what they prove is what the file holds now. Derivations run on all cores and are kept in ``.cache/theory`` until a
+source changes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from .book import derive, page, rows, work
+from .book import page, rows, work
+from .cache import derive
 from .pieces import GENERATED, derive_pieces, generated_text, unsound
 
 PAGE = Path(__file__).with_name("PROOFS.md")

@@ -1,4 +1,4 @@
-"""Chapter 5. Linear multistep quadrature: weights from the moments of a kernel.
+"""Linear multistep quadrature: weights from the moments of a kernel.
 
 Everything stands on the unit step: ``s`` runs from 0, the current point, to 1, the new one; points of the past have
 ``c_j < 0``. A quantity ``N`` known at nodes ``c_j`` is replaced by its interpolating polynomial,

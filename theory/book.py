@@ -15,6 +15,7 @@ from diffnum.weak_order import prove_weak
 
 from . import (
     adams,
+    brownian,
     closed_forms,
     collocation,
     equalities,
@@ -30,6 +31,7 @@ from . import (
     runge_kutta,
     stability,
     stochastic,
+    taylor,
     tsitouras,
     uni,
     variable_pndm,
@@ -46,11 +48,11 @@ CHAPTERS: dict[str, Chapter] = {
     "4. Variables of interpolation": variables.CHAPTER,
     "5. DPM-Solver and UniPC": (*uni.CHAPTER, *variable_pndm.CHAPTER),
     "6. Runge-Kutta": (*runge_kutta.CHAPTER, *collocation.CHAPTER, *tsitouras.CHAPTER),
-    "7. Exponential Runge-Kutta": exponential_rk.CHAPTER,
+    "7. Exponential Runge-Kutta": (*exponential_rk.CHAPTER, *taylor.CHAPTER),
     "8. Momentum and extrapolation": (*momentum.CHAPTER, *extrapolation.CHAPTER),
     "9. Stability": stability.CHAPTER,
     "10. Reversible samplers": reversible.CHAPTER,
-    "11. Stochastic samplers": stochastic.CHAPTER,
+    "11. Stochastic samplers": (*stochastic.CHAPTER, *brownian.CHAPTER),
     "12. Equalities": (*equalities.CHAPTER, *more_equalities.CHAPTER, *mean_reverting.CHAPTER),
     "13. What is not equal": false_equalities.CHAPTER,
     "14. Errors": errors.CHAPTER,
@@ -71,8 +73,10 @@ without a denoiser. Proofs run on the traced plan, on a random process with rand
 *Zero-stable* is the root condition on equal and on alternating steps. The *leading error* is that of one step of
 size $h$ in log-SNR from exact history, on data $N(0, c)$ with $\\alpha = 1$, at $\\sigma = 1$, where the exact state is
 $\\sqrt{1 + c}$: on a Gaussian everything commutes, so it can be of higher order than the sampler.
-A stochastic sampler's order is weak, proved for every denoiser by trees with Gaussian leaves; that it is
-not higher is shown on a Gaussian. Its error is one of a law and has no leading term of a path.
+Samplers that choose their steps or coefficients as they run, and those with trained ones, are proved *frozen*: for the
+controls that one run left, or for the stated values of their options (`amed`, `dc_solver`, `ucgm`); what the controls
+do is not proved. A stochastic sampler's order is weak, proved for every denoiser by trees with Gaussian leaves; that it
+is not higher is shown on a Gaussian. Its error is one of a law and has no leading term of a path.
 """
 
 

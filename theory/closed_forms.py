@@ -1,4 +1,4 @@
-"""Chapter 1. What is known in closed form: Gaussian flows, reverse SDEs, monotone flows, Tweedie, predictions.
+"""What is known in closed form: Gaussian flows, reverse SDEs, monotone flows, Tweedie, predictions.
 
 Throughout ``x = alpha x0 + sigma eps``. The forward SDE ``dx = f x dt + g dw`` has these marginals when
 ``f = (log alpha)'`` and ``g^2 = (sigma^2)' - 2 f sigma^2``, and the probability-flow ODE is

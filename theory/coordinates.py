@@ -21,6 +21,7 @@ __all__ = [
     "STRAIGHT",
     "InClock",
     "InLogSNR",
+    "Log",
     "expression",
     "in_clock",
     "in_log_snr",
@@ -68,10 +69,37 @@ class InLogSNR:
 
 
 @dataclass(frozen=True)
+class Log:
+    """``log(of)`` of a rational function: a log-SNR, or a difference of two, known by its exponential alone.
+
+    Formulas that are rational in ``e^h`` run on it; one that multiplies it has no rational value and raises.
+    """
+
+    of: Any
+
+    def __add__(self, other: Log) -> Log:
+        return Log(self.of * other.of)
+
+    def __sub__(self, other: Log) -> Log:
+        return Log(self.of / other.of)
+
+    def __neg__(self) -> Log:
+        return Log(1 / self.of)
+
+    def exp(self) -> Any:
+        """``of``."""
+        return self.of
+
+    def expm1(self) -> Any:
+        """``of - 1``."""
+        return self.of - 1
+
+
+@dataclass(frozen=True)
 class InClock:
     """A process with ``alpha(c)`` and ``sigma(c)``, and their derivatives, in its own clock ``c``.
 
-    Its levels have no log-SNR, which is no rational function of ``c``: a formula that asks for it gets nan.
+    The log-SNR of its levels is no rational function of ``c``; its exponential is (:class:`Log`).
     """
 
     alpha: Callable[[Any], Any]
@@ -82,7 +110,8 @@ class InClock:
 
     def at_clock(self, c: Any) -> Level:
         """The level at clock value ``c``."""
-        return Level(c, self.alpha(c), self.sigma(c), sympy.nan, pure_noise=False, clean=False)
+        alpha, sigma = self.alpha(c), self.sigma(c)
+        return Level(c, alpha, sigma, Log(alpha / sigma), pure_noise=False, clean=False)
 
     def clock(self, level: Level) -> Any:
         """``c``."""

@@ -1,4 +1,4 @@
-"""Chapter 4. What every deterministic sampler gets wrong on a Gaussian, in closed form; the last denoising step.
+"""What every deterministic sampler gets wrong on a Gaussian, in closed form; the last denoising step.
 
 The leading error is that of one step from exact history on ``alpha = 1`` at ``sigma = 1``, the state one standard
 deviation, steps ``h`` in log-SNR, data of variance ``c``. Everything about it is rational in ``s = 1 / (1 + c)`` but
@@ -94,7 +94,7 @@ def leading(family: str) -> Statement:
         value = found.coefficient.subs(C, sympy.Rational(at.numerator, at.denominator))
         residual += [exact(again.coefficient) - value, sympy.Integer(again.power - found.power)]
     return prove(
-        f"Leading errors on a Gaussian: {family} ({', '.join(s.name for s in members)})",
+        f"{family.capitalize()}, leading errors on a Gaussian ({', '.join(s.name for s in members)})",
         r"x_t - x(t) = (\text{the last column of the table})\, h^{p+1} + O(h^{p+2})",
         residual,
         "the plans of diffnum.solvers",

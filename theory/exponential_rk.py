@@ -1,4 +1,4 @@
-"""Chapter: exponential Runge-Kutta methods. Classical and stiff orders, two-sided; one method under several names.
+"""Exponential Runge-Kutta methods. Classical and stiff orders, two-sided; one method under several names.
 
 ``L`` is a number: -1 in data prediction, with ``z = -h``, and 1 in noise prediction, with ``z = h``. The orders are
 those for any operator ``L``, as published; the stiff order for a number is computed beside it.

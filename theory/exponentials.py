@@ -1,4 +1,4 @@
-"""Chapter 2. phi functions and the first exponential step.
+"""phi functions and the first exponential step.
 
     phi_0(z) = e^z,    phi_{k+1}(z) = (phi_k(z) - 1/k!) / z,    phi_k(0) = 1/k!
 

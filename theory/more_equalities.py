@@ -98,8 +98,8 @@ def rf_solver() -> Statement:
         "RF-Solver is the explicit midpoint rule",
         r"x + \delta v + \frac{\delta^2}{2}\, \frac{v_m - v}{\delta / 2} = x + \delta\, v_m, \qquad v_m = v\bigl(x + "
         r"\tfrac{\delta}{2} v,\ s + \tfrac{\delta}{2}\bigr)",
-        "Wang et al. 2024; diffnum.solvers: midpoint",
-        *((in_clock(process, 2), [one.rf_solver, midpoint]) for process in (STRAIGHT, SIGMA)),
+        "Wang et al. 2024; diffnum.solvers: rf_solver, midpoint",
+        *((in_clock(process, 2), [one.rf_solver, solvers.rf_solver, midpoint]) for process in (STRAIGHT, SIGMA)),
     )
 
 
@@ -264,8 +264,8 @@ def pndm_is_adams() -> Statement:
         "nodes half-way in it",
         r"\text{transfer}(x, e) = \alpha_t \Bigl[\frac{x}{\alpha_s} + \delta e\Bigr]: \qquad \frac{x_t}{\alpha_t} = "
         r"\frac{x}{\alpha_s} + \frac{\delta}{24} (55 \epsilon - 59 \epsilon_1 + 37 \epsilon_2 - 9 \epsilon_3)",
-        "Liu et al. 2022",
-        (in_clock(in_ratio(), 4, equal=True), [adams.f_pndm, adams.ab_4]),
+        "Liu et al. 2022; diffnum.solvers: f_pndm",
+        (in_clock(in_ratio(), 4, equal=True), [adams.f_pndm, solvers.f_pndm, adams.ab_4]),
     )
 
 
@@ -281,6 +281,26 @@ def leapfrog() -> Statement:
 
 
 # --- the code that runs
+
+
+def what_runs_in_ratio() -> Statement:
+    """Samplers of diffnum on ``sigma / alpha``, whose weights are rational there, on any process and any four steps."""
+    levels = in_clock(in_ratio(), 4)
+    return equal(
+        "deis_rhoab_3 = ghvb3 at b = 1, deis_rhoab_4 = lms_4 = ghvb4 at b = 1, ipndm_3 = ghvb of three points at b = 1 "
+        "and ipndm_4 of diffnum are the published samplers; on equal steps ipndm_4 is rhoAB-DEIS of four points",
+        r"\frac{x_t}{\alpha_t} = \frac{x}{\alpha_s} + \sum_j \epsilon_j \int_{\kappa_s}^{\kappa_t} \ell_j\, d\kappa, "
+        r"\qquad \kappa = \frac{\sigma}{\alpha}",
+        "Zhang & Chen 2023; Wizadwongsa et al. 2024; diffnum.solvers",
+        (levels, [partial(adams.rho_ab, order=3), solvers.deis_rhoab_3, solvers.ghvb3.with_options(b=1)]),
+        (
+            levels,
+            [partial(adams.rho_ab, order=4), solvers.deis_rhoab_4, solvers.lms_4, solvers.ghvb4.with_options(b=1)],
+        ),
+        (levels, [partial(adams.pndm, order=3), solvers.ipndm_3, solvers.ghvb.with_options(r=3, b=1)]),
+        (levels, [partial(adams.pndm, order=4), solvers.ipndm_4]),
+        (in_clock(in_ratio(), 4, equal=True), [partial(adams.rho_ab, order=4), solvers.ipndm_4]),
+    )
 
 
 def what_runs() -> Statement:
@@ -375,6 +395,7 @@ CHAPTER: Chapter = (
     pndm_is_adams,
     leapfrog,
     what_runs,
+    what_runs_in_ratio,
     names_of_ancestral,
     eta_of_euler_ancestral,
     two_step_sde,

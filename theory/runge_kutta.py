@@ -1,4 +1,4 @@
-"""Chapter: explicit Runge-Kutta methods. Order conditions on rooted trees; every table and family, two-sided.
+"""Explicit Runge-Kutta methods. Order conditions on rooted trees; every table and family, two-sided.
 
 A table has order ``p``: all conditions up to ``p`` hold, and of those of order ``p + 1`` at least one fails, which is
 named with its residual. Families are proved with symbols for their parameters.

@@ -120,7 +120,7 @@ def _embedded_dormand_prince() -> Entries:
     nodes, matrix = (*base[0], sympy.Integer(1)), (*base[1], base[2])
     unknown = sympy.symbols("b1 b3:7")
     weights = [unknown[0], 0, *unknown[1:], Q(1, 40)]
-    equations = [sum(w * c**k for w, c in zip(weights, nodes, strict=True)) - Q(1, k + 1) for k in range(4)]
+    equations: list[Any] = [sum(w * c**k for w, c in zip(weights, nodes, strict=True)) - Q(1, k + 1) for k in range(4)]
     equations.append(sum(w * row[1] for w, row in zip(weights[2:], matrix[2:], strict=True)))
     found = solve(equations, unknown)
     return _with_step_as_stage(base, (found[0], sympy.Integer(0), *found[1:], Q(1, 40)))

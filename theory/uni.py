@@ -1,4 +1,4 @@
-"""Chapter 6. DPM-Solver and UniPC as quadrature: what their coefficients solve, and where they do not.
+"""DPM-Solver and UniPC as quadrature: what their coefficients solve, and where they do not.
 
 In the convention of chapter 5 a published step is ``h sum_j w_j N_j`` with ``z = -h`` for data and ``z = h`` for noise;
 ``r_m = c_m`` are the places of the points, 1 that of the new one. UniP and UniC (Zhao et al. 2023, section 3) are

@@ -1,4 +1,4 @@
-"""Chapter 5, continued. What is interpolated, and against what: one rule in every variable.
+"""What is interpolated, and against what: one rule in every variable.
 
 With ``rho = sigma / alpha`` and ``kappa = 1 / rho`` the exact step is ``x_t / alpha_t = x_s / alpha_s + int eps drho``
 and ``x_t / sigma_t = x_s / sigma_s + int D dkappa`` (chapter 2). A multistep method is a choice of the variable in

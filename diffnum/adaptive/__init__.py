@@ -8,6 +8,7 @@ from .evodiff import Evolved, evodiff, frozen_evodiff
 from .loop import Adapted, adapt, adapt_each, largest, mean
 from .pairs import PAIRS, Pair
 from .statistics import Offset, Statistics
+from .taylor import Taylored, derivatives, expansion, taylor, two_stage
 from .time_shift import Shifted, TimeShift, sample_shifted
 
 __all__ = [
@@ -25,17 +26,22 @@ __all__ = [
     "Pair",
     "Shifted",
     "Statistics",
+    "Taylored",
     "TimeShift",
     "adapt",
     "adapt_each",
+    "derivatives",
     "doubling",
     "dpm_solver_v3",
     "estimate",
     "evodiff",
+    "expansion",
     "extrapolated",
     "frozen_evodiff",
     "largest",
     "mean",
     "sample_shifted",
     "sample_v3",
+    "taylor",
+    "two_stage",
 ]

@@ -36,7 +36,8 @@ def sample(
         model: ``model(x, level) -> prediction`` of ``plan.prediction``, or a target, whose exact
             prediction is used.
         x: ``x_T``, torch or numpy, any shape whose first axis is the batch.
-        noise: a :class:`diffnum.noise.Counter` or ``f(s, t, j, x)``; required where the plan draws.
+        noise: ``dn.noise.Counter(seed)``, ``dn.noise.Brownian(seed)`` or ``f(s, t, j, x)``; required where the plan
+            draws.
         keep: ``"last"``; ``"states"`` returns the state at every level, ``"denoised"`` every evaluation
             as the model returned it, both as lists.
         outputs: ``"first"`` or ``"all"`` (a tuple in the order of ``plan.outputs``).

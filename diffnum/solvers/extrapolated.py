@@ -4,7 +4,7 @@
     FlowTurbo   Heun's step, its second slope, taken at the predicted state, kept for the next step
     DC-Solver   UniPC whose newest prediction is interpolated in time at ``ratio t + (1 - ratio) t_``
     AMED        one step through a node at a fraction ``r`` of log-SNR, with scales of direction and of time
-    RF-Solver   the explicit midpoint rule in the clock
+    RF-Solver   the explicit midpoint rule in the clock; with the exact derivative, adaptive.taylor in CLOCK
 
 Numbers that their authors learn are options here; the claims are those of the defaults.
 """

@@ -25,20 +25,17 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from .num import cos, log, sin, sqrt
-from .plan import Noise, Plan
+from ..num import cos, log, sin, sqrt
+from ..plan import Noise
 
-__all__ = ["Counter", "Source", "as_source", "box_muller", "philox"]
-
-Source = Callable[[Noise, Any], Any]
-"""From a plan's :class:`~diffnum.plan.Noise` line and the array it acts on to the draw."""
+__all__ = ["Counter", "box_muller", "check_integer", "check_rows", "draw", "draws", "philox"]
 
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
@@ -120,8 +117,8 @@ class Counter:
     first: int = 0
 
     def __post_init__(self) -> None:
-        _check_integer("seed", self.seed, 64)
-        _check_integer("first", self.first, 62)
+        check_integer("seed", self.seed, 64)
+        check_integer("first", self.first, 62)
 
     def __call__(self, line: Noise, x: Any, offset: int = 0) -> Any:
         """The draw of ``line`` for the batch ``x``, row ``i`` being for sample ``first + offset + i``.
@@ -138,10 +135,9 @@ class Counter:
             ValueError: ``x`` has no batch axis or no floating dtype, a time is NaN or not a number, or
                 ``j`` or ``offset`` is no index.
         """
-        if not x.shape:
-            raise ValueError("noise for an array without axes has no sample to belong to: give x a batch axis, x[None]")
+        check_rows(x)
         stream = self._stream(_bits(line.s.t), _bits(line.t.t), line.j)
-        return _draw(stream, self._sample(offset), tuple(x.shape), x)
+        return draw(stream, self._sample(offset), tuple(x.shape), x)
 
     def initial(self, n: int, shape: int | Sequence[int], std: float = 1.0, like: Any = None, offset: int = 0) -> Any:
         """``x_T = std * N(0, I)`` of shape ``(n, *shape)``, independent of the draws of every interval.
@@ -153,68 +149,30 @@ class Counter:
             like: array or tensor whose kind, device and dtype to follow; numpy float64 if None.
             offset: as in a call.
         """
-        _check_integer("n", n, 48)
+        check_integer("n", n, 48)
         whole = (n, shape) if isinstance(shape, int) else (n, *shape)
         like = np.empty(0) if like is None else like
-        return _draw(self._stream(_START, _START, 0), self._sample(offset), whole, like, float(std))
+        return draw(self._stream(_START, _START, 0), self._sample(offset), whole, like, float(std))
 
     def _sample(self, offset: int) -> int:
-        _check_integer("offset", offset, 62)
+        check_integer("offset", offset, 62)
         return int(self.first) + int(offset)
 
     def _stream(self, s: int, t: int, j: int) -> tuple[int, int, int, int]:
-        _check_integer("j", j, 32)
+        check_integer("j", j, 32)
         # plain ints: a numpy integer would wrap with a warning
         seed = int(self.seed)
         w0, w1, w2, w3 = philox((s & _WORD, s >> 32, t & _WORD, t >> 32), (seed & _WORD, seed >> 32))
         return w0, w1, w2, w3 ^ int(j)
 
 
-def as_source(noise: Any, plan: Plan | None = None) -> Source:
-    """What a run draws from, out of what its caller gave.
-
-    Args:
-        noise: a :class:`Counter`; or None, for plans without draws; or any callable ``f(s, t, j, x)`` of
-            two levels, an index and the array whose shape and dtype its result must have.
-        plan: if given, None is refused here when the plan draws, rather than at the first draw.
-
-    Returns:
-        A function of a noise line and an array.
-
-    Raises:
-        ValueError: the plan draws and there is nothing to draw from; later, a draw of another shape or dtype.
-        TypeError: ``noise`` is none of the three.
-    """
-    if isinstance(noise, Counter):
-        return noise
-    if noise is None:
-        if plan is not None and plan.draws:
-            raise ValueError(_nothing(plan.solver or "this plan", len(plan.draws)))
-        return _refuse
-    if callable(noise):
-        return lambda line, x: _checked(noise(line.s, line.t, line.j, x), x)
-    raise TypeError(f"noise = {noise!r} is no source of draws: pass a Counter(seed), a function f(s, t, j, x) or None")
+def check_rows(x: Any) -> None:
+    """Refuse an array without a batch axis."""
+    if not x.shape:
+        raise ValueError("noise for an array without axes has no sample to belong to: give x a batch axis, x[None]")
 
 
-def _refuse(line: Noise, x: Any) -> Any:
-    raise ValueError(_nothing("this plan", 1))
-
-
-def _nothing(name: str, draws: int) -> str:
-    return f"{name} draws noise {draws} time{'s' * (draws > 1)} and was given no source: pass noise=Counter(seed)"
-
-
-def _checked(draw: Any, x: Any) -> Any:
-    shape, dtype = getattr(draw, "shape", None), getattr(draw, "dtype", None)
-    if shape != x.shape or dtype != x.dtype:
-        raise ValueError(
-            f"the noise function returned shape {shape} of {dtype} for a state of shape {x.shape} of {x.dtype}: "
-            "return an array like x"
-        )
-    return draw
-
-
-def _draw(stream: Sequence[int], first: int, shape: tuple[int, ...], like: Any, scale: float = 1.0) -> Any:
+def draw(stream: Sequence[int], first: int, shape: tuple[int, ...], like: Any, scale: float = 1.0) -> Any:
     kind = _Kind(like)
     n, size = shape[0], math.prod(shape[1:])
     blocks = kind.range(0, (size + 1) // 2)
@@ -226,7 +184,21 @@ def _draw(stream: Sequence[int], first: int, shape: tuple[int, ...], like: Any, 
     return kind.send(out.reshape(shape))
 
 
-def _words(stream: Sequence[int], samples: Any, blocks: Any) -> tuple[Any, Any, Any, Any]:
+def draws(streams: Sequence[np.ndarray], first: int, shape: tuple[int, ...], like: Any) -> Any:
+    """:func:`draw` of several streams, four arrays of ``m`` words: an array of shape ``(m, *shape)``, made at once."""
+    m = len(streams[0])
+    if m == 1:
+        return draw([int(w[0]) for w in streams], first, shape, like)[None]
+    kind = _Kind(like)
+    n, size = shape[0], math.prod(shape[1:])
+    blocks = kind.range(0, (size + 1) // 2)
+    stream = [kind.words(w)[:, None, None] for w in streams]
+    words = _words(stream, kind.range(first, n), blocks)
+    normals = box_muller([w.reshape(m * n, len(blocks)) for w in words])[:, :size]
+    return kind.send(normals.reshape((m, *shape)))
+
+
+def _words(stream: Sequence[Any], samples: Any, blocks: Any) -> tuple[Any, Any, Any, Any]:
     # (n, 1) against (1, blocks): what depends on the sample alone is computed once per sample
     samples = samples[:, None]
     counter = (blocks[None, :], samples & _WORD, (samples >> 32) ^ stream[2], stream[3])
@@ -255,6 +227,12 @@ class _Kind:
             return np.arange(first, first + count, dtype=np.uint64)
         return self.torch.arange(first, first + count, dtype=self.torch.int64, device=self.device)
 
+    def words(self, values: np.ndarray) -> Any:
+        """Words of 32 bits in 64-bit integers."""
+        if self.torch is None:
+            return values
+        return self.torch.as_tensor(values.astype(np.int64), device=self.device)
+
     def empty(self, *shape: int) -> Any:
         """An array to fill, already of the final dtype."""
         if self.torch is None:
@@ -277,6 +255,6 @@ def _bits(t: Any) -> int:
     return struct.unpack("<Q", struct.pack("<d", value + 0.0))[0]
 
 
-def _check_integer(name: str, value: Any, bits: int) -> None:
+def check_integer(name: str, value: Any, bits: int) -> None:
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or not 0 <= value < 1 << bits:
         raise ValueError(f"{name} = {value!r} names no draw: use an integer from 0 to 2**{bits} - 1")
