@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sympy
 
 import diffnum as dn
 from diffnum.adaptive.pairs import PAIRS
@@ -20,6 +21,7 @@ from diffnum.solvers.rules import runge_kutta
 from diffnum.solvers.surd import root
 from diffnum.solvers.tables import Table
 from diffnum.witness import Run, alternating, nonlinear, norm, uniform
+from theory import book, errors
 from theory.published_multistep import lms
 
 VP: Any = dn.VP()
@@ -203,7 +205,17 @@ def test_rows_of_irrational_tables_sum_to_their_nodes_exactly(table):
 @pytest.mark.parametrize("n", [-2, -1, 0, 1, 3])
 def test_powers_of_surds_are_products(n):
     x = 2 + 3 * root(5)
+    assert sympy.expand(sympy.sympify(x) - 2 - 3 * sympy.sqrt(5)) == 0
     product = 1
     for _ in range(abs(n)):
         product = product * x
     assert x**n * product == (product * product if n > 0 else 1)
+
+
+@pytest.mark.parametrize("name", ["ralston4", "log_snr_ralston4", pytest.param("tsitouras5", marks=pytest.mark.full)])
+def test_leading_errors_of_irrational_methods_are_closed_forms(name):
+    c, exact = errors.C, errors.gaussian_error(ALL[name])
+    shown = book._legible(exact.coefficient)
+    assert exact.power == ALL[name].order + 1
+    assert float((shown / exact.coefficient).subs(c, sympy.Rational(3, 7))) == pytest.approx(1, abs=1e-7)
+    assert len(sympy.latex(shown)) < 250

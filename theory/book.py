@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import sympy
 
@@ -115,7 +116,17 @@ def row(sampler: Solver) -> Row:
 
 def _error(sampler: Solver) -> str:
     found = errors.gaussian_error(sampler)
-    return f"${sympy.latex(found.coefficient)}\\, h^{{{found.power}}}$"
+    return f"${sympy.latex(_legible(found.coefficient))}\\, h^{{{found.power}}}$"
+
+
+def _legible(coefficient: Any) -> Any:
+    """The same; with eight digits where an irrational method makes exact numbers of hundreds."""
+    if max((len(str(abs(n))) for n in coefficient.atoms(sympy.Integer)), default=0) < 40:
+        return coefficient
+    above, below = sympy.fraction(sympy.together(coefficient))
+    factor, power = below.as_independent(errors.C)
+    digits = [sympy.N(a / factor, 8) for a in sympy.Poly(above, errors.C).all_coeffs()]
+    return sympy.Poly(digits, errors.C).as_expr() / power
 
 
 def work() -> list[tuple[str, str, Callable[[], Statement | Row]]]:

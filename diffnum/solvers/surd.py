@@ -35,6 +35,11 @@ class Surd:
         """Itself: it is in normal form."""
         return self
 
+    def _sympy_(self) -> Any:
+        # sympy asks for it, whatever the parts are
+        sympy = import_module("sympy")
+        return sympy.sympify(self.a) + sympy.sympify(self.b) * sympy.sqrt(self.d)
+
     def __float__(self) -> float:
         scale = 10**DIGITS
         a, b = (Fraction(int(part.numerator), int(part.denominator)) for part in (self.a, self.b))
