@@ -247,8 +247,8 @@ def _phis_decimal(top: int, z: Decimal, digits: int) -> tuple[Decimal, ...]:
 
 def scaled(number: Any, by: Any) -> Any:
     """``by * number`` for an exact or any other ``number``: fractions times floats, torch leaves, series or symbols."""
-    exact: bool = hasattr(number, "numerator") and hasattr(number, "denominator") and not isinstance(number, float)
-    if not exact or type(number).__module__.partition(".")[0] in ("torch", "numpy", "sympy"):
+    kind = type(number).__module__.partition(".")[0]
+    if isinstance(number, float) or not hasattr(number, "numerator") or kind in ("torch", "numpy", "sympy"):
         return number * by
     return by * number.numerator / number.denominator
 
