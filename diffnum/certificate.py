@@ -31,7 +31,7 @@ from .read.tableau import distance
 from .slopes import TOLERANCE, Cold, Slope, fit, rounding
 from .trace import Solver, compile
 from .weak_order import prove_weak
-from .witness import Run, gaussian, law_errors, near_alternating, nonlinear, norm, path_errors
+from .witness import Run, gaussian, law_errors, near_alternating, near_smooth, nonlinear, norm, path_errors
 
 __all__ = ["Certificate", "Slope", "certify", "certify_all"]
 
@@ -144,20 +144,23 @@ def _orders(order: int, cold: int, smooth: int | None) -> str:
 
 
 def _mutants(solver: Solver, plans: Plans, process: Any) -> tuple[int, list[str], tuple[str, ...]]:
-    if not solver.order:
+    # what is not consistent on any grid can lose an order on smooth ones only
+    order, fine = solver.order or solver.smooth or 0, not solver.order
+    if not order:
         return 0, [], ()
-    base = plans(process, near_alternating, MUTANT_COUNTS[0])
+    pattern, grid = ("smooth", near_smooth) if fine else ("alternating", near_alternating)
+    base = plans(process, grid, MUTANT_COUNTS[0])
     slips = mutations(base)
-    errors = np.stack([_mutant_errors(solver, plans(process, near_alternating, n), slips) for n in MUTANT_COUNTS])
+    errors = np.stack([_mutant_errors(solver, plans(process, grid, n), slips) for n in MUTANT_COUNTS])
     survivors: list[str] = []
     free: list[str] = []
-    same = same_weak_order if solver.stochastic else same_order
+    same = same_weak_order if solver.stochastic else partial(same_order, smooth=fine)
     for slip, row in zip(slips, errors.T, strict=True):
-        if _noticed(row, solver.order, rounding):
+        if _noticed(row, order, rounding):
             continue
-        if same(solver, slip, solver.order):
+        if same(solver, slip, order):
             free.append(slip.name)
-        elif solver.stochastic or not _noticed_at_last(solver, process, slip):
+        elif solver.stochastic or not _noticed_at_last(solver, process, pattern, order, slip):
             survivors.append(slip.name)
     tried = len(slips)
     for mutant in start_up_mutants(base):
@@ -166,7 +169,7 @@ def _mutants(solver: Solver, plans: Plans, process: Any) -> tuple[int, list[str]
             survivors.append(mutant.name)
     if solver.stochastic:
         return tried, survivors, tuple(free)
-    exact, unpinned = exact_survivors(solver, solver.order)
+    exact, unpinned = exact_survivors(solver, order, smooth=fine)
     return tried + exact, survivors, (*free, *unpinned)
 
 
@@ -178,10 +181,10 @@ def _mutant_errors(solver: Solver, plan: Plan, slips: list[Mutation]) -> np.ndar
         return np.broadcast_to(np.abs(errors), (len(slips), *errors.shape[1:])).max(axis=(1, 2))
 
 
-def _noticed_at_last(solver: Solver, process: Any, slip: Mutation) -> bool:
+def _noticed_at_last(solver: Solver, process: Any, pattern: str, order: int, slip: Mutation) -> bool:
     # float64 had no digits for it
-    errors = precise_errors(solver, process, MUTANT_COUNTS, partial(applied, slip))
-    return _noticed(np.array(errors), solver.order, lambda n: FLOOR)
+    errors = precise_errors(solver, process, pattern, MUTANT_COUNTS, partial(applied, slip))
+    return _noticed(np.array(errors), order, lambda n: FLOOR)
 
 
 def _noticed(errors: np.ndarray, order: int, floor: Callable[[int], float]) -> bool:

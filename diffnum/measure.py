@@ -39,7 +39,9 @@ from .witness import (
 __all__ = [
     "Plans",
     "clean_end",
+    "demanded",
     "float32_constant",
+    "grids_of",
     "invariance",
     "lawwise",
     "linewise",
@@ -58,24 +60,39 @@ LINE_COUNTS = (8, 16, 32, 64, 128, 256)
 # claims from here on leave float64 no clean doublings
 PRECISE = 5
 FLOAT32_COUNTS = (16, 64, 256)
+# what every claim is measured on; one on smooth grids on such a grid too
+ROUGH = ("uniform", "alternating")
 Plans = Callable[[Any, Callable[[Any, int], Any], int], Plan]
 
 
 def pathwise(solver: Solver, plans: Plans, process: Any) -> list[Slope]:
-    """Warm slopes on every witness and grid, and the raw cold one; a Gaussian may super-converge."""
+    """Warm slopes on every witness and grid, and the raw cold one; a Gaussian may super-converge, and so may a method
+    with a claim on smooth grids where all steps are equal."""
+    grids = grids_of(solver)
     if solver.order >= PRECISE:
-        slopes = precise_slopes(solver, process)
+        slopes = precise_slopes(solver, process, grids)
     else:
         slopes = [
-            warm_slope(solver, plans, process, witness, grid, "equal" if witness == "non-linear" else "reach")
+            warm_slope(solver, plans, process, witness, grid, demanded(solver, witness, grid))
             for witness in ("Gaussian", "non-linear")
-            for grid in GRIDS
+            for grid in grids
         ]
     if plans(process, uniform, COUNTS[0]).depth:
         run = Run.of(nonlinear(), process.at(LOW))
         errors = [norm(path_errors(plans(process, uniform, n), run, False)) for n in COUNTS]
         slopes.append(measured(errors, COUNTS, "non-linear", "uniform", process.name, "cold", "print"))
     return slopes
+
+
+def grids_of(solver: Solver) -> tuple[str, ...]:
+    """Names of the grids that a claim is measured on."""
+    return ROUGH if solver.smooth is None else tuple(GRIDS)
+
+
+def demanded(solver: Solver, witness: str, grid: str) -> str:
+    """Whether a slope must "equal" the claim there or may exceed it, "reach"."""
+    special = solver.smooth is not None and grid == "uniform"
+    return "reach" if special or witness == "Gaussian" else "equal"
 
 
 def warm_slope(solver: Solver, plans: Plans, process: Any, witness: str, grid: str, must: str) -> Slope:
@@ -113,8 +130,8 @@ def on_flow(solver: Solver, plans: Plans) -> Slope:
 def lawwise(solver: Solver, plans: Plans, process: Any) -> list[Slope]:
     """Slopes of mean and variance on the Gaussian, exactly."""
     slopes: list[Slope] = []
-    for name, grid in GRIDS.items():
-        errors = [law_errors(plans(process, grid, n), gaussian()) for n in COUNTS]
+    for name in ROUGH:
+        errors = [law_errors(plans(process, GRIDS[name], n), gaussian()) for n in COUNTS]
         for i, what in enumerate(("mean", "variance")):
             sizes = [norm(e[i]) for e in errors]
             # the mean may be exact, and a method of order zero is judged by its bias

@@ -175,12 +175,14 @@ def _stacked(line: Line, changed: Iterable[tuple[int, Any]], count: int) -> Line
     return replace(line, terms=tuple(terms))
 
 
-def exact_survivors(solver: Solver | Callable[..., None], order: int, seed: int = 1) -> tuple[int, tuple[str, ...]]:
+def exact_survivors(
+    solver: Solver | Callable[..., None], order: int, seed: int = 1, smooth: bool = False
+) -> tuple[int, tuple[str, ...]]:
     """Perturb each coefficient by 1/7; return the number of coefficients and the free ones.
 
-    A coefficient is free when the method keeps its order without its exact value.
+    A coefficient is free when the method keeps its order, on smooth grids where ``smooth``, without its exact value.
     """
-    process, plan = _proof_plan(solver, order, seed)
+    process, plan = _proof_plan(solver, order, seed, smooth)
     free: list[str] = []
     count = 0
     for i, (kind, steps) in enumerate(_kinds(plan).items()):
@@ -196,25 +198,27 @@ def exact_survivors(solver: Solver | Callable[..., None], order: int, seed: int 
     return count, tuple(free)
 
 
-def same_order(solver: Solver | Callable[..., None], slip: Mutation, order: int, seed: int = 1) -> bool:
-    """Whether a mutant is, by proof, another method of ``order``.
+def same_order(
+    solver: Solver | Callable[..., None], slip: Mutation, order: int, seed: int = 1, smooth: bool = False
+) -> bool:
+    """Whether a mutant is, by proof, another method of ``order``, on smooth grids where ``smooth``.
 
     Evaluating DDIM at the end of its step instead of its start is first order too: no order test can
     notice, so such a mutant is reported as free and not as a survivor.
     """
-    process, plan = _proof_plan(solver, order, seed)
+    process, plan = _proof_plan(solver, order, seed, smooth)
     broken = applied(slip, plan)
     return broken != plan and all(_keeps(broken, process, order, low) for low in (2, order + 1))
 
 
 @lru_cache(maxsize=4)
-def _proof_plan(solver: Solver | Callable[..., None], order: int, seed: int) -> tuple[Any, Plan]:
+def _proof_plan(solver: Solver | Callable[..., None], order: int, seed: int, smooth: bool) -> tuple[Any, Plan]:
     """Generic steps, without the terms that vanish for good: up to one that looks back on none of the start-up where
     all are alike and forget their predictions, else enough for every kind and for what is remembered."""
     depth = traced_depth(solver)
     plan = generic_plan(solver, 2 * depth + 3, 3, seed)[1]
     alike = len(_kinds(plan)) == 1 and not history(solver, 3, seed).exact
-    process, plan = generic_plan(solver, 2 * depth + 1 if alike else plan.steps, order + 2, seed)
+    process, plan = generic_plan(solver, 2 * depth + 1 if alike else plan.steps, order + 2, seed, smooth=smooth)
     lines = (replace(line, terms=_present(line)) if isinstance(line, Lin) else line for line in plan.lines)
     return process, replace(plan, lines=tuple(lines))
 

@@ -28,7 +28,7 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
-__all__ = ["atan", "cos", "exp", "expm1", "extended", "log", "log1p", "phi", "sin", "sqrt", "tan"]
+__all__ = ["atan", "cos", "exp", "expm1", "extended", "log", "log1p", "phi", "scaled", "sin", "sqrt", "tan"]
 
 # beyond this |z| the recurrence loses at most k/|z| of a digit per step and the series is long
 _FAR = 24.0
@@ -243,6 +243,14 @@ def _phis_decimal(top: int, z: Decimal, digits: int) -> tuple[Decimal, ...]:
     for j in reversed(range(top)):
         found.append(first[j] + z * found[-1])
     return tuple(reversed(found))
+
+
+def scaled(number: Any, by: Any) -> Any:
+    """``by * number`` for an exact or any other ``number``: fractions times floats, torch leaves, series or symbols."""
+    kind = type(number).__module__.partition(".")[0]
+    if isinstance(number, float) or not hasattr(number, "numerator") or kind in ("torch", "numpy", "sympy"):
+        return number * by
+    return by * number.numerator / number.denominator
 
 
 def extended(formula: Callable[..., Any], *arguments: Any) -> Any:

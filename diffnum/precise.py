@@ -22,22 +22,21 @@ from .grid import Grid
 from .plan import Level, Plan
 from .slopes import Slope, measured, settled
 from .trace import Solver, compile
-from .witness import NEAR, SEED, Run, coupled, end_point, gaussian, nonlinear
+from .witness import NEAR, PATTERNS, SEED, Run, coupled, end_point, gaussian, nonlinear
 
-__all__ = ["FLOOR", "PATTERNS", "WITNESSES", "near", "precise_errors", "precise_run", "precise_slope", "precise_slopes"]
+__all__ = ["FLOOR", "WITNESSES", "near", "precise_errors", "precise_run", "precise_slope", "precise_slopes"]
 
 DIGITS = 50
 COUNTS = (8, 16, 32, 64, 128, 256, 512)
 POINTS = 2
 # coefficients of order six lose half the digits at the shortest steps
 FLOOR = 1e-22
-PATTERNS = {"uniform": (1, 1), "alternating": (1, 2)}
 WITNESSES: dict[str, Callable[[], Any]] = {"non-linear": nonlinear, "Gaussian": gaussian, "coupled": coupled}
 
 
-def near(process: Any, pattern: Sequence[int], n: int) -> Grid:
-    """``n`` (even) log-SNR steps in the middle, their sizes repeating ``pattern``."""
-    parts = [mpf(pattern[i % len(pattern)]) for i in range(n)]
+def near(process: Any, pattern: str, n: int) -> Grid:
+    """``n`` (even) log-SNR steps in the middle, their sizes those of a pattern."""
+    parts = [mpf(size) for size in PATTERNS[pattern](n)]
     unit = 2 * mpf(NEAR) / sum(parts)
     lams = [unit * at - NEAR for at in accumulate(parts, initial=mpf(0))]
     return Grid(tuple(process.at(lam) for lam in lams), tuple(unit * part for part in parts), process)
@@ -67,12 +66,12 @@ class _Arrayed:
         return self.law.predict(x, replace(level, alpha=alpha, sigma=sigma, v=tuple(v)), quantity)
 
 
-def precise_slopes(solver: Solver, process: Any) -> list[Slope]:
-    """Warm slopes on all witnesses and grids; the Gaussian may super-converge."""
+def precise_slopes(solver: Solver, process: Any, patterns: Sequence[str]) -> list[Slope]:
+    """Warm slopes on all witnesses and the grids named; the Gaussian may super-converge."""
     return [
         precise_slope(solver, process, witness, pattern, "reach" if witness == "Gaussian" else "equal")
         for witness in WITNESSES
-        for pattern in PATTERNS
+        for pattern in patterns
     ]
 
 
@@ -94,12 +93,12 @@ def precise_slope(solver: Solver, process: Any, witness: str, pattern: str, must
 
 
 def precise_errors(
-    solver: Solver, process: Any, counts: Sequence[int], change: Callable[[Plan], Plan]
+    solver: Solver, process: Any, pattern: str, counts: Sequence[int], change: Callable[[Plan], Plan]
 ) -> tuple[float, ...]:
-    """Warm errors of changed plans on the non-linear witness and alternating steps."""
+    """Warm errors of changed plans on the non-linear witness."""
     with mpmath.workdps(DIGITS):
         run = precise_run("non-linear", process)
-        return tuple(_error(change(compiled(solver, process, "alternating", n)), run) for n in counts)
+        return tuple(_error(change(compiled(solver, process, pattern, n)), run) for n in counts)
 
 
 def _error(plan: Plan, run: Run) -> float:
@@ -114,7 +113,7 @@ def _floor(n: int) -> float:
 @lru_cache(maxsize=32)
 def compiled(solver: Solver, process: Any, pattern: str, n: int) -> Plan:
     """A plan of mpmath numbers, shared by the witnesses."""
-    return compile(solver, near(process, PATTERNS[pattern], n))
+    return compile(solver, near(process, pattern, n))
 
 
 def verified_flow(target: Any, process: Any, x: np.ndarray) -> Callable[[Level], np.ndarray]:

@@ -25,6 +25,7 @@ from .process_shared import (
     level_of,
     level_on_circle,
     like,
+    node_inside,
     noisy,
     of_lam,
     of_time,
@@ -134,6 +135,7 @@ class CosineRate:
 
     level = level_at
     at = level_on_circle
+    node = node_inside
     clock = time_of
     at_clock = level_at
     diffusion = diffusion_on_circle
@@ -248,6 +250,7 @@ class MeanReverting:
     def to_json(self) -> dict[str, Any]:
         return {"name": self.name, "signal": self.signal.to_json(), "sigma_max": self.sigma_max}
 
+    node = node_inside
     clock = time_of
     at_clock = level
 

@@ -49,8 +49,8 @@ class Slope:
     digits: int = 16
 
     def holds(self, order: int, smooth: int | None = None) -> bool:
-        """Whether the slope is what a method of ``order``, ``smooth`` on uniform grids, must show."""
-        order = smooth if smooth is not None and self.grid == "uniform" else order
+        """Whether the slope is what a method of ``order``, ``smooth`` on uniform and smooth grids, must show."""
+        order = smooth if smooth is not None and self.grid in ("uniform", "smooth") else order
         if self.must == "print":
             return True
         if self.must == "stays":

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from .num import scaled
 from .plan import PREDICTIONS, Eval, Level, Lin, Line, Noise, Plan
 from .prediction import convert
 
@@ -156,7 +157,7 @@ class Trace:
         h = self.h(s, t)
         if s.pure_noise or t.clean:
             raise _Infinite(self.step)
-        return self.below(s, r * h)
+        return self.below(s, scaled(r, h))
 
     def below(self, s: Level, h: Any) -> Level:
         """The level at log-SNR ``lam_s + h``, for a finite ``lam_s``."""
@@ -167,7 +168,7 @@ class Trace:
     def clock_between(self, s: Level, t: Level, r: Any) -> Level:
         """The level at ``c_s + r (c_t - c_s)`` in the process's clock."""
         c = self.process.clock(s)
-        return self.process.at_clock(c + r * (self.process.clock(t) - c))
+        return self.process.at_clock(c + scaled(r, self.process.clock(t) - c))
 
     def dt(self, s: Level, t: Level) -> Any:
         """Clock increment from ``s`` to ``t`` (negative where the clock runs with the noise)."""

@@ -1,8 +1,9 @@
 """Witnesses: targets, grids and errors on which every sampler's order is measured, the same for all.
 
 The interval is log-SNR in [-3, 3], where the flow is curved; grids are uniform in log-SNR or alternate steps of ratio
-two, so that a method with constant-step weights cannot pass. A warm run puts the exact flow in the place of what the
-start-up steps leave: their states, and the states at which their evaluations were made.
+two, so that a method with constant-step weights cannot pass. A claim on smooth grids is measured on steps that shrink
+threefold from end to end, since equal ones are smooth grids with one ratio of steps. A warm run puts the exact flow in
+the place of what the start-up steps leave: their states, and the states at which their evaluations were made.
 
 In the middle, log-SNR in [-1/4, 1/4], few steps are short ones: errors show their leading power early, where digits
 allow it (:mod:`.precise`), and what a start-up leaves can be seen beside the rest. From high noise it hides.
@@ -33,6 +34,7 @@ __all__ = [
     "GRIDS",
     "NEAR",
     "NEAR_COUNTS",
+    "PATTERNS",
     "STEP_SIZES",
     "Run",
     "alternating",
@@ -43,10 +45,12 @@ __all__ = [
     "line_errors",
     "near",
     "near_alternating",
+    "near_smooth",
     "nonlinear",
     "norm",
     "one_step",
     "path_errors",
+    "smooth",
     "to_clean",
     "uniform",
 ]
@@ -96,13 +100,26 @@ def uniform(process: Any, n: int) -> Grid:
     return log_snr(process, n, start=process.at(LOW), stop=process.at(HIGH))
 
 
+# sizes of n (even) steps, up to a factor
+PATTERNS: dict[str, Callable[[int], list[int]]] = {
+    "uniform": lambda n: [1] * n,
+    "alternating": lambda n: [1, 2] * (n // 2),
+    "smooth": lambda n: [3 * n - 1 - 2 * i for i in range(n)],
+}
+
+
 def alternating(process: Any, n: int) -> Grid:
     """``n`` steps (even) whose sizes alternate 1 : 2 : 1 : 2 in log-SNR."""
-    return _alternating(process, n, LOW, HIGH)
+    return _patterned(process, "alternating", n, LOW, HIGH)
 
 
-def _alternating(process: Any, n: int, low: float, high: float) -> Grid:
-    sizes = np.tile([1.0, 2.0], n // 2)
+def smooth(process: Any, n: int) -> Grid:
+    """``n`` steps in log-SNR whose sizes fall linearly to a third."""
+    return _patterned(process, "smooth", n, LOW, HIGH)
+
+
+def _patterned(process: Any, pattern: str, n: int, low: float, high: float) -> Grid:
+    sizes = np.array(PATTERNS[pattern](n), dtype=float)
     lams = low + (high - low) * np.concatenate([[0.0], np.cumsum(sizes) / sizes.sum()])
     return custom(process, lams=[low, *lams[1:-1].tolist(), high])
 
@@ -114,7 +131,12 @@ def near(process: Any, n: int) -> Grid:
 
 def near_alternating(process: Any, n: int) -> Grid:
     """:func:`alternating` in the middle."""
-    return _alternating(process, n, -NEAR, NEAR)
+    return _patterned(process, "alternating", n, -NEAR, NEAR)
+
+
+def near_smooth(process: Any, n: int) -> Grid:
+    """:func:`smooth` in the middle."""
+    return _patterned(process, "smooth", n, -NEAR, NEAR)
 
 
 def one_step(process: Any, n: int) -> Grid:
@@ -128,7 +150,7 @@ def to_clean(process: Any, ratio: float) -> Grid:
     return custom(process, lams=[lam, lam + 0.5, lam + 1.0, math.inf])
 
 
-GRIDS: dict[str, Callable[[Any, int], Grid]] = {"uniform": uniform, "alternating": alternating}
+GRIDS: dict[str, Callable[[Any, int], Grid]] = {"uniform": uniform, "alternating": alternating, "smooth": smooth}
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,9 +5,9 @@ from functools import cache
 import pytest
 
 import diffnum as dn
-from diffnum.measure import PRECISE, float32_constant, warm_slope
+from diffnum.measure import PRECISE, demanded, float32_constant, grids_of, warm_slope
 from diffnum.solvers import ALL
-from diffnum.witness import GRIDS, gaussian, law_errors, uniform
+from diffnum.witness import gaussian, law_errors, uniform
 
 pytestmark = pytest.mark.full
 
@@ -25,8 +25,8 @@ def test_warm_slope_on_every_process(sampler, process):
     if process.name == "DDPM" and sampler.order >= PRECISE:
         pytest.skip("the splines of a table have no fifth derivative")
     plans = plans_of(sampler)
-    for grid in GRIDS:
-        slope = warm_slope(sampler, plans, process, "non-linear", grid, "equal")
+    for grid in grids_of(sampler):
+        slope = warm_slope(sampler, plans, process, "non-linear", grid, demanded(sampler, "non-linear", grid))
         assert slope.holds(sampler.order, sampler.smooth), slope
 
 

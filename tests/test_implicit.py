@@ -1,6 +1,7 @@
 """Implicit methods by sweeps: tables against explicit ones and rational stability functions, exact surds, orders."""
 
 import math
+import re
 from fractions import Fraction
 from itertools import pairwise
 
@@ -19,7 +20,7 @@ from diffnum.read.tableau import distance
 from diffnum.series import h_series
 from diffnum.solvers import generated as g
 from diffnum.solvers import implicit
-from diffnum.solvers.implicit import bdf2, rho_bdf2, swept, trapezoid
+from diffnum.solvers.implicit import bdf2, log_snr_bdf2, rho_bdf2, swept, trapezoid
 from diffnum.solvers.surd import Surd, root
 from diffnum.witness import Run, alternating, nonlinear, norm, uniform
 
@@ -94,7 +95,7 @@ def test_an_option_that_is_none_is_refused():
 # --- what they solve ---
 
 
-@pytest.mark.parametrize("sampler", [s for s in ALL if not s.name.startswith("rho_")], **names)
+@pytest.mark.parametrize("sampler", [s for s in ALL if not s.name.startswith(("rho_", "log_snr_"))], **names)
 def test_where_the_clock_is_sigma_both_variables_give_one_method(sampler):
     levels = alternating(dn.EDM(), 6)
     other = next(s for s in ALL if s.name == f"rho_{sampler.name}")
@@ -179,7 +180,7 @@ def test_each_sweep_adds_an_order_up_to_that_of_the_method(name, sweeps):
     assert prove(sampler.with_options(sweeps=sweeps)).order == min(full, sweeps + 1)
 
 
-@pytest.mark.parametrize("sampler", [bdf2, rho_bdf2], **names)
+@pytest.mark.parametrize("sampler", [bdf2, rho_bdf2, log_snr_bdf2], **names)
 def test_one_sweep_of_backward_differentiation_has_its_order_and_more_change_nothing(sampler):
     for sweeps in (1, 2):
         proof = prove(sampler.with_options(sweeps=sweeps))
@@ -196,15 +197,17 @@ def test_evaluations_per_step():
     per_step = {"midpoint": 1, "trapezoid": 1, "radau": 2, "lobatto": 2, "gauss": 2}
     at_end = {"trapezoid": 1, "radau": 3, "lobatto": 3}
     for sampler in RUNGE_KUTTA:
-        kind = sampler.name.replace("rho_", "").replace("implicit_", "").partition("_")[0].rstrip("4")
+        kind = re.sub("^(rho_|log_snr_)?(implicit_)?", "", sampler.name).partition("_")[0].rstrip("4")
         for sweeps in (1, 2, 3):
             cost = 1 + per_step[kind] * sweeps
             for n in range(1, 13):
                 plan = dn.compile(sampler, dn.grid.uniform(dn.VP(), n), sweeps=sweeps)
                 assert plan.nfe == n * cost
                 clean = dn.compile(sampler, dn.grid.uniform(dn.VP(), n, end="zero"), sweeps=sweeps)
-                assert clean.nfe == (n - 1) * cost + at_end.get(kind, cost)
-    for sampler in (bdf2, rho_bdf2):
+                # in log-SNR the last step is DDIM's
+                last = 1 if sampler.name.startswith("log_snr_") else at_end.get(kind, cost)
+                assert clean.nfe == (n - 1) * cost + last
+    for sampler in (bdf2, rho_bdf2, log_snr_bdf2):
         for n in range(1, 13):
             assert dn.compile(sampler, dn.grid.uniform(dn.VP(), n), sweeps=2).nfe == 2 * n + 1
             # the step to the clean level takes one, and there may be no other

@@ -1,6 +1,7 @@
 """Pseudo-numerical samplers: against the authors' arithmetic, classical methods on equal steps, slips of iPNDM-v."""
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -19,7 +20,7 @@ from diffnum.solvers import generated as g
 from diffnum.solvers.coords import CLOCK, RATIO
 from diffnum.solvers.pseudo import f_pndm, fon, fon_coded, ipndm_v_3, ipndm_v_4, plms, pseudo, s_pndm
 from diffnum.solvers.rules import adams
-from diffnum.witness import Run, alternating, nonlinear, norm, path_errors, uniform
+from diffnum.witness import Run, alternating, nonlinear, norm, path_errors, smooth, uniform
 from theory import collocation, variable_pndm
 from theory.generator import load, mutants, source, verify
 from theory.statement import check
@@ -180,14 +181,23 @@ def test_certificates_hold(sampler):
     assert certificate.verdict == "holds", certificate.reasons
 
 
-@pytest.mark.full
-def test_the_certificate_of_ipndm_v_holds():
-    certificate = dn.certify(ipndm_v_3)
+@pytest.mark.parametrize("sampler", [pytest.param(ipndm_v_3, marks=pytest.mark.full), ipndm_v_4], **names)
+def test_the_certificates_of_ipndm_v_hold(sampler):
+    certificate = dn.certify(sampler)
     assert certificate.verdict == "holds", certificate.reasons
+    assert certificate.killed == certificate.mutants > 0
+
+
+def test_a_method_that_is_consistent_on_smooth_grids_only_is_certified_as_that():
+    certificate = dn.certify(ipndm_v_4)
+    slopes = {s.grid: s for s in certificate.slopes if (s.witness, s.start, s.must) == ("non-linear", "warm", "equal")}
+    assert {grid: round(s.value) for grid, s in slopes.items()} == {"alternating": 0, "smooth": 2}
+    for boast in ({"order": 1}, {"order": 0, "smooth": 3}, {"order": 0, "smooth": None}):
+        assert dn.certify(replace(ipndm_v_4, **boast)).verdict == "fails"
 
 
 @pytest.mark.parametrize("prediction", PREDICTIONS)
-@pytest.mark.parametrize("sampler", [*PNDM, ipndm_v_3], **names)
+@pytest.mark.parametrize("sampler", [*PNDM, ipndm_v_3, ipndm_v_4], **names)
 def test_pure_noise_and_clean_ends_are_finite_or_refused_in_one_sentence(sampler, prediction):
     levels = dn.grid.uniform(dn.Cosine(), 5, end="zero")
     if prediction in ("noise", "score"):
@@ -241,5 +251,6 @@ def test_four_points_do_not_converge_on_alternating_steps_and_three_lose_an_orde
     # equal steps of log-SNR have one ratio of steps in sigma / alpha: there the four weights sum to one
     assert slope(ipndm_v_4, alternating) == pytest.approx(0, abs=0.1)
     assert slope(ipndm_v_4, uniform) == pytest.approx(3, abs=0.15)
+    assert slope(ipndm_v_4, smooth) == pytest.approx(2, abs=0.15)
     assert slope(ipndm_v_3, alternating) == pytest.approx(2, abs=0.15)
     assert slope(adams(CLOCK, 4), alternating) == pytest.approx(4, abs=0.3)

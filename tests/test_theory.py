@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import mpmath
@@ -30,6 +31,17 @@ def found():
     """Every statement but the leading errors, and the rows of the selected samplers, derived once."""
     statements = [(title, derive()) for title, chapter in STATEMENTS.items() for derive in chapter]
     return [*statements, *(("Samplers", book.row(sampler)) for sampler in PROVED)]
+
+
+def test_no_derivation_is_left_out_of_the_book():
+    folder = Path(book.__file__).parent
+    modules = [import_module(f"theory.{path.stem}") for path in folder.glob("[a-z]*.py")]
+    told = {id(derive) for chapter in book.CHAPTERS.values() for derive in chapter}
+    contents = (folder / "README.md").read_text()
+    for module in modules:
+        for derive in getattr(module, "CHAPTER", ()):
+            assert id(derive) in told, f"{module.__name__} is not in the book"
+            assert f"({module.__name__.partition('.')[2]}.py)" in contents
 
 
 @pytest.mark.parametrize("chapter", STATEMENTS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import sympy
 
@@ -22,6 +23,7 @@ from . import (
     errors,
     exponential_rk,
     exponentials,
+    extrapolation,
     false_equalities,
     mean_reverting,
     momentum,
@@ -31,6 +33,7 @@ from . import (
     stability,
     stochastic,
     taylor,
+    tsitouras,
     uni,
     variable_pndm,
     variables,
@@ -45,9 +48,9 @@ CHAPTERS: dict[str, Chapter] = {
     "3. Multistep quadrature": adams.CHAPTER,
     "4. Variables of interpolation": variables.CHAPTER,
     "5. DPM-Solver and UniPC": (*uni.CHAPTER, *variable_pndm.CHAPTER),
-    "6. Runge-Kutta": (*runge_kutta.CHAPTER, *collocation.CHAPTER),
+    "6. Runge-Kutta": (*runge_kutta.CHAPTER, *collocation.CHAPTER, *tsitouras.CHAPTER),
     "7. Exponential Runge-Kutta": (*exponential_rk.CHAPTER, *taylor.CHAPTER),
-    "8. Momentum": momentum.CHAPTER,
+    "8. Momentum and extrapolation": (*momentum.CHAPTER, *extrapolation.CHAPTER),
     "9. Stability": stability.CHAPTER,
     "10. Reversible samplers": reversible.CHAPTER,
     "11. Stochastic samplers": (*stochastic.CHAPTER, *brownian.CHAPTER),
@@ -113,7 +116,17 @@ def row(sampler: Solver) -> Row:
 
 def _error(sampler: Solver) -> str:
     found = errors.gaussian_error(sampler)
-    return f"${sympy.latex(found.coefficient)}\\, h^{{{found.power}}}$"
+    return f"${sympy.latex(_legible(found.coefficient))}\\, h^{{{found.power}}}$"
+
+
+def _legible(coefficient: Any) -> Any:
+    """The same; with eight digits where an irrational method makes exact numbers of hundreds."""
+    if max((len(str(abs(n))) for n in coefficient.atoms(sympy.Integer)), default=0) < 40:
+        return coefficient
+    above, below = sympy.fraction(sympy.together(coefficient))
+    factor, power = below.as_independent(errors.C)
+    digits = [sympy.N(a / factor, 8) for a in sympy.Poly(above, errors.C).all_coeffs()]
+    return sympy.Poly(digits, errors.C).as_expr() / power
 
 
 def work() -> list[tuple[str, str, Callable[[], Statement | Row]]]:

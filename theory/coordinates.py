@@ -86,6 +86,15 @@ class Log:
     def __neg__(self) -> Log:
         return Log(1 / self.of)
 
+    def __mul__(self, other: Any) -> Any:
+        return self.phi(0)
+
+    __rmul__ = __truediv__ = __rtruediv__ = __mul__
+
+    def phi(self, k: int) -> Any:
+        """Refused: not rational."""
+        raise TypeError(f"the logarithm of {self.of} is no rational function: prove this formula in log-SNR")
+
     def exp(self) -> Any:
         """``of``."""
         return self.of

@@ -17,6 +17,7 @@ SOURCES = (
     "variable_pndm",
     "runge_kutta",
     "collocation",
+    "tsitouras",
     "extrapolation",
     "exponential_rk",
     "reversible",

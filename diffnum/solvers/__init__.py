@@ -6,6 +6,7 @@ and certified twice.
 
 from ..trace import Solver
 from . import (
+    adams,
     classical,
     corrected,
     deis,
@@ -21,6 +22,7 @@ from . import (
     stabilised,
     stochastic,
 )
+from .adams import *  # noqa: F403
 from .classical import *  # noqa: F403
 from .corrected import *  # noqa: F403
 from .deis import *  # noqa: F403
@@ -46,6 +48,7 @@ _FAMILIES = (
     pseudo,
     corrected,
     extrapolated,
+    adams,
     classical,
     implicit,
     stabilised,

@@ -121,7 +121,7 @@ def _ratio_step(T: Trace, s: Level, t: Level) -> Any:
 
 
 def _at_fraction_of_ratio(T: Trace, s: Level, t: Level, r: Any) -> Level:
-    return T.below(s, -log1p(r * expm1(-T.h(s, t))))
+    return T.below(s, -log1p(scaled(r, expm1(-T.h(s, t)))))
 
 
 def _snr_step(T: Trace, s: Level, t: Level) -> Any:
@@ -132,7 +132,7 @@ def _snr_step(T: Trace, s: Level, t: Level) -> Any:
 def _at_fraction_of_snr(T: Trace, s: Level, t: Level, r: Any) -> Level:
     if s.pure_noise:
         return T.process.node(t.lam + log(scaled(r, 1.0)))
-    return T.below(s, log1p(r * expm1(T.h(s, t))))
+    return T.below(s, log1p(scaled(r, expm1(T.h(s, t)))))
 
 
 def _radius_ratio(s: Level, t: Level) -> Any:
@@ -151,7 +151,7 @@ def _angle_step(T: Trace, s: Level, t: Level) -> Any:
 
 
 def _at_fraction_of_angle(T: Trace, s: Level, t: Level, r: Any) -> Level:
-    turned = tan(r * _angle_step(T, s, t))
+    turned = tan(scaled(r, _angle_step(T, s, t)))
     if s.pure_noise:
         return T.process.node(log(-turned))
     ratio = (1 + turned * s.alpha / s.sigma) / (1 - turned * s.sigma / s.alpha)

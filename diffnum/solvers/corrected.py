@@ -4,19 +4,24 @@ A step predicts ``x_t`` from the past, evaluates there, and corrects with that e
 the next step: ``n`` steps cost ``n`` evaluations, the last step not being corrected. PECE evaluates again at the
 corrected state: ``2 n - 1``. A predictor of order ``p`` and a corrector of order ``p + 1`` are together of order
 ``p + 1``; ``UniPC-p`` is that pair (Zhao et al. 2023).
+
+Adams-Moulton's implicit methods are the correctors: with the option ``sweeps`` they are iterated, P(EC)^m E, and the
+pair tends to the implicit method itself. That of one step is :data:`trapezoid`.
 """
 
 from __future__ import annotations
 
 from ..trace import Solver
 from . import generated as g
-from .coords import CLOCK, DATA, NOISE, RATIO
+from .coords import CLOCK, DATA, LOG_SNR, NOISE, RATIO
 from .rules import Build, adams, formulas, named, predictor_corrector
 
 __all__ = [
     "abm2_pece",
     "abm3_pece",
     "abm4_pece",
+    "log_snr_abm2_pece",
+    "log_snr_abm3_pece",
     "rho_abm2_pec",
     "rho_abm2_pece",
     "rho_abm3_pec",
@@ -304,4 +309,16 @@ abm4_pece = _corrected(
     "hairer1993",
     "III.1",
     "Adams-Bashforth-Moulton of order 4 in the process's clock: predict, evaluate, correct, evaluate again.",
+)
+log_snr_abm2_pece, log_snr_abm3_pece = (
+    _corrected(
+        f"log_snr_abm{order}_pece",
+        predictor_corrector(LOG_SNR, order, corrector_points=order - 1, again=True),
+        order,
+        order,
+        "hairer1993",
+        "III.1",
+        f"Adams-Bashforth-Moulton of order {order} in log-SNR: predict, evaluate, correct, evaluate again.",
+    )
+    for order in (2, 3)
 )

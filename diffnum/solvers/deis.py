@@ -5,7 +5,7 @@ The noise is interpolated in the clock ``c`` and integrated against the exact li
     x_t = (alpha_t / alpha_s) x + alpha_t sum_j eps_j int_{rho_s}^{rho_t} l_j(c(rho)) drho
 
 (their tAB). Where the polynomial is in ``rho`` itself the integral is elementary and the method is Adams-Bashforth
-(:data:`~diffnum.solvers.classical.deis_rhoab_3`); in the clock it is not. The reference code sums 10 000 rectangles,
+(:data:`~diffnum.solvers.adams.deis_rhoab_3`); in the clock it is not. The reference code sums 10 000 rectangles,
 which leaves an error of 1e-4; here the integral is exact to rounding (:mod:`.quadrature`).
 """
 

@@ -1,4 +1,4 @@
-"""Implicit methods by a stated number of fixed-point sweeps, in the clock and in ``rho = sigma / alpha``.
+"""Implicit methods by a stated number of fixed-point sweeps, in the clock, ``rho = sigma / alpha`` and log-SNR.
 
 A network allows no Newton iteration, so the stages ``Y_i = y + h sum_j a_ij N(Y_j)`` of an implicit Runge-Kutta method
 are iterated. From the slope at the start of the step, ``sweeps`` times,
@@ -21,8 +21,8 @@ from ..num import extended
 from ..plan import Level
 from ..trace import Form, Solver, Trace
 from . import generated as g
-from .coords import CLOCK, RATIO, Coords, transfer
-from .rules import Build, named, runge_kutta
+from .coords import CLOCK, LOG_SNR, RATIO, Coords, transfer
+from .rules import Build, named, runge_kutta, whole
 from .surd import root
 from .tables import Table
 
@@ -31,6 +31,8 @@ __all__ = [
     "gauss4",
     "implicit_midpoint",
     "lobatto_iiia4",
+    "log_snr_bdf2",
+    "log_snr_trapezoid",
     "radau_iia3",
     "rho_bdf2",
     "rho_gauss4",
@@ -52,13 +54,11 @@ def swept(method: Implicit, sweeps: Any) -> Table:
     Raises:
         ValueError: no sweep.
     """
-    if sweeps != int(sweeps) or sweeps < 1:
-        raise ValueError(f"sweeps = {sweeps} is no number of sweeps: use 1, 2, ...")
     nodes, matrix, weights = method
     moving = [i for i, row in enumerate(matrix) if any(a != 0 for a in row)]
     table: list[tuple[Any, tuple[Any, ...]]] = [(0, ())]
     place = [0] * len(nodes)
-    for _ in range(int(sweeps)):
+    for _ in range(whole(sweeps)):
         rows = [(nodes[i], _spread(matrix[i], place, len(table) + k)) for k, i in enumerate(moving)]
         place = [len(table) + moving.index(i) if i in moving else 0 for i in range(len(nodes))]
         table += rows
@@ -89,8 +89,7 @@ def backward_differentiation(coords: Coords) -> Build:
     """
 
     def build(T: Trace, grid: Any, sweeps: int = 1) -> None:
-        if sweeps != int(sweeps) or sweeps < 1:
-            raise ValueError(f"sweeps = {sweeps} is no number of sweeps: use 1, 2, ...")
+        count = whole(sweeps)
         past: tuple[Level, Form, Any] | None = None
         for s, t in T.steps(grid):
             x = T.x
@@ -105,7 +104,7 @@ def backward_differentiation(coords: Coords) -> Build:
                 T.x = base + half
             else:
                 base, T.x, beta = _base(coords, s, t, x, step, past)
-            for _ in range(int(sweeps)):
+            for _ in range(count):
                 T.x = base + (beta * h) * coords.quantity(T.evaluate(T.x, t))
             past = s, x, step
 
@@ -129,21 +128,30 @@ def _named(name: str, build: Build, order: int, says: str, eq: str, cold: int, s
     return named(name, build, says, family="implicit", **claim)
 
 
-def _pair(name: str, says: str, order: int, sweeps: int, make: Callable[[Coords], Build], eq: str) -> list[Solver]:
-    cold = 2 if name == "bdf2" else order
-    kinds = ((name, CLOCK, "in the clock"), (f"rho_{name}", RATIO, "in ``sigma / alpha``"))
-    return [_named(n, make(c), order, f"{says}, {where}.", eq, cold, sweeps) for n, c, where in kinds]
+VARIABLES = (("", CLOCK, "in the clock"), ("rho_", RATIO, "in ``sigma / alpha``"), ("log_snr_", LOG_SNR, "in log-SNR"))
 
 
-def _swept(name: str, says: str, order: int, sweeps: int, method: Implicit, end: Table | None = None) -> list[Solver]:
+def _in_each(
+    name: str, says: str, order: int, sweeps: int, make: Callable[[Coords], Build], eq: str, variables: int = 2
+) -> list[Solver]:
+    """In the first of :data:`VARIABLES`."""
+    kinds = VARIABLES[:variables]
+    return [_named(at + name, make(c), order, f"{says}, {where}.", eq, order, sweeps) for at, c, where in kinds]
+
+
+def _swept(
+    name: str, says: str, order: int, sweeps: int, method: Implicit, end: Table | None = None, variables: int = 2
+) -> list[Solver]:
     make = partial(iterated, method=method, sweeps=sweeps, end=end)
-    return _pair(name, says, order, sweeps, make, "iterated Runge-Kutta methods")
+    return _in_each(name, says, order, sweeps, make, "iterated Runge-Kutta methods", variables)
 
 
 implicit_midpoint, rho_implicit_midpoint = _swept(
     "implicit_midpoint", "The implicit midpoint rule", 2, 2, g.IMPLICIT_MIDPOINT
 )
-trapezoid, rho_trapezoid = _swept("trapezoid", "The trapezoidal rule, Adams-Moulton of two points", 2, 2, g.TRAPEZOID)
+trapezoid, rho_trapezoid, log_snr_trapezoid = _swept(
+    "trapezoid", "The trapezoidal rule, Adams-Moulton of two points", 2, 2, g.TRAPEZOID, variables=3
+)
 radau_iia3, rho_radau_iia3 = _swept(
     "radau_iia3", "Radau IIA with two stages, of order three", 3, 2, g.RADAU_IIA2, g.HEUN3
 )
@@ -151,6 +159,6 @@ lobatto_iiia4, rho_lobatto_iiia4 = _swept(
     "lobatto_iiia4", "Lobatto IIIA with three stages, of order four", 4, 3, g.LOBATTO_IIIA3, g.HEUN3
 )
 gauss4, rho_gauss4 = _swept("gauss4", "Gauss's method with two stages, of order four", 4, 3, g.gauss_2(root(3)))
-bdf2, rho_bdf2 = _pair(
-    "bdf2", "Backward differentiation over two steps", 2, 1, backward_differentiation, "variable steps, PE(CE)"
+bdf2, rho_bdf2, log_snr_bdf2 = _in_each(
+    "bdf2", "Backward differentiation over two steps", 2, 1, backward_differentiation, "variable steps, PE(CE)", 3
 )

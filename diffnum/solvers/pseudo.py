@@ -29,9 +29,7 @@ from .coords import CLOCK, RATIO, Coords, transfer
 from .rules import Build, Point, adams, named, nodes
 from .tables import Table, scaled
 
-# not ipndm_v_4: equal steps of log-SNR, on which claims are measured, have one ratio of steps in sigma / alpha, and
-# where there is but one its slip vanishes
-__all__ = ["f_pndm", "fon", "fon_coded", "ipndm_v_3", "plms", "s_pndm"]
+__all__ = ["f_pndm", "fon", "fon_coded", "ipndm_v_3", "ipndm_v_4", "plms", "s_pndm"]
 
 # what a stage counts as, from its evaluation and that at the start of the step
 Read = Callable[[Evaluation, Evaluation], Form]

@@ -28,6 +28,7 @@ __all__ = [
     "runge_kutta",
     "tableau",
     "weights",
+    "whole",
 ]
 
 Build = Callable[..., None]
@@ -228,6 +229,17 @@ def _multistep(
     return _increment(x, s, t, coords, now.step, rule(coords, now.step, past), slopes)
 
 
+def whole(sweeps: Any) -> int:
+    """A number of sweeps.
+
+    Raises:
+        ValueError: none at all, or a fraction of one.
+    """
+    if sweeps != int(sweeps) or sweeps < 1:
+        raise ValueError(f"sweeps = {sweeps} is no number of sweeps: use 1, 2, ...")
+    return int(sweeps)
+
+
 def implicit_weights(coords: Coords, step: Any, past: Sequence[Point]) -> Sequence[Any]:
     """Weights over the new point, the current one and the past ones that integrate their polynomial exactly."""
     count = len(past)
@@ -246,7 +258,8 @@ def predictor_corrector(
 ) -> Build:
     """Predict, evaluate, correct; the evaluation at the prediction is the next step's (PEC) unless ``again`` (PECE).
 
-    The last step is not corrected: ``n`` steps cost ``n`` evaluations (PEC) or ``2 n - 1`` (PECE).
+    The last step is not corrected: ``n`` steps cost ``n`` evaluations (PEC) or ``2 n - 1`` (PECE). The sampler's option
+    ``sweeps`` iterates the corrector, P(EC)^m, towards the implicit method that it is; each more costs ``n - 1``.
 
     Args:
         points: of the predictor, the current one included; its order.
@@ -255,7 +268,7 @@ def predictor_corrector(
     """
     behind = points if corrector_points is None else corrector_points
 
-    def build(T: Trace, grid: Any) -> None:
+    def build(T: Trace, grid: Any, sweeps: int = 1) -> None:
         past: tuple[Point, ...] = ()
         final, e = len(grid.levels) - 2, None
         for i, (s, t) in enumerate(T.steps(grid)):
@@ -266,7 +279,7 @@ def predictor_corrector(
             now = Point(coords.quantity(e), coords.step(T, s, t))
             x = _multistep(T.x, s, t, coords, now, past[: points - 1], predict)
             e = None
-            if i < final and not t.clean:
+            for _ in range(whole(sweeps) if i < final and not t.clean else 0):
                 e = T.evaluate(x, t)
                 x = _multistep(T.x, s, t, coords, now, past[: behind - 1], correct, (coords.quantity(e),))
             T.x = x

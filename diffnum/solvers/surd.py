@@ -35,6 +35,11 @@ class Surd:
         """Itself: it is in normal form."""
         return self
 
+    def _sympy_(self) -> Any:
+        # sympy asks for it, whatever the parts are
+        sympy = import_module("sympy")
+        return sympy.sympify(self.a) + sympy.sympify(self.b) * sympy.sqrt(self.d)
+
     def __float__(self) -> float:
         scale = 10**DIGITS
         a, b = (Fraction(int(part.numerator), int(part.denominator)) for part in (self.a, self.b))
@@ -72,6 +77,11 @@ class Surd:
 
     def __neg__(self) -> Surd:
         return Surd(-self.a, -self.b, self.d)
+
+    def __pow__(self, n: int) -> Any:
+        # of a whole number; below zero as of the inverse
+        base = self if n >= 0 else self._inverse()
+        return math.prod([base] * abs(n), start=Fraction(1))
 
     def _product(self, other: Surd) -> Any:
         a, b, c, e = self.a, self.b, other.a, other.b

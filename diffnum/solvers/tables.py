@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..num import scaled
+
 __all__ = ["Table", "scaled"]
 
 
@@ -43,11 +45,3 @@ class Table:
     def stages(self) -> int:
         """Evaluations per step."""
         return len(self.weights)
-
-
-def scaled(number: Any, by: Any) -> Any:
-    """``by * number`` for an exact or any other ``number``: fractions times floats, torch leaves, series or symbols."""
-    exact = hasattr(number, "numerator") and hasattr(number, "denominator") and not isinstance(number, float)
-    if not exact or type(number).__module__.partition(".")[0] in ("torch", "numpy", "sympy"):
-        return number * by
-    return by * number.numerator / number.denominator
