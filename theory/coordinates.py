@@ -51,6 +51,10 @@ class InLogSNR:
         alpha = self.alpha(lam)
         return Level(lam, alpha, alpha * sympy.exp(-lam) / self.scale, lam, pure_noise=False, clean=False)
 
+    def node(self, lam: Any) -> Level:
+        """:meth:`at`: no level is too clean."""
+        return self.at(lam)
+
     def clock(self, level: Level) -> Any:
         """``sigma``, which is the clock where ``alpha`` is constant."""
         return level.sigma

@@ -106,6 +106,10 @@ class LogSNR:
         alpha = sympy.Function("alpha", positive=True)(lam)
         return Level(lam, alpha, alpha * sympy.exp(-lam), lam, pure_noise=False, clean=False)
 
+    def node(self, lam: Any) -> Level:
+        """:meth:`at`: no level is too clean."""
+        return self.at(lam)
+
     def prior(self, level: Level) -> float:
         """No meaning here."""
         return 1.0
