@@ -49,7 +49,7 @@ class Form:
     __radd__ = __add__
 
     def __neg__(self) -> Form:
-        return Form(tuple((r, -c) for r, c in self.terms))
+        return Form(tuple([(r, -c) for r, c in self.terms]))
 
     def __sub__(self, other: Form) -> Form:
         return self + (-other)
@@ -57,12 +57,12 @@ class Form:
     def __mul__(self, c: Any) -> Form:
         if isinstance(c, Form):
             raise TypeError("a sampler is linear in its registers: a product of two forms has no plan")
-        return Form(tuple((r, _times(c, a)) for r, a in self.terms))
+        return Form(tuple([(r, _times(c, a)) for r, a in self.terms]))
 
     __rmul__ = __mul__
 
     def __truediv__(self, c: Any) -> Form:
-        return Form(tuple((r, a / c) for r, a in self.terms))
+        return Form(tuple([(r, a / c) for r, a in self.terms]))
 
 
 def _times(c: Any, a: Any) -> Any:
@@ -197,7 +197,7 @@ class Trace:
 
     def pin(self, x: Form, name: str = "u") -> int:
         """The register that holds ``x``; a new line unless ``x`` is a register already."""
-        terms = tuple((r, c) for r, c in x.terms if not (isinstance(c, (int, float)) and c == 0))
+        terms = tuple([(r, c) for r, c in x.terms if not (isinstance(c, (int, float)) and c == 0)])
         if len(terms) == 1 and isinstance(terms[0][1], float) and terms[0][1] == 1.0:
             return terms[0][0]
         self.lines.append(Lin(terms, name, self.step))
@@ -382,22 +382,31 @@ def _fold(
             for i in users:
                 lines[i] = _substitute(lines[i], r, terms)
             lines[r - 1] = Lin((), "", -1)
-    number = {0: 0}
-    kept: list[Line] = []
-    for r, line in enumerate(lines, 1):
-        if isinstance(line, Lin) and line.step < 0:
-            continue
-        if isinstance(line, Lin):
-            line = replace(line, terms=tuple((number[q], c) for q, c in line.terms))
-        elif isinstance(line, Eval):
-            line = replace(line, x=number[line.x])
-        kept.append(line)
-        number[r] = len(kept)
+    kept, number = _renumbered(lines)
     return kept, [number[r] for r in states], [number[r] for r in outputs], report
+
+
+def _renumbered(lines: list[Line]) -> tuple[list[Line], list[int]]:
+    """The lines without those folded away, and the new number of every register that is left."""
+    number = [0]
+    kept: list[Line] = []
+    for line in lines:
+        if isinstance(line, Lin):
+            if line.step >= 0:
+                kept.append(Lin(tuple([(number[q], c) for q, c in line.terms]), line.name, line.step))
+        elif isinstance(line, Eval):
+            kept.append(Eval(number[line.x], line.level, line.quantity, line.name, line.step))
+        else:
+            kept.append(line)
+        number.append(len(kept))
+    return kept, number
 
 
 def _substitute(line: Line, r: int, terms: tuple[tuple[int, Any], ...]) -> Line:
     assert isinstance(line, Lin)
-    form = Form(tuple((q, c) for q, c in line.terms if q != r))
-    c = next(c for q, c in line.terms if q == r)
-    return replace(line, terms=(form + c * Form(terms)).terms)
+    factor = next(c for q, c in line.terms if q == r)
+    found = {q: c for q, c in line.terms if q != r}
+    for q, c in terms:
+        c = _times(factor, c)
+        found[q] = found[q] + c if q in found else c
+    return Lin(tuple(found.items()), line.name, line.step)

@@ -89,11 +89,13 @@ def coupled() -> Mixture:
     )
 
 
+@lru_cache(maxsize=32)
 def uniform(process: Any, n: int) -> Grid:
     """``n`` equal log-SNR steps over the interval."""
     return log_snr(process, n, start=process.at(LOW), stop=process.at(HIGH))
 
 
+@lru_cache(maxsize=32)
 def alternating(process: Any, n: int) -> Grid:
     """``n`` steps (even) whose sizes alternate 1 : 2 : 1 : 2 in log-SNR."""
     return _alternating(process, n, LOW, HIGH)
@@ -105,16 +107,19 @@ def _alternating(process: Any, n: int, low: float, high: float) -> Grid:
     return custom(process, lams=[low, *lams[1:-1].tolist(), high])
 
 
+@lru_cache(maxsize=32)
 def near(process: Any, n: int) -> Grid:
     """``n`` equal log-SNR steps in the middle."""
     return log_snr(process, n, start=process.at(-NEAR), stop=process.at(NEAR))
 
 
+@lru_cache(maxsize=32)
 def near_alternating(process: Any, n: int) -> Grid:
     """:func:`alternating` in the middle."""
     return _alternating(process, n, -NEAR, NEAR)
 
 
+@lru_cache(maxsize=32)
 def one_step(process: Any, n: int) -> Grid:
     """One step of size ``(high - low) / n`` from the middle of the interval."""
     return custom(process, lams=[(LOW + HIGH) / 2, (LOW + HIGH) / 2 + (HIGH - LOW) / n])
