@@ -38,10 +38,12 @@ def _exact(x: Any) -> Any:
 
 
 def _is_zero(c: Any) -> bool:
-    if type(c) is _KIND or isinstance(c, Rational):
+    if type(c) is _KIND:
         return c == 0
     if type(c).__module__.startswith("mpmath"):
         return abs(c) < 1e-30
+    if isinstance(c, Rational):
+        return c == 0
     return bool(c == 0 or c.simplify() == 0)
 
 
@@ -260,10 +262,12 @@ def h_series(order: int, factor: Any = 1) -> Series:
 
 
 def compose(outer: Sequence[Any], inner: Series) -> Series:
-    """``sum(outer[k] inner^k)`` for ``inner`` without constant term (Horner)."""
-    total = inner._lift(outer[-1])
-    for c in reversed(outer[:-1]):
-        total = total * inner + c
+    """``sum(outer[k] inner^k)`` for ``inner`` without constant term (Horner, each power as far as it will be needed)."""
+    low, end = max(inner.valuation, 1), inner.end
+    top = min(len(outer), (end + low - 1) // low) - 1
+    total = inner._lift(outer[top]).cut(end - top * low)
+    for k in reversed(range(top)):
+        total = (total * inner + outer[k]).cut(end - k * low)
     return total
 
 
