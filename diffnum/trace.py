@@ -406,7 +406,7 @@ def _substitute(form: dict[int, Any], r: int, terms: tuple[tuple[int, Any], ...]
 def _renumbered(
     lines: list[Line], forms: dict[int, dict[int, Any]], folded: set[int]
 ) -> tuple[list[Line], dict[int, int]]:
-    """The lines without ``folded`` ones, with the terms of ``forms`` where it has any, and the registers' new numbers."""
+    """The lines without ``folded`` ones, with the terms of ``forms`` where it has any; the registers' new numbers."""
     number = {0: 0}
     kept: list[Line] = []
     for r, line in enumerate(lines, 1):
