@@ -27,7 +27,7 @@ from .order import Proof, prove
 from .plan import Plan
 from .precise import FLOOR, precise_errors
 from .process import VP
-from .read.tableau import distance
+from .read.tableau import canonical, distance
 from .slopes import TOLERANCE, Cold, Slope, fit, rounding
 from .trace import Solver, compile
 from .weak_order import prove_weak
@@ -163,9 +163,10 @@ def _mutants(solver: Solver, plans: Plans, process: Any) -> tuple[int, list[str]
         elif solver.stochastic or not _noticed_at_last(solver, process, pattern, order, slip):
             survivors.append(slip.name)
     tried = len(slips)
+    right = canonical(base)
     for mutant in start_up_mutants(base):
         tried += 1
-        if distance(base, mutant.plan) < 1e-12:
+        if distance(right, mutant.plan) < 1e-12:
             survivors.append(mutant.name)
     if solver.stochastic:
         return tried, survivors, tuple(free)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -45,11 +46,18 @@ class GenericProcess:
         sigmas = (unit * (cos - sin), random_rational(rng), *(_signed(rng) for _ in range(order)))
         return GenericProcess(alphas, sigmas)
 
-    @property
+    @cached_property
     def _lams(self) -> tuple[Any, ...]:
         n = len(self.alphas)
         lam = Series(0, self.alphas).log() - Series(0, self.sigmas).log()
         return tuple(lam[i] for i in range(n))
+
+    @cached_property
+    def _thetas(self) -> tuple[Any, ...]:
+        """The inverse of :attr:`_lams`."""
+        n = len(self._lams)
+        theta = revert(self._lams, h_series(n))
+        return tuple(theta[i] for i in range(n))
 
     def level(self, theta: Series) -> Level:
         """The level at clock displacement ``theta``; ``lam`` is relative to ``theta = 0``."""
@@ -61,7 +69,7 @@ class GenericProcess:
 
     def at(self, lam: Series) -> Level:
         """The level at relative log-SNR ``lam``."""
-        return self._level(revert(self._lams, lam), lam)
+        return self._level(compose(self._thetas, lam), lam)
 
     def node(self, lam: Series) -> Level:
         """As :meth:`at`."""

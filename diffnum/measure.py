@@ -12,7 +12,7 @@ from .plan import PREDICTIONS, Plan
 from .precise import precise_slope, precise_slopes
 from .process import EDM, Flow
 from .read.sample import sample
-from .read.tableau import distance
+from .read.tableau import canonical, distance
 from .slopes import Cold, Slope, measured, rounding, settled, start_up
 from .trace import Solver, compile
 from .witness import (
@@ -193,7 +193,7 @@ def float32_constant(solver: Solver, plans: Plans, process: Any, counts: Sequenc
 def invariance(solver: Solver, process: Any) -> tuple[float, bool]:
     """Largest tableau distance over prediction types; whether EDM gives the same method."""
     levels = uniform(process, 6)
-    base = compile(solver, levels)
+    base = canonical(compile(solver, levels))
     predictions = max(distance(base, compile(solver, levels, kind)) for kind in PREDICTIONS)
     try:
         other = distance(base, compile(solver, uniform(EDM(), 6)))

@@ -268,6 +268,12 @@ def extended(formula: Callable[..., Any], *arguments: Any) -> Any:
         kinds = {type(a).__module__.partition(".")[0] for a in arguments}
         plain = bool(kinds & {"torch", "numpy"})
         return formula(*(float(a) if plain and isinstance(a, Fraction) else a for a in arguments))
+    return _extended(formula, arguments)
+
+
+# the steps of a grid ask for few different weights
+@lru_cache(maxsize=1024)
+def _extended(formula: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     with localcontext(_EXTENDED):
         return _rounded(formula(*(_widened(a) for a in arguments)))
 

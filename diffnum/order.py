@@ -278,14 +278,26 @@ def generic_plan(
 ) -> tuple[GenericProcess, Plan]:
     """The solver traced on a random generic process, known beyond ``O(h^order)``; steps have random rational ratios,
     repeat ``sizes``, or follow a smooth grid."""
+    grid = _generic_grid(steps, order + GUARD, seed, sizes, smooth)
+    return grid.process, compile(solver, grid)
+
+
+@lru_cache(maxsize=64)
+def _generic_grid(steps: int, order: int, seed: int, sizes: Sequence[int], smooth: bool) -> GenericGrid:
+    """Of :func:`generic_plan`, the same for all samplers."""
     rng = random.Random(1000 + seed)
-    process = GenericProcess.random(seed, order + GUARD)
+    process = _generic_process(seed, order)
     if smooth:
-        return process, compile(solver, GenericGrid.smooth(process, steps, order + GUARD, seed))
+        return GenericGrid.smooth(process, steps, order, seed)
     ratios = [rational(rng.randint(4, 8), rng.randint(4, 8)) for _ in range(steps)]
     if sizes:
         ratios = [rational(sizes[i % len(sizes)]) for i in range(steps)]
-    return process, compile(solver, GenericGrid.build(process, ratios, order + GUARD))
+    return GenericGrid.build(process, ratios, order)
+
+
+@lru_cache(maxsize=32)
+def _generic_process(seed: int, order: int) -> GenericProcess:
+    return GenericProcess.random(seed, order)
 
 
 def show_tree(tree: Tree) -> str:

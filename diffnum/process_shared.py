@@ -112,6 +112,8 @@ class Process(Protocol):
 
 def as_float(x: Any) -> float | None:
     """The value of a number, cut off from any gradient; None for a symbol or a series."""
+    if type(x) is float:
+        return x
     try:
         return float(x.detach() if hasattr(x, "detach") else x)
     except TypeError:
@@ -126,6 +128,8 @@ def scalar(x: Any) -> Any:
 def _each(f: Method) -> Method:
     @functools.wraps(f)
     def each(self: Any, x: Any) -> Any:
+        if type(x) is float:
+            return f(self, x)
         if isinstance(x, np.ndarray) and x.ndim:
             return np.array([f(self, float(v)) for v in x.flat]).reshape(x.shape)
         if not isinstance(x, np.ndarray) and getattr(x, "ndim", 0):
@@ -142,11 +146,11 @@ def of_time(f: Method) -> Method:
 
     def checked(self: Any, t: Any) -> Any:
         at = as_float(t)
-        require(
-            at is None or self.t_clean <= at <= self.t_start,
-            f"t = {at!r} is outside {self.name}, which runs from t = {self.t_clean:g} (data) "
-            f"to {self.t_start:g} (noise): use a time in this interval",
-        )
+        if not (at is None or self.t_clean <= at <= self.t_start):
+            raise ValueError(
+                f"t = {at!r} is outside {self.name}, which runs from t = {self.t_clean:g} (data) "
+                f"to {self.t_start:g} (noise): use a time in this interval"
+            )
         try:
             return f(self, t)
         except ZeroDivisionError:
@@ -178,12 +182,12 @@ def _check_lam(process: Any, lam: float, noisiest: float, cleanest: float) -> No
     low, high = max(noisiest, -DEEPEST), min(cleanest, DEEPEST)
     slack = ROUNDING * max(1.0, abs(lam))
     inside = low - slack <= lam <= high + slack if math.isfinite(lam) else lam in (math.inf, noisiest)
-    pure = "-inf, " if noisiest == -math.inf else ""
-    require(
-        inside,
-        f"log-SNR {lam!r} is outside {process.name}, which has {pure}{low:.6g} (noise) to {high:.6g}, and inf (data): "
-        "use a value in this range",
-    )
+    if not inside:
+        pure = "-inf, " if noisiest == -math.inf else ""
+        raise ValueError(
+            f"log-SNR {lam!r} is outside {process.name}, which has {pure}{low:.6g} (noise) to {high:.6g}, and inf "
+            "(data): use a value in this range"
+        )
 
 
 def require(ok: bool, sentence: str) -> None:

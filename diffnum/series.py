@@ -38,10 +38,12 @@ def _exact(x: Any) -> Any:
 
 
 def _is_zero(c: Any) -> bool:
-    if type(c) is _KIND or isinstance(c, Rational):
+    if type(c) is _KIND:
         return c == 0
     if type(c).__module__.startswith("mpmath"):
         return abs(c) < 1e-30
+    if isinstance(c, Rational):
+        return c == 0
     return bool(c == 0 or c.simplify() == 0)
 
 
@@ -69,12 +71,15 @@ class Series:
     @property
     def valuation(self) -> int:
         """Lowest power with a non-zero coefficient; :attr:`end` for a series that is zero as far as known."""
-        return next((self.v + i for i, c in enumerate(self.c) if not _is_zero(c)), self.end)
+        for i, c in enumerate(self.c):
+            if not _is_zero(c):
+                return self.v + i
+        return self.end
 
     def trim(self) -> Series:
         """The same series without leading zeros."""
         v = self.valuation
-        return Series(v, self.c[v - self.v :])
+        return self if v == self.v else Series(v, self.c[v - self.v :])
 
     def cut(self, end: int) -> Series:
         """The same series, known up to ``O(h^end)`` at most."""
@@ -86,7 +91,7 @@ class Series:
 
     def map(self, f: Callable[[Any], Any]) -> Series:
         """``f`` on every coefficient."""
-        return Series(self.v, tuple(f(c) for c in self.c))
+        return Series(self.v, tuple([f(c) for c in self.c]))
 
     def _lift(self, other: Any) -> Series:
         if isinstance(other, Series):
@@ -100,12 +105,12 @@ class Series:
         shared = max(min(a.end, b.end) - b.v, 0)
         head = a.c[: min(b.v, b.end, a.end) - a.v] if b.v > a.v else ()
         both = zip(a.c[b.v - a.v : b.v - a.v + shared], b.c[:shared], strict=True)
-        return Series(a.v, (*head, *(p + q for p, q in both)))
+        return Series(a.v, (*head, *[p + q for p, q in both]))
 
     __radd__ = __add__
 
     def __neg__(self) -> Series:
-        return self.map(lambda c: -c)
+        return Series(self.v, tuple([-c for c in self.c]))
 
     def __sub__(self, other: Any) -> Series:
         return self + (-_lifted(self, other))
@@ -122,7 +127,7 @@ class Series:
         a, b = self.trim(), other.trim()
         x, y = a.c, b.c
         n = min(len(x), len(y))
-        return Series(a.v + b.v, tuple(convolved(x, y, k) for k in range(n)))
+        return Series(a.v + b.v, tuple([convolved(x, y, k) for k in range(n)]))
 
     __rmul__ = __mul__
 
@@ -260,10 +265,12 @@ def h_series(order: int, factor: Any = 1) -> Series:
 
 
 def compose(outer: Sequence[Any], inner: Series) -> Series:
-    """``sum(outer[k] inner^k)`` for ``inner`` without constant term (Horner)."""
-    total = inner._lift(outer[-1])
-    for c in reversed(outer[:-1]):
-        total = total * inner + c
+    """``sum(outer[k] inner^k)`` for ``inner`` without constant term: Horner, each power as far as it is needed."""
+    low, end = max(inner.valuation, 1), inner.end
+    top = min(len(outer), (end + low - 1) // low) - 1
+    total = inner._lift(outer[top]).cut(end - top * low)
+    for k in reversed(range(top)):
+        total = (total * inner + outer[k]).cut(end - k * low)
     return total
 
 

@@ -50,7 +50,7 @@ class Form:
     __radd__ = __add__
 
     def __neg__(self) -> Form:
-        return Form(tuple((r, -c) for r, c in self.terms))
+        return Form(tuple([(r, -c) for r, c in self.terms]))
 
     def __sub__(self, other: Form) -> Form:
         return self + (-other)
@@ -58,12 +58,12 @@ class Form:
     def __mul__(self, c: Any) -> Form:
         if isinstance(c, Form):
             raise TypeError("a sampler is linear in its registers: a product of two forms has no plan")
-        return Form(tuple((r, _times(c, a)) for r, a in self.terms))
+        return Form(tuple([(r, _times(c, a)) for r, a in self.terms]))
 
     __rmul__ = __mul__
 
     def __truediv__(self, c: Any) -> Form:
-        return Form(tuple((r, a / c) for r, a in self.terms))
+        return Form(tuple([(r, a / c) for r, a in self.terms]))
 
 
 def _times(c: Any, a: Any) -> Any:
@@ -198,7 +198,7 @@ class Trace:
 
     def pin(self, x: Form, name: str = "u") -> int:
         """The register that holds ``x``; a new line unless ``x`` is a register already."""
-        terms = tuple((r, c) for r, c in x.terms if not (isinstance(c, (int, float)) and c == 0))
+        terms = tuple([(r, c) for r, c in x.terms if not (isinstance(c, (int, float)) and c == 0)])
         if len(terms) == 1 and isinstance(terms[0][1], float) and terms[0][1] == 1.0:
             return terms[0][0]
         self.lines.append(Lin(terms, name, self.step))
@@ -344,8 +344,10 @@ class _Infinite(Exception):
 
 def _finite(lines: list[Line]) -> list[Line]:
     for line in lines:
-        if isinstance(line, Lin) and any(isinstance(c, float) and not math.isfinite(c) for _, c in line.terms):
-            raise _Infinite(line.step)
+        if isinstance(line, Lin):
+            for _, c in line.terms:
+                if isinstance(c, float) and not math.isfinite(c):
+                    raise _Infinite(line.step)
     return lines
 
 
@@ -375,41 +377,58 @@ def _fold(
     """
     keep = {*states, *outputs, *(line.x for line in lines if isinstance(line, Eval))}
     report: list[tuple[int, str, int, int]] = []
+    readers, forms = _readers(lines, conversions)
+    folded: set[int] = set()
+    for r in sorted(conversions):
+        line = lines[r - 1]
+        assert isinstance(line, Lin)
+        users = readers[r]
+        inlined = sum([q not in forms[i] for i in users for q, _ in line.terms])
+        stored = 3 + len(users)
+        report.append((line.step, line.name, stored + 1 if r in keep else inlined, stored))
+        if r not in keep and inlined <= stored:
+            folded.add(r)
+            for i in users:
+                _substitute(forms[i], r, line.terms)
+    kept, number = _renumbered(lines, forms, folded)
+    return kept, [number[r] for r in states], [number[r] for r in outputs], report
+
+
+def _readers(lines: list[Line], conversions: set[int]) -> tuple[dict[int, list[int]], dict[int, dict[int, Any]]]:
+    """The lines that read each conversion, in order, and the terms of these lines."""
     readers: dict[int, list[int]] = {r: [] for r in conversions}
+    forms: dict[int, dict[int, Any]] = {}
     for i, line in enumerate(lines):
         if isinstance(line, Lin):
             for q, _ in line.terms:
                 if q in readers:
                     readers[q].append(i)
-    for r in sorted(conversions):
-        line = lines[r - 1]
-        assert isinstance(line, Lin)
-        terms = line.terms
-        users = readers[r]
-        reads = [{q for q, _ in lines[i].terms} for i in users]  # type: ignore[union-attr]
-        folded = sum(len({q for q, _ in terms} - seen) for seen in reads)
-        stored = 3 + len(users)
-        report.append((line.step, line.name, stored + 1 if r in keep else folded, stored))
-        if r not in keep and folded <= stored:
-            for i in users:
-                lines[i] = _substitute(lines[i], r, terms)
-            lines[r - 1] = Lin((), "", -1)
+                    forms[i] = forms.get(i) or dict(line.terms)
+    return readers, forms
+
+
+def _substitute(form: dict[int, Any], r: int, terms: tuple[tuple[int, Any], ...]) -> None:
+    """Put a combination in the place of register ``r``."""
+    factor = form.pop(r)
+    for q, c in terms:
+        c = _times(factor, c)
+        form[q] = form[q] + c if q in form else c
+
+
+def _renumbered(
+    lines: list[Line], forms: dict[int, dict[int, Any]], folded: set[int]
+) -> tuple[list[Line], dict[int, int]]:
+    """The lines without ``folded`` ones, with the terms of ``forms`` where it has any; the registers' new numbers."""
     number = {0: 0}
     kept: list[Line] = []
     for r, line in enumerate(lines, 1):
-        if isinstance(line, Lin) and line.step < 0:
+        if r in folded:
             continue
         if isinstance(line, Lin):
-            line = replace(line, terms=tuple((number[q], c) for q, c in line.terms))
+            terms = forms[r - 1].items() if r - 1 in forms else line.terms
+            line = Lin(tuple([(number[q], c) for q, c in terms]), line.name, line.step)
         elif isinstance(line, Eval):
-            line = replace(line, x=number[line.x])
+            line = Eval(number[line.x], line.level, line.quantity, line.name, line.step)
         kept.append(line)
         number[r] = len(kept)
-    return kept, [number[r] for r in states], [number[r] for r in outputs], report
-
-
-def _substitute(line: Line, r: int, terms: tuple[tuple[int, Any], ...]) -> Line:
-    assert isinstance(line, Lin)
-    form = Form(tuple((q, c) for q, c in line.terms if q != r))
-    c = next(c for q, c in line.terms if q == r)
-    return replace(line, terms=(form + c * Form(terms)).terms)
+    return kept, number

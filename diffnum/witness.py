@@ -95,6 +95,7 @@ def coupled() -> Mixture:
     )
 
 
+@lru_cache(maxsize=32)
 def uniform(process: Any, n: int) -> Grid:
     """``n`` equal log-SNR steps over the interval."""
     return log_snr(process, n, start=process.at(LOW), stop=process.at(HIGH))
@@ -108,11 +109,13 @@ PATTERNS: dict[str, Callable[[int], list[int]]] = {
 }
 
 
+@lru_cache(maxsize=32)
 def alternating(process: Any, n: int) -> Grid:
     """``n`` steps (even) whose sizes alternate 1 : 2 : 1 : 2 in log-SNR."""
     return _patterned(process, "alternating", n, LOW, HIGH)
 
 
+@lru_cache(maxsize=32)
 def smooth(process: Any, n: int) -> Grid:
     """``n`` steps in log-SNR whose sizes fall linearly to a third."""
     return _patterned(process, "smooth", n, LOW, HIGH)
@@ -124,21 +127,25 @@ def _patterned(process: Any, pattern: str, n: int, low: float, high: float) -> G
     return custom(process, lams=[low, *lams[1:-1].tolist(), high])
 
 
+@lru_cache(maxsize=32)
 def near(process: Any, n: int) -> Grid:
     """``n`` equal log-SNR steps in the middle."""
     return log_snr(process, n, start=process.at(-NEAR), stop=process.at(NEAR))
 
 
+@lru_cache(maxsize=32)
 def near_alternating(process: Any, n: int) -> Grid:
     """:func:`alternating` in the middle."""
     return _patterned(process, "alternating", n, -NEAR, NEAR)
 
 
+@lru_cache(maxsize=32)
 def near_smooth(process: Any, n: int) -> Grid:
     """:func:`smooth` in the middle."""
     return _patterned(process, "smooth", n, -NEAR, NEAR)
 
 
+@lru_cache(maxsize=32)
 def one_step(process: Any, n: int) -> Grid:
     """One step of size ``(high - low) / n`` from the middle of the interval."""
     return custom(process, lams=[(LOW + HIGH) / 2, (LOW + HIGH) / 2 + (HIGH - LOW) / n])

@@ -85,7 +85,7 @@ def test_the_whole_page_is_what_is_derived():
 
 
 def test_the_check_tells_an_old_page_from_a_new_one(found, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr("theory.__main__.derive", lambda: iter(found))
+    monkeypatch.setattr("theory.__main__.derive", lambda jobs: iter(found))
     monkeypatch.setattr("theory.__main__.PAGE", tmp_path / "PROOFS.md")
     assert main(["--check"]) == 1
     assert main([]) == 0 and main(["--check"]) == 0

@@ -1,4 +1,4 @@
-"""``python -m theory [--check]``: derive everything, prove every sampler, write or compare what is generated.
+"""``python -m theory [--check] [--jobs N]``: derive everything, prove every sampler, write or compare the outcome.
 
 The coefficients come first: where ``diffnum/solvers/generated.py`` changes, the proofs run again in a fresh process, so
 that what they prove is what the file holds now. Derivations run on all cores and are kept in ``.cache/theory`` until a
@@ -28,7 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """0 when everything is proved, and the files written or found up to date; 1 with the difference otherwise."""
     parser = argparse.ArgumentParser(prog="python -m theory", description="Derive, prove, and write what is generated.")
     parser.add_argument("--check", action="store_true", help="compare the files instead of writing them")
-    check = parser.parse_args(arguments).check
+    parser.add_argument("--jobs", type=int, default=1, help="pieces at a time, one process each")
+    given = parser.parse_args(arguments)
+    check, jobs = given.check, given.jobs
     pieces = derive_pieces()
     if wrong := unsound(pieces):
         return _stop(f"these coefficients do not solve their equations: {', '.join(wrong)}")
@@ -38,9 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not check and _read(GENERATED) != coefficients:
         GENERATED.write_text(coefficients)
         print(f"wrote {GENERATED.name}: {len(pieces)} coefficients; proving with them")
-        return subprocess.run([sys.executable, "-m", "theory"], check=False).returncode
+        return subprocess.run([sys.executable, "-m", "theory", "--jobs", str(jobs)], check=False).returncode
     try:
-        found = list(track(derive(), "Deriving and proving", total=len(work()), console=Console(stderr=True)))
+        found = list(track(derive(jobs), "Deriving and proving", total=len(work()), console=Console(stderr=True)))
     except ArithmeticError as error:
         return _stop(f"not proved: {error}")
     text, samplers = page(found), len(rows(found))

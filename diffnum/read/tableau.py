@@ -121,9 +121,9 @@ def _ordered(matrix: np.ndarray, levels: list[Level], draws: int, outputs: int) 
     return Tableau(matrix[np.ix_(rows, columns)], lams, m, draws)
 
 
-def distance(one: Plan, two: Plan) -> float:
+def distance(one: Plan | Tableau, two: Plan | Tableau) -> float:
     """Largest difference of two canonical tableaus over the row's maximum; ``inf`` for different shapes or levels."""
-    a, b = canonical(one), canonical(two)
+    a, b = (plan if isinstance(plan, Tableau) else canonical(plan) for plan in (one, two))
     if a.matrix.shape != b.matrix.shape or not np.allclose(a.lams, b.lams, rtol=1e-10, atol=1e-10):
         return float("inf")
     scale = np.maximum(np.abs(a.matrix).max(axis=1), np.abs(b.matrix).max(axis=1))

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction as F
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from ..plan import Level
@@ -43,8 +43,13 @@ class Stage:
     rise: F
     first: F
 
+    @cached_property
+    def rest(self) -> F:
+        """``1 - mu - nu``."""
+        return 1 - self.mu - self.nu
 
-@lru_cache
+
+@lru_cache(maxsize=16)
 def gegenbauer(stages: int) -> tuple[Stage, ...]:
     """Stages 1 to ``s`` of the method of order two.
 
@@ -78,13 +83,14 @@ def _curvature(j: int) -> F:
     return (j * (j + 3) - 4) * _slope(j) / 6
 
 
+@lru_cache(maxsize=16)
 def times(stages: int) -> Sequence[F]:
     """``c_0, ..., c_{s-1}``: where the stages lie in the step."""
     found = [F(0)]
     for j, stage in enumerate(gegenbauer(stages), 1):
         before = found[j - 2] if j > 1 else F(0)
         found.append(stage.mu * found[j - 1] + stage.nu * before + stage.rise + stage.first)
-    return found[:-1]
+    return tuple(found[:-1])
 
 
 def times_of_legendre(stages: int) -> Sequence[F]:
@@ -195,11 +201,10 @@ def _recurrence(h: Any, stages: Sequence[Stage], fields: Sequence[tuple[Any, Vec
     values, slopes = [start], first
     for j, stage in enumerate(stages, 1):
         before = values[j - 2] if j > 1 else start
-        rest = 1 - stage.mu - stage.nu
         row = [
             scaled(stage.mu, y)
             + scaled(stage.nu, y_)
-            + scaled(rest, y0)
+            + scaled(stage.rest, y0)
             + (scaled(stage.rise, f) + scaled(stage.first, f0)) * h
             for y, y_, y0, f, f0 in zip(values[-1], before, start, slopes, first, strict=True)
         ]

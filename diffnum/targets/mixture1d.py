@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +23,7 @@ class Numbers(NamedTuple):
     log: Callable[[Any], Any]
     log_ndtr: Callable[[Any], Any]
     amax: Callable[[Any, int], Any]
+    total: Callable[[Any, int], Any]
     eps: Any
     half_log_2pi: Any
 
@@ -34,7 +35,8 @@ def _log_ndtr(z: Any) -> Any:
 
 
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
-_FLOAT = Numbers(np.exp, np.log, _log_ndtr, np.amax, 2.0**-52, _HALF_LOG_2PI)
+# the ufuncs themselves: on small arrays their wrappers cost as much as they do
+_FLOAT = Numbers(np.exp, np.log, _log_ndtr, np.maximum.reduce, np.add.reduce, 2.0**-52, _HALF_LOG_2PI)
 
 
 def numbers(y: Array) -> Numbers:
@@ -43,18 +45,34 @@ def numbers(y: Array) -> Numbers:
         import torch
 
         eps = torch.finfo(y.dtype).eps
-        return Numbers(torch.exp, torch.log, torch.special.log_ndtr, torch.amax, eps, _HALF_LOG_2PI)
-    return _FLOAT if y.dtype != object else _extended()
+        return Numbers(torch.exp, torch.log, torch.special.log_ndtr, torch.amax, torch.sum, eps, _HALF_LOG_2PI)
+    return _FLOAT if y.dtype != object else _extended(_bits())
 
 
-def _extended() -> Numbers:
+def _bits() -> int:
+    """Of mpmath's numbers now."""
+    import mpmath
+
+    return mpmath.mp.prec
+
+
+@lru_cache(maxsize=4)
+def _extended(bits: int) -> Numbers:
     import mpmath as mp
 
     def each(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return lambda a: np.asarray(np.frompyfunc(f, 1, 1)(a))
 
     log_ndtr = each(lambda z: mp.log(mp.ncdf(z)))
-    return Numbers(each(mp.exp), each(mp.log), log_ndtr, np.amax, mp.eps, mp.log(2 * mp.pi) / 2)
+    half = mp.log(2 * mp.pi) / 2
+    return Numbers(each(mp.exp), each(mp.log), log_ndtr, np.maximum.reduce, np.add.reduce, +mp.eps, half)
+
+
+def _objects(values: np.ndarray) -> np.ndarray:
+    """The same numbers as mpmath's, converted once."""
+    import mpmath
+
+    return np.asarray(np.frompyfunc(mpmath.mpf, 1, 1)(values.astype(object)))
 
 
 def _log_sum_exp(xp: Numbers, e: Any) -> Any:
@@ -128,15 +146,15 @@ class Mixture1D:
 
     def _parts(self, y: Array, xp: Numbers) -> tuple[Any, Any, Any]:
         """Log-weights, means and variances as the kind of ``y``, components along a new first axis."""
-        parts = self._kept[np.float64]
-        if is_torch(y):
-            key = (y.device, y.dtype)
-            if key not in self._kept:
-                a, b, c = parts
-                self._kept[key] = (like(y, a), like(y, b), like(y, c))
-            parts = self._kept[key]
-        elif y.dtype == np.dtype(object):
-            parts = (xp.log(np.ascontiguousarray(self.weights.T)), *parts[1:])
+        key = (y.device, y.dtype) if is_torch(y) else np.float64 if y.dtype != object else _bits()
+        if key not in self._kept:
+            log_w, means, c = self._kept[np.float64]
+            if is_torch(y):
+                self._kept[key] = like(y, log_w), like(y, means), like(y, c)
+            else:
+                log_w = xp.log(np.ascontiguousarray(self.weights.T))
+                self._kept[key] = log_w, _objects(means), _objects(c)
+        parts = self._kept[key]
         own = parts[0].shape
         shape = (own[0], *(1,) * (y.ndim + 1 - len(own)), *own[1:])
         return parts[0].reshape(shape), parts[1].reshape(shape), parts[2].reshape(shape)
@@ -147,7 +165,7 @@ class Mixture1D:
         log_w, means, c = self._parts(y, xp)
         v = level.alpha**2 * c + level.sigma**2
         r = y - level.alpha * means
-        return xp, log_w - 0.5 * (xp.log(v) + r * r / v), r, v, (means, c)
+        return xp, log_w - (xp.log(v) + r * r / v) / 2, r, v, (means, c)
 
     def denoise(self, y: Array, level: Level) -> Array:
         """``E[x0 | y]``."""
@@ -155,14 +173,14 @@ class Mixture1D:
             return y / level.alpha
         xp, e, r, v, (means, c) = self._joint(y, level)
         g = xp.exp(e - xp.amax(e, 0))
-        return (g * (means + level.alpha * c / v * r)).sum(0) / g.sum(0)
+        return xp.total(g * (means + level.alpha * c / v * r), 0) / xp.total(g, 0)
 
     def score(self, y: Array, level: Level) -> Array:
         """``d/dy log p(y)``."""
         self._need_density(level, "score")
         xp, e, r, v, _ = self._joint(y, level)
         g = xp.exp(e - xp.amax(e, 0))
-        return -(g * (r / v)).sum(0) / g.sum(0)
+        return -xp.total(g * (r / v), 0) / xp.total(g, 0)
 
     def variance(self, y: Array, level: Level) -> Array:
         """``Var[x0 | y]``."""
