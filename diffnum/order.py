@@ -27,7 +27,7 @@ from typing import Any
 from .bseries import GUARD, STATE, Expansion, Inconsistent, Tree, combine, exact_field, exact_state, field
 from .generic import GenericGrid, GenericProcess
 from .plan import Eval, Level, Lin, Plan, interpret, sources
-from .roots import root_condition
+from .roots import reads_last_state, root_condition
 from .series import Series, rational
 from .trace import Solver, compile
 
@@ -130,7 +130,7 @@ class Proof:
     Attributes:
         order: with exact history. ``cold``: with the start-up as published.
         violated: conditions that fail at ``order + 1``, as elementary differentials with residuals.
-        stable: zero-stable (root condition on equal and on alternating steps).
+        stable: zero-stable (root condition on equal and on alternating steps, past the start-up).
         kind: "order" for deterministic, "weak order" for stochastic samplers.
         smooth: warm order on grids whose step ratios tend to one, asked for where the sampler claims one.
     """
@@ -196,7 +196,7 @@ def _cold(solver: Solver | Callable[..., None], p: int, seed: int, smooth: bool)
     depth = traced_depth(solver)
     for order in range(2, p + 2) if depth else ():
         carries = bool(_remembered(generic_plan(solver, 2 * depth + 3, 3, seed, smooth=smooth)[1]))
-        steps = depth * order if carries else depth
+        steps = max(depth * order if carries else 0, start_up(solver))
         process, plan = generic_plan(solver, steps + 1, order, seed, smooth=smooth)
         low = min(_leading(error, order)[0] for error in local_errors(plan, process, order)[:steps])
         if low < order:
@@ -223,27 +223,27 @@ class History:
 def history(solver: Solver | Callable[..., None], order: int, seed: int = 1, smooth: bool = False) -> History:
     """What the error of a step "from exact history" needs, up to ``O(h^order)``.
 
-    Evaluations at states remember nothing, since errors are measured from exact states. One at a predicted state that
-    was corrected and that later steps read passes its error on, times ``h``. So predictions are taken to be exact over
-    the depth of the method; where the first computed ones miss at ``h^v``, ``order - v - 1`` depths later what is left
-    of that start is beyond ``h^order``.
+    Evaluations at states remember nothing, since errors are measured from exact states; what is left to wait for is
+    the :func:`start_up`. One at a predicted state that was corrected and that later steps read passes its error on,
+    times ``h``. So predictions are taken to be exact over the start-up; where the first computed ones miss at ``h^v``,
+    ``order - v - 1`` depths later what is left of that start is beyond ``h^order``.
     """
-    depth = traced_depth(solver)
+    depth, first = traced_depth(solver), start_up(solver)
     if not _remembered(generic_plan(solver, 2 * depth + 3, 3, seed, smooth=smooth)[1]):
-        return History(depth, 0)
-    start = History(depth, depth)
+        return History(first, 0)
+    start = History(first, first)
     for known in range(3, order + 1):
-        process, plan = generic_plan(solver, depth + 2, known, seed, smooth=smooth)
-        watched = start.predictions(plan, depth, depth + 1)
+        process, plan = generic_plan(solver, first + 2, known, seed, smooth=smooth)
+        watched = start.predictions(plan, first, first + 1)
         try:
             misses = _errors(plan, process, known, start.predictions(plan), watched, plan.steps)[1]
         except Inconsistent:
             misses = []
         if not misses:
-            return History(depth * order, 0)
+            return History(max(depth * order, first), 0)
         if min(misses) < known:
             break
-    return History(depth * (1 + max(1, order - min(misses) - 1)), depth)
+    return History(first + depth * max(1, order - min(misses) - 1), first)
 
 
 def _remembered(plan: Plan) -> list[int]:
@@ -260,11 +260,37 @@ def traced_depth(solver: Solver | Callable[..., None]) -> int:
 
 
 @lru_cache(maxsize=256)
-def zero_stable(solver: Solver | Callable[..., None]) -> bool:
-    """:func:`root_condition` on equal steps and on steps that alternate 1 : 2."""
+def start_up(solver: Solver | Callable[..., None]) -> int:
+    """After how many steps every step is one of a long run and looks back on such alone.
+
+    The depth is not enough: a method may begin to look back late, or ramp up on what it remembers of what it
+    remembers. So it is twice the depth and one step more, or longer where an early step has lines of other types than
+    those in the second half of a long plan.
+    """
     depth = traced_depth(solver)
-    plans = (generic_plan(solver, depth + 2, 3, 0, sizes)[1] for sizes in ((1, 1), (1, 2)))
-    return all(root_condition(plan) for plan in plans)
+    plan = generic_plan(solver, _long(depth), 3, 0)[1]
+    kinds: list[list[type]] = [[] for _ in range(plan.steps)]
+    for line in plan.lines:
+        kinds[line.step].append(type(line))
+    usual = kinds[plan.steps // 2 : -1]
+    odd = [i + 1 for i, kind in enumerate(kinds[: plan.steps // 2]) if kind not in usual]
+    return max([2 * depth + 1 if depth else 0, *odd])
+
+
+def _long(depth: int) -> int:
+    """Enough steps for two start-ups of a method."""
+    return 4 * depth + 10
+
+
+@lru_cache(maxsize=256)
+def zero_stable(solver: Solver | Callable[..., None]) -> bool:
+    """:func:`root_condition` on equal steps and on steps that alternate 1 : 2, from the start-up to the last step but
+    one; where no state is read but the last, on random steps, which is for every ratio."""
+    first, steps = start_up(solver), _long(traced_depth(solver))
+    plan = generic_plan(solver, steps, 3, 0)[1]
+    if reads_last_state(plan):
+        return root_condition(plan, first)
+    return all(root_condition(generic_plan(solver, steps, 3, 0, sizes)[1], first, 2) for sizes in ((1, 1), (1, 2)))
 
 
 @lru_cache(maxsize=16)
