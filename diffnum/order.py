@@ -133,6 +133,7 @@ class Proof:
         stable: zero-stable (root condition on equal and on alternating steps, past the start-up).
         kind: "order" for deterministic, "weak order" for stochastic samplers.
         smooth: warm order on grids whose step ratios tend to one, asked for where the sampler claims one.
+        every_ratio: zero-stable for every sequence of steps, since no state is read but the last.
     """
 
     order: int
@@ -141,6 +142,7 @@ class Proof:
     stable: bool
     kind: str = "order"
     smooth: int | None = None
+    every_ratio: bool = False
 
 
 def prove(
@@ -172,14 +174,14 @@ def prove(
 
 
 def _prove_once(solver: Solver | Callable[..., None], first: int, highest: int, seed: int, smooth: bool) -> Proof:
-    stable = zero_stable(solver)
+    stable, every = _stability(solver)
     for order in range(first, highest + 3):
         start = history(solver, order, seed, smooth)
         process, plan = generic_plan(solver, start.steps + 3, order, seed, smooth=smooth)
         try:
             errors = _errors(plan, process, order, start.predictions(plan), {}, start.steps)[0]
         except Inconsistent as error:
-            return Proof(0, 0, (str(error),), stable)
+            return Proof(0, 0, (str(error),), stable, every_ratio=every)
         found = [_leading(error, order) for error in errors]
         # local errors as global powers: a step that is taken n times costs one, the last step is taken once
         low = min([*(low - 1 for low, _ in found[:-1]), found[-1][0]])
@@ -188,7 +190,7 @@ def _prove_once(solver: Solver | Callable[..., None], first: int, highest: int, 
     p = max(low, 0)
     worst = next(trees for at, trees in [*((a - 1, b) for a, b in found[:-1]), found[-1]] if at == low)
     violated = tuple(f"{show_tree(t)}: {c}" for t, c in sorted(worst.items(), key=repr))
-    return Proof(p, _cold(solver, p, seed, smooth), violated, stable)
+    return Proof(p, _cold(solver, p, seed, smooth), violated, stable, every_ratio=every)
 
 
 def _cold(solver: Solver | Callable[..., None], p: int, seed: int, smooth: bool) -> int:
@@ -261,36 +263,46 @@ def traced_depth(solver: Solver | Callable[..., None]) -> int:
 
 @lru_cache(maxsize=256)
 def start_up(solver: Solver | Callable[..., None]) -> int:
+    """:func:`start_up_in` of a long plan."""
+    return start_up_in(generic_plan(solver, long_run(traced_depth(solver)), 3, 0)[1])
+
+
+def start_up_in(plan: Plan) -> int:
     """After how many steps every step is one of a long run and looks back on such alone.
 
     The depth is not enough: a method may begin to look back late, or ramp up on what it remembers of what it
     remembers. So it is twice the depth and one step more, or longer where an early step has lines of other types than
-    those in the second half of a long plan.
+    those in the second half of the plan, which must be a :func:`long_run`.
     """
-    depth = traced_depth(solver)
-    plan = generic_plan(solver, _long(depth), 3, 0)[1]
     kinds: list[list[type]] = [[] for _ in range(plan.steps)]
     for line in plan.lines:
         kinds[line.step].append(type(line))
-    usual = kinds[plan.steps // 2 : -1]
-    odd = [i + 1 for i, kind in enumerate(kinds[: plan.steps // 2]) if kind not in usual]
-    return max([2 * depth + 1 if depth else 0, *odd])
+    half = plan.steps // 2
+    odd = [i + 1 for i, kind in enumerate(kinds[:half]) if kind not in kinds[half:-1]]
+    return max([2 * plan.depth + 1 if plan.depth else 0, *odd])
 
 
-def _long(depth: int) -> int:
-    """Enough steps for two start-ups of a method."""
+def long_run(depth: int) -> int:
+    """Steps enough for two start-ups of a method of this depth."""
     return 4 * depth + 10
 
 
-@lru_cache(maxsize=256)
 def zero_stable(solver: Solver | Callable[..., None]) -> bool:
     """:func:`root_condition` on equal steps and on steps that alternate 1 : 2, from the start-up to the last step but
     one; where no state is read but the last, on random steps, which is for every ratio."""
-    first, steps = start_up(solver), _long(traced_depth(solver))
+    return _stability(solver)[0]
+
+
+@lru_cache(maxsize=256)
+def _stability(solver: Solver | Callable[..., None]) -> tuple[bool, bool]:
+    """Whether a method is zero-stable, and whether it is that for every step ratio."""
+    steps = long_run(traced_depth(solver))
     plan = generic_plan(solver, steps, 3, 0)[1]
     if reads_last_state(plan):
-        return root_condition(plan, first)
-    return all(root_condition(generic_plan(solver, steps, 3, 0, sizes)[1], first, 2) for sizes in ((1, 1), (1, 2)))
+        stable = root_condition(plan)
+        return stable, stable
+    plans = (generic_plan(solver, steps, 3, 0, sizes)[1] for sizes in ((1, 1), (1, 2)))
+    return all(root_condition(plan, start_up(solver), 2) for plan in plans), False
 
 
 @lru_cache(maxsize=16)
