@@ -38,10 +38,12 @@ __all__ = [
     "Inconsistent",
     "Proof",
     "history",
+    "leading_condition",
     "local_errors",
     "prove",
     "root_condition",
     "show_tree",
+    "start_up",
 ]
 
 
@@ -84,7 +86,7 @@ def _errors(
 
     def visit(r: int, line: Any, value: Expansion) -> Expansion:
         if r in watched:
-            misses.append(_leading(mixed([(rational(1), value), (rational(-1), exact(watched[r]))]), order)[0])
+            misses.append(leading_condition(mixed([(rational(1), value), (rational(-1), exact(watched[r]))]), order)[0])
         level = where.get(r) or replaced.get(r)
         if level is None or line is None:
             return value
@@ -110,7 +112,7 @@ def _errors(
     return errors, misses
 
 
-def _leading(error: Expansion, order: int) -> tuple[int, dict[Tree, Any]]:
+def leading_condition(error: Expansion, order: int) -> tuple[int, dict[Tree, Any]]:
     """Lowest power in the expansion, and the trees that carry it.
 
     Raises:
@@ -182,7 +184,7 @@ def _prove_once(solver: Solver | Callable[..., None], first: int, highest: int, 
             errors = _errors(plan, process, order, start.predictions(plan), {}, start.steps)[0]
         except Inconsistent as error:
             return Proof(0, 0, (str(error),), stable, every_ratio=every)
-        found = [_leading(error, order) for error in errors]
+        found = [leading_condition(error, order) for error in errors]
         # local errors as global powers: a step that is taken n times costs one, the last step is taken once
         low = min([*(low - 1 for low, _ in found[:-1]), found[-1][0]])
         if low < order - 1:
@@ -200,7 +202,7 @@ def _cold(solver: Solver | Callable[..., None], p: int, seed: int, smooth: bool)
         carries = bool(_remembered(generic_plan(solver, 2 * depth + 3, 3, seed, smooth=smooth)[1]))
         steps = max(depth * order if carries else 0, start_up(solver))
         process, plan = generic_plan(solver, steps + 1, order, seed, smooth=smooth)
-        low = min(_leading(error, order)[0] for error in local_errors(plan, process, order)[:steps])
+        low = min(leading_condition(error, order)[0] for error in local_errors(plan, process, order)[:steps])
         if low < order:
             return min(p, low)
     return p

@@ -47,8 +47,8 @@ def deterministic() -> tuple[Solver, ...]:
 
 @lru_cache
 def gaussian_error(sampler: Solver) -> LeadingError:
-    """:func:`diffnum.read.symbolic.leading_error` as a factored formula in ``c``, from a history of any length or, where
-    its length matters, in the limit of a long one."""
+    """:func:`diffnum.read.symbolic.leading_error` as a factored formula in ``c``, from a history of any length or,
+    where its length matters, in the limit of a long one."""
     return _after_long_history(sampler, None, _highest(sampler))
 
 
@@ -77,11 +77,13 @@ def limit(values: Sequence[Any]) -> Any:
     """
     steps = [b - a for a, b in pairwise(values)]
     for k in (1, 2):
-        rows = sympy.Matrix(k, k, lambda i, j: steps[i + j])  # noqa: B023
+        rows = sympy.Matrix(k, k, lambda i, j: steps[i + j])
         if rows.det() == 0:
             continue
         past = list(rows.LUsolve(sympy.Matrix(steps[k : 2 * k])))
-        holds = [sum(c * d for c, d in zip(past, steps[i:], strict=False)) - steps[i + k] for i in range(len(steps) - k)]
+        holds = [
+            sum(c * d for c, d in zip(past, steps[i:], strict=False)) - steps[i + k] for i in range(len(steps) - k)
+        ]
         roots = sympy.Poly(X**k - sum(c * X**i for i, c in enumerate(past)), X).nroots()
         if all(sympy.simplify(r) == 0 for r in holds) and all(abs(root) < 1 for root in roots):
             return (values[k] - sum(c * v for c, v in zip(past, values, strict=False))) / (1 - sum(past))
