@@ -102,11 +102,12 @@ def cells():
 
 def read(formula):
     """``(coefficient, power of h)`` of a leading error in the page's LaTeX."""
-    coefficient, power = re.fullmatch(r"\$(.*)\\, h\^\{(\d+)\}\$", formula).groups()
+    ((coefficient, power),) = re.findall(r"\$(.*)\\, h\^\{(\d+)\}\$", formula)
     for latex, plain in {"\\left": "", "\\right": "", "\\frac": "", "\\sqrt": "sqrt", "}{": ")/("}.items():
         coefficient = coefficient.replace(latex, plain)
     coefficient = coefficient.replace("{", "(").replace("}", ")").replace("^", "**")
-    return sympy.sympify(re.sub(r"(?<=[\w)]) (?=[\w(])", "*", coefficient), {"c": errors.C}), int(power)
+    spelled = re.sub(r"(?<=[\w)]) (?=[\w(])", "*", coefficient)
+    return sympy.parse_expr(spelled, {"c": errors.C}), int(power)
 
 
 def test_formulas_of_the_page_are_read_as_they_were_written():
