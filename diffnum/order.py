@@ -27,7 +27,7 @@ from typing import Any
 from .bseries import GUARD, STATE, Expansion, Inconsistent, Tree, combine, exact_field, exact_state, field
 from .generic import GenericGrid, GenericProcess
 from .plan import Eval, Level, Lin, Plan, interpret, sources
-from .roots import root_condition
+from .roots import reads_last_state, root_condition
 from .series import Series, rational
 from .trace import Solver, compile
 
@@ -38,10 +38,12 @@ __all__ = [
     "Inconsistent",
     "Proof",
     "history",
+    "leading_condition",
     "local_errors",
     "prove",
     "root_condition",
     "show_tree",
+    "start_up",
 ]
 
 
@@ -84,7 +86,7 @@ def _errors(
 
     def visit(r: int, line: Any, value: Expansion) -> Expansion:
         if r in watched:
-            misses.append(_leading(mixed([(rational(1), value), (rational(-1), exact(watched[r]))]), order)[0])
+            misses.append(leading_condition(mixed([(rational(1), value), (rational(-1), exact(watched[r]))]), order)[0])
         level = where.get(r) or replaced.get(r)
         if level is None or line is None:
             return value
@@ -110,7 +112,7 @@ def _errors(
     return errors, misses
 
 
-def _leading(error: Expansion, order: int) -> tuple[int, dict[Tree, Any]]:
+def leading_condition(error: Expansion, order: int) -> tuple[int, dict[Tree, Any]]:
     """Lowest power in the expansion, and the trees that carry it.
 
     Raises:
@@ -130,9 +132,10 @@ class Proof:
     Attributes:
         order: with exact history. ``cold``: with the start-up as published.
         violated: conditions that fail at ``order + 1``, as elementary differentials with residuals.
-        stable: zero-stable (root condition on equal and on alternating steps).
+        stable: zero-stable (root condition on equal and on alternating steps, past the start-up).
         kind: "order" for deterministic, "weak order" for stochastic samplers.
         smooth: warm order on grids whose step ratios tend to one, asked for where the sampler claims one.
+        every_ratio: zero-stable for every sequence of steps, since no state is read but the last.
     """
 
     order: int
@@ -141,6 +144,7 @@ class Proof:
     stable: bool
     kind: str = "order"
     smooth: int | None = None
+    every_ratio: bool = False
 
 
 def prove(
@@ -172,15 +176,15 @@ def prove(
 
 
 def _prove_once(solver: Solver | Callable[..., None], first: int, highest: int, seed: int, smooth: bool) -> Proof:
-    stable = zero_stable(solver)
+    stable, every = _stability(solver)
     for order in range(first, highest + 3):
         start = history(solver, order, seed, smooth)
         process, plan = generic_plan(solver, start.steps + 3, order, seed, smooth=smooth)
         try:
             errors = _errors(plan, process, order, start.predictions(plan), {}, start.steps)[0]
         except Inconsistent as error:
-            return Proof(0, 0, (str(error),), stable)
-        found = [_leading(error, order) for error in errors]
+            return Proof(0, 0, (str(error),), stable, every_ratio=every)
+        found = [leading_condition(error, order) for error in errors]
         # local errors as global powers: a step that is taken n times costs one, the last step is taken once
         low = min([*(low - 1 for low, _ in found[:-1]), found[-1][0]])
         if low < order - 1:
@@ -188,7 +192,7 @@ def _prove_once(solver: Solver | Callable[..., None], first: int, highest: int, 
     p = max(low, 0)
     worst = next(trees for at, trees in [*((a - 1, b) for a, b in found[:-1]), found[-1]] if at == low)
     violated = tuple(f"{show_tree(t)}: {c}" for t, c in sorted(worst.items(), key=repr))
-    return Proof(p, _cold(solver, p, seed, smooth), violated, stable)
+    return Proof(p, _cold(solver, p, seed, smooth), violated, stable, every_ratio=every)
 
 
 def _cold(solver: Solver | Callable[..., None], p: int, seed: int, smooth: bool) -> int:
@@ -196,9 +200,9 @@ def _cold(solver: Solver | Callable[..., None], p: int, seed: int, smooth: bool)
     depth = traced_depth(solver)
     for order in range(2, p + 2) if depth else ():
         carries = bool(_remembered(generic_plan(solver, 2 * depth + 3, 3, seed, smooth=smooth)[1]))
-        steps = depth * order if carries else depth
+        steps = max(depth * order if carries else 0, start_up(solver))
         process, plan = generic_plan(solver, steps + 1, order, seed, smooth=smooth)
-        low = min(_leading(error, order)[0] for error in local_errors(plan, process, order)[:steps])
+        low = min(leading_condition(error, order)[0] for error in local_errors(plan, process, order)[:steps])
         if low < order:
             return min(p, low)
     return p
@@ -223,27 +227,27 @@ class History:
 def history(solver: Solver | Callable[..., None], order: int, seed: int = 1, smooth: bool = False) -> History:
     """What the error of a step "from exact history" needs, up to ``O(h^order)``.
 
-    Evaluations at states remember nothing, since errors are measured from exact states. One at a predicted state that
-    was corrected and that later steps read passes its error on, times ``h``. So predictions are taken to be exact over
-    the depth of the method; where the first computed ones miss at ``h^v``, ``order - v - 1`` depths later what is left
-    of that start is beyond ``h^order``.
+    Evaluations at states remember nothing, since errors are measured from exact states; what is left to wait for is
+    the :func:`start_up`. One at a predicted state that was corrected and that later steps read passes its error on,
+    times ``h``. So predictions are taken to be exact over the start-up; where the first computed ones miss at ``h^v``,
+    ``order - v - 1`` depths later what is left of that start is beyond ``h^order``.
     """
-    depth = traced_depth(solver)
+    depth, first = traced_depth(solver), start_up(solver)
     if not _remembered(generic_plan(solver, 2 * depth + 3, 3, seed, smooth=smooth)[1]):
-        return History(depth, 0)
-    start = History(depth, depth)
+        return History(first, 0)
+    start = History(first, first)
     for known in range(3, order + 1):
-        process, plan = generic_plan(solver, depth + 2, known, seed, smooth=smooth)
-        watched = start.predictions(plan, depth, depth + 1)
+        process, plan = generic_plan(solver, first + 2, known, seed, smooth=smooth)
+        watched = start.predictions(plan, first, first + 1)
         try:
             misses = _errors(plan, process, known, start.predictions(plan), watched, plan.steps)[1]
         except Inconsistent:
             misses = []
         if not misses:
-            return History(depth * order, 0)
+            return History(max(depth * order, first), 0)
         if min(misses) < known:
             break
-    return History(depth * (1 + max(1, order - min(misses) - 1)), depth)
+    return History(first + depth * max(1, order - min(misses) - 1), first)
 
 
 def _remembered(plan: Plan) -> list[int]:
@@ -260,11 +264,47 @@ def traced_depth(solver: Solver | Callable[..., None]) -> int:
 
 
 @lru_cache(maxsize=256)
+def start_up(solver: Solver | Callable[..., None]) -> int:
+    """:func:`start_up_in` of a long plan."""
+    return start_up_in(generic_plan(solver, long_run(traced_depth(solver)), 3, 0)[1])
+
+
+def start_up_in(plan: Plan) -> int:
+    """After how many steps every step is one of a long run and looks back on such alone.
+
+    The depth is not enough: a method may begin to look back late, or ramp up on what it remembers of what it
+    remembers. So it is twice the depth and one step more, or longer where an early step has lines of other types than
+    those in the second half of the plan, which must be a :func:`long_run`.
+    """
+    kinds: list[list[type]] = [[] for _ in range(plan.steps)]
+    for line in plan.lines:
+        kinds[line.step].append(type(line))
+    half = plan.steps // 2
+    odd = [i + 1 for i, kind in enumerate(kinds[:half]) if kind not in kinds[half:-1]]
+    return max([2 * plan.depth + 1 if plan.depth else 0, *odd])
+
+
+def long_run(depth: int) -> int:
+    """Steps enough for two start-ups of a method of this depth."""
+    return 4 * depth + 10
+
+
 def zero_stable(solver: Solver | Callable[..., None]) -> bool:
-    """:func:`root_condition` on equal steps and on steps that alternate 1 : 2."""
-    depth = traced_depth(solver)
-    plans = (generic_plan(solver, depth + 2, 3, 0, sizes)[1] for sizes in ((1, 1), (1, 2)))
-    return all(root_condition(plan) for plan in plans)
+    """:func:`root_condition` on equal steps and on steps that alternate 1 : 2, from the start-up to the last step but
+    one; where no state is read but the last, on random steps, which is for every ratio."""
+    return _stability(solver)[0]
+
+
+@lru_cache(maxsize=256)
+def _stability(solver: Solver | Callable[..., None]) -> tuple[bool, bool]:
+    """Whether a method is zero-stable, and whether it is that for every step ratio."""
+    steps = long_run(traced_depth(solver))
+    plan = generic_plan(solver, steps, 3, 0)[1]
+    if reads_last_state(plan):
+        stable = root_condition(plan)
+        return stable, stable
+    plans = (generic_plan(solver, steps, 3, 0, sizes)[1] for sizes in ((1, 1), (1, 2)))
+    return all(root_condition(plan, start_up(solver), 2) for plan in plans), False
 
 
 @lru_cache(maxsize=16)

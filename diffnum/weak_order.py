@@ -33,9 +33,10 @@ from typing import Any
 
 from .generic import GenericGrid, GenericProcess
 from .grid import log_snr
-from .order import Inconsistent, Proof, root_condition
+from .order import Inconsistent, Proof, long_run, start_up_in
 from .plan import Level, Noise, Plan, interpret, sources
 from .process import VP
+from .roots import reads_last_state, root_condition
 from .series import Series
 from .trace import Solver, compile
 from .weak_trees import DRAW, ROOT, Expansion, Generator, Tree, Y, add, displacement, expectation, moved, show, taylor
@@ -73,7 +74,18 @@ def prove_weak(solver: Solver | Callable[..., None], highest: int = HIGHEST, see
 def _prove_once(solver: Solver | Callable[..., None], highest: int, seed: int, preserving: bool) -> Proof:
     process, plan = generic_weak_plan(solver, seed, preserving, highest)
     order, cold, violated = _orders(plan, process, highest, seed)
-    return Proof(order, cold, violated, root_condition(plan), "weak order")
+    stable, every = _stability(solver, seed, preserving)
+    return Proof(order, cold, violated, stable, "weak order", every_ratio=every)
+
+
+def _stability(solver: Solver | Callable[..., None], seed: int, preserving: bool) -> tuple[bool, bool]:
+    """The root condition along random steps past the start-up, and whether it holds along all."""
+    import mpmath
+
+    with mpmath.workdps(DIGITS):
+        plan = _compiled(solver, seed, preserving, long_run(_depth(solver)), 3)[1]
+    stable = root_condition(plan, start_up_in(plan))
+    return stable, stable and reads_last_state(plan)
 
 
 def generic_weak_plan(
@@ -85,17 +97,25 @@ def generic_weak_plan(
 
     # powers of a square root need far more than double precision
     with mpmath.workdps(DIGITS):
-        depth = compile(solver, log_snr(VP(), 8, VP().t(-2.0), VP().t(2.0))).depth
-        return _compiled(solver, seed, preserving, _settled(depth, highest) + 3, 2 * highest + 3)
+        return _compiled(solver, seed, preserving, _settled(solver) + 3, 2 * highest + 3)
 
 
-def _settled(depth: int, highest: int) -> int:
-    """Steps after which own history is as good as exact history.
+def _depth(solver: Solver | Callable[..., None]) -> int:
+    return _on_vp(solver, 8).depth
+
+
+def _on_vp(solver: Solver | Callable[..., None], steps: int) -> Plan:
+    return compile(solver, log_snr(VP(), steps, VP().t(-2.0), VP().t(2.0)))
+
+
+def _settled(solver: Solver | Callable[..., None]) -> int:
+    """Steps after which own history is as good as exact history: those of the start-up.
 
     A start-up that misses by ``k^3`` from state to state is multiplied by what a step of order two makes of a random
-    history, ``k^3``: that is beyond order two. For order three one step more is needed.
+    history, ``k^3``: that is beyond order two. For order three one step more than the depth is needed, and the
+    start-up is longer than that where there is one.
     """
-    return depth + (highest > 2 and depth > 0)
+    return start_up_in(_on_vp(solver, long_run(_depth(solver))))
 
 
 def _compiled(
@@ -148,7 +168,7 @@ def _orders(plan: Plan, process: GenericProcess, highest: int, seed: int) -> tup
         except Inconsistent as error:
             return 0, 0, (str(error),)
         # local errors as global powers: a step that is taken n times costs one, the last step is taken once
-        first = _settled(plan.depth, highest)
+        first = plan.steps - 3
         powers = [*((power - 1, trees) for power, trees in found[first:-1]), found[-1]]
         low, failed = min(powers, key=lambda p: p[0])
         order = max(min(low, highest), 0)

@@ -2,6 +2,8 @@
 
 import re
 from dataclasses import replace
+from functools import cache
+from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 
@@ -11,7 +13,9 @@ import sympy
 from selection import SELECTED, deterministic
 
 import diffnum as dn
+from diffnum.order import traced_depth
 from diffnum.read.rational import variable
+from diffnum.read.symbolic import leading_error
 from diffnum.solvers import ALL, ddim
 from diffnum.solvers.coords import transfer
 from diffnum.trace import compile
@@ -26,11 +30,27 @@ STATEMENTS = {title: chapter for title, chapter in book.CHAPTERS.items() if chap
 PROVED = [ALL[name] for name in sorted(SELECTED) if ALL[name].order <= 4]
 
 
-@pytest.fixture(scope="module")
+# deriving a chapter takes a while on a busy machine, and the first test that asks for it waits
+pytestmark = pytest.mark.timeout(600)
+
+
+@cache
+def derived(chapter):
+    """The statements of a chapter, derived once."""
+    return [derive() for derive in STATEMENTS[chapter]]
+
+
+@cache
+def row(sampler):
+    """The row of a sampler, derived once."""
+    return book.row(sampler)
+
+
+@pytest.fixture
 def found():
-    """Every statement but the leading errors, and the rows of the selected samplers, derived once."""
-    statements = [(title, derive()) for title, chapter in STATEMENTS.items() for derive in chapter]
-    return [*statements, *(("Samplers", book.row(sampler)) for sampler in PROVED)]
+    """Every statement but the leading errors, and the rows of the selected samplers."""
+    statements = [(title, statement) for title in STATEMENTS for statement in derived(title)]
+    return [*statements, *(("Samplers", row(sampler)) for sampler in PROVED)]
 
 
 def test_no_derivation_is_left_out_of_the_book():
@@ -45,8 +65,8 @@ def test_no_derivation_is_left_out_of_the_book():
 
 
 @pytest.mark.parametrize("chapter", STATEMENTS)
-def test_every_statement_has_a_residual_that_is_zero(found, chapter):
-    statements = [s for title, s in found if title == chapter]
+def test_every_statement_has_a_residual_that_is_zero(chapter):
+    statements = derived(chapter)
     assert len(statements) == len(book.CHAPTERS[chapter]) > 4
     for statement in statements:
         assert statement.holds and statement.residual, statement.name
@@ -58,19 +78,77 @@ def test_names_of_statements_differ(found):
     assert len(set(names)) == len(names)
 
 
-def test_selected_samplers_have_a_row_with_the_claimed_order(found):
-    assert {row.name: (row.proof.order, row.proof.cold, row.proof.smooth) for row in book.rows(found)} == {
-        sampler.name: (sampler.order, sampler.cold, sampler.smooth) for sampler in PROVED
-    }
+@pytest.mark.parametrize("sampler", PROVED, ids=lambda s: s.name)
+def test_selected_samplers_have_a_row_with_the_claimed_order(sampler):
+    proof = row(sampler).proof
+    assert (proof.order, proof.cold, proof.smooth) == (sampler.order, sampler.cold, sampler.smooth)
 
 
-def test_the_page_holds_what_is_derived(found):
-    page = PAGE.read_text()
-    lines = page.splitlines()
-    assert [row.name for row in book.rows(found) if row.markdown() not in lines] == [], "run python -m theory"
-    for title in STATEMENTS:
-        statements = [s for chapter, s in found if chapter == title]
-        assert book.section(title, statements) in page, f"{title}: run python -m theory"
+@pytest.mark.parametrize("chapter", STATEMENTS)
+def test_the_page_holds_what_is_derived(chapter):
+    assert book.section(chapter, derived(chapter)) in PAGE.read_text(), "run python -m theory"
+
+
+@pytest.mark.parametrize("sampler", PROVED, ids=lambda s: s.name)
+def test_the_page_holds_the_rows_that_are_derived(sampler):
+    assert row(sampler).markdown() in PAGE.read_text().splitlines(), "run python -m theory"
+
+
+def drawn():
+    """A tenth of the samplers that are not derived by default, other ones for every edition of the page."""
+    text = PAGE.read_text()
+    rest = [s for s in ALL.values() if s.order <= 4 and s not in PROVED]
+    return [s for s in rest if sha256((text + s.name).encode()).digest()[0] < 26]
+
+
+@pytest.mark.parametrize("sampler", drawn(), ids=lambda s: s.name)
+def test_the_page_holds_the_rows_of_some_others(sampler):
+    assert book.row(sampler).markdown() in PAGE.read_text().splitlines(), "run python -m theory"
+
+
+def cells():
+    """The cells of every row of the page, by name."""
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", PAGE.read_text(), re.MULTILINE)
+    return {name: rest.split(" | ") for name, rest in rows}
+
+
+def read(formula):
+    """``(coefficient, power of h)`` of a leading error in the page's LaTeX."""
+    ((coefficient, power),) = re.findall(r"\$(.*)\\, h\^\{(\d+)\}\$", formula)
+    for latex, plain in {"\\left": "", "\\right": "", "\\frac": "", "\\sqrt": "sqrt", "}{": ")/("}.items():
+        coefficient = coefficient.replace(latex, plain)
+    coefficient = coefficient.replace("{", "(").replace("}", ")").replace("^", "**")
+    spelled = re.sub(r"(?<=[\w)]) (?=[\w(])", "*", coefficient)
+    return sympy.parse_expr(spelled, {"c": errors.C}), int(power)
+
+
+def test_formulas_of_the_page_are_read_as_they_were_written():
+    c = errors.C
+    for form in (-c / (2 * (c + 1) ** sympy.Rational(3, 2)), c**2 * (3 * c - 1) / 7, -(2 * c + 1) / sympy.sqrt(c + 1)):
+        assert read(f"${sympy.latex(form)}\\, h^{{12}}$") == (form, 12)
+
+
+def test_the_page_has_the_claims_of_every_sampler():
+    for name, (order, cold, *_) in cells().items():
+        s = ALL[name]
+        smooth = f" ({s.smooth} on smooth grids)" if s.smooth else ""
+        assert (order.removeprefix("weak "), cold) == (f"{s.order}{smooth}", str(s.cold)), (
+            f"{name}: run python -m theory"
+        )
+
+
+@pytest.mark.parametrize("family", errors.FAMILIES)
+def test_the_page_has_the_leading_error_of_every_sampler(family):
+    """At one variance, which takes a fraction of the time that a formula takes."""
+    page = cells()
+    for sampler in errors.deterministic():
+        if sampler.family == family:
+            coefficient, power = read(page[sampler.name][-1])
+            with mpmath.workdps(90):
+                c, h = mpmath.mpf("3.7"), mpmath.mpf(2) ** -16
+                measured = errors.one_step_error(sampler, c, h) / h**power
+                predicted = sympy.lambdify(errors.C, coefficient, "mpmath")(c)
+                assert abs(measured / predicted - 1) < 0.01, f"{sampler.name}: run python -m theory"
 
 
 def test_the_page_has_a_row_for_every_sampler():
@@ -175,12 +253,37 @@ def test_leading_error_is_the_measured_error_of_a_small_step(sampler, variance):
         assert abs(rest[0]) < 0.01 and abs(rest[1]) < 0.51 * abs(rest[0]) + 1e-4
 
 
+@pytest.mark.parametrize("sampler", [p for p in deterministic() if traced_depth(p.values[0])])
+def test_leading_error_does_not_depend_on_the_length_of_the_history(sampler):
+    """Six steps more before the measured one; the first power of ``h`` that is missing differs by less."""
+    formula = errors.gaussian_error(sampler)
+    with mpmath.workdps(90):
+        c, h = mpmath.mpf("3.7"), mpmath.mpf(2) ** -16
+        predicted = sympy.lambdify(errors.C, formula.coefficient, "mpmath")(c) * h**formula.power
+        assert abs(errors.one_step_error(sampler, c, h, more=6) / predicted - 1) < 0.01
+
+
+def test_the_error_of_dc_solver_tends_to_its_limit():
+    formula = errors.gaussian_error(ALL["dc_solver"])
+    short, long = (leading_error(ALL["dc_solver"], errors.AT, 3, more) for more in (0, 6))
+    value = formula.coefficient.subs(errors.C, sympy.Rational(errors.AT.numerator, errors.AT.denominator))
+    gaps = [abs(sympy.N(form.coefficient - value, 30) / value) for form in (short, long)]
+    assert 0 < gaps[1] < 1e-3 * gaps[0] < 1e-7
+
+
+def test_limits_of_linear_recurrences_are_exact_and_others_are_refused():
+    third, two = sympy.Rational(1, 3), sympy.Integer(2)
+    assert errors.limit([5 + third**n for n in range(6)]) == 5
+    assert errors.limit([7 - 2 * third**n + (-third / two) ** n for n in range(7)]) == 7
+    for values in ([two**n for n in range(7)], [sympy.Rational(1, n + 1) for n in range(7)]):
+        with pytest.raises(ArithmeticError, match="no linear recurrence"):
+            errors.limit(values)
+
+
 @pytest.mark.parametrize(
     "name", ["ddim", "midpoint", *(pytest.param(name, marks=pytest.mark.full) for name in ("heun", "ab2", "dpmpp_2m"))]
 )
 def test_rational_functions_give_what_expressions_give(name):
-    from diffnum.read.symbolic import leading_error
-
     slow, fast = leading_error(ALL[name], errors.C), errors.gaussian_error(ALL[name])
     assert slow.power == fast.power and sympy.simplify(slow.coefficient - fast.coefficient) == 0
 

@@ -31,6 +31,7 @@ from . import (
     reversible,
     runge_kutta,
     stability,
+    step_ratios,
     stochastic,
     taylor,
     tsitouras,
@@ -57,6 +58,7 @@ CHAPTERS: dict[str, Chapter] = {
     "12. Equalities": (*equalities.CHAPTER, *more_equalities.CHAPTER, *mean_reverting.CHAPTER),
     "13. What is not equal": false_equalities.CHAPTER,
     "14. Errors": errors.CHAPTER,
+    "15. Step ratios": step_ratios.CHAPTER,
 }
 
 HEAD = """# Proofs
@@ -71,9 +73,14 @@ second order, on grids whose step ratios tend to one. Conditions are elementary 
 the denoiser: `D_u(D)` is its derivative in the state applied to itself, `D_c` its derivative in the clock, `x` the part
 without a denoiser. Proofs run on the traced plan, on a random process with random step ratios, in exact arithmetic
 (weak orders, whose steps carry square roots, in 50 digits).
-*Zero-stable* is the root condition on equal and on alternating steps. The *leading error* is that of one step of
+*Zero-stable* is the root condition past the start-up, on equal steps and on steps that alternate 1 : 2, and
+the step ratios $r = h_n / h_{n-1}$ for which more is proved. *Every ratio*: no state is read but the last, on random
+steps, or differences of states shrink by a number that does not depend on $r$. $r < R$: they are multiplied by a
+function of $r$ that grows and is one at $R$ (chapter 15), so that every grid is stable whose ratios stay below a
+number less than $R$, and constant ratios beyond $R$ are not. The *leading error* is that of one step of
 size $h$ in log-SNR from exact history, on data $N(0, c)$ with $\\alpha = 1$, at $\\sigma = 1$, where the exact state is
-$\\sqrt{1 + c}$: on a Gaussian everything commutes, so it can be of higher order than the sampler.
+$\\sqrt{1 + c}$: on a Gaussian everything commutes, so it can be of higher order than the sampler. Where it depends on
+how long the history is, as DC-Solver's does, it is the limit of a long one.
 Samplers that choose their steps or coefficients as they run, and those with trained ones, are proved *frozen*: for the
 controls that one run left, or for the stated values of their options (`amed`, `dc_solver`, `ucgm`); what the controls
 do is not proved. A stochastic sampler's order is weak, proved for every denoiser by trees with Gaussian leaves; that it
@@ -83,10 +90,12 @@ is not higher is shown on a Gaussian. Its error is one of a law and has no leadi
 
 @dataclass(frozen=True)
 class Row:
-    """What is proved of a sampler: its orders and, unless it draws noise, its leading error on a Gaussian in LaTeX."""
+    """What is proved of a sampler: its orders, the step ratios for which it is zero-stable and, unless it draws noise,
+    its leading error on a Gaussian in LaTeX."""
 
     name: str
     proof: Proof
+    ratios: str
     error: str
 
     def markdown(self) -> str:
@@ -96,7 +105,7 @@ class Row:
         violated = proof.violated[0]
         violated = violated if weak else f"`{violated.partition(':')[0]}`"
         # a method of order zero does not keep x as D vanishes, so there is nothing to be stable about
-        stable = "yes" if proof.stable else "no" if proof.order else "not consistent"
+        stable = self.ratios if proof.stable else "no" if proof.order else "not consistent"
         order = f"{weak}{proof.order}" + (f" ({proof.smooth} on smooth grids)" if proof.smooth else "")
         return f"| `{self.name}` | {order} | {proof.cold} | {violated} | {stable} | {self.error} |"
 
@@ -111,7 +120,8 @@ def row(sampler: Solver) -> Row:
     if (proof.order, proof.cold, proof.smooth) != (sampler.order, sampler.cold, sampler.smooth):
         claimed = f"{sampler.order}, cold {sampler.cold}"
         raise ArithmeticError(f"{sampler.name} claims order {claimed}; proved is {proof.order}, cold {proof.cold}")
-    return Row(sampler.name, proof, "a law" if sampler.stochastic else _error(sampler))
+    ratios = step_ratios.stable_ratios(sampler, proof) if proof.stable else ""
+    return Row(sampler.name, proof, ratios, "a law" if sampler.stochastic else _error(sampler))
 
 
 def _error(sampler: Solver) -> str:

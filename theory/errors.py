@@ -3,11 +3,16 @@
 The leading error is that of one step from exact history on ``alpha = 1`` at ``sigma = 1``, the state one standard
 deviation, steps ``h`` in log-SNR, data of variance ``c``. Everything about it is rational in ``s = 1 / (1 + c)`` but
 a factor ``sqrt(1 + c)``, so the plan is read in Q(s).
+
+A method that replaces what it remembers, as DC-Solver does, forgets its start by a constant factor a step and not by
+one of ``h``: its error tends to a limit as the history grows, along solutions of a linear recurrence, and the limit is
+taken exactly.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache, partial
 from itertools import pairwise
@@ -15,7 +20,7 @@ from typing import Any
 
 import sympy
 
-from diffnum.order import GenericGrid, history
+from diffnum.order import GenericGrid, history, traced_depth
 from diffnum.plan import Level, Plan, interpret
 from diffnum.prediction import to_native
 from diffnum.process import EDM
@@ -27,9 +32,12 @@ from diffnum.trace import Solver, compile
 from .statement import Chapter, Statement, exact, prove
 from .symbols import LogSNR, grid
 
-__all__ = ["CHAPTER", "deterministic", "gaussian_error", "one_step_error"]
+__all__ = ["CHAPTER", "deterministic", "gaussian_error", "limit", "one_step_error"]
 
 C, A, SIGMA = sympy.symbols("c alpha sigma", positive=True)
+X = sympy.Symbol("x")
+# a variance for second derivations, and steps of history that must change nothing
+AT, MORE = Fraction(13, 17), 3
 
 
 def deterministic() -> tuple[Solver, ...]:
@@ -39,20 +47,62 @@ def deterministic() -> tuple[Solver, ...]:
 
 @lru_cache
 def gaussian_error(sampler: Solver) -> LeadingError:
-    """:func:`diffnum.read.symbolic.leading_error` as a factored formula in ``c``."""
-    return leading_error(sampler, highest=(sampler.smooth or sampler.order) + 2)
+    """:func:`diffnum.read.symbolic.leading_error` as a factored formula in ``c``, from a history of any length or,
+    where its length matters, in the limit of a long one."""
+    return _after_long_history(sampler, None, _highest(sampler))
 
 
-def one_step_error(sampler: Solver, variance: Any, h: Any, levels_at: Callable[[Any], Level] | None = None) -> Any:
+def _highest(sampler: Solver) -> int:
+    return (sampler.smooth or sampler.order) + 2
+
+
+def _after_long_history(sampler: Solver, variance: Any, highest: int) -> LeadingError:
+    short, long = (leading_error(sampler, AT, highest, more) for more in (0, MORE if traced_depth(sampler) else 0))
+    if short == long:
+        return leading_error(sampler, variance, highest)
+    found = [leading_error(sampler, variance, highest, more) for more in range(7)]
+    if len({f.power for f in found}) > 1:
+        raise ArithmeticError(f"{sampler.name}: the power of its error depends on how long its history is")
+    unit = found[0].coefficient
+    ratios = [sympy.cancel(sympy.simplify(exact(f.coefficient) / unit)) for f in found]
+    return replace(found[0], coefficient=sympy.factor(limit(ratios)) * unit)
+
+
+def limit(values: Sequence[Any]) -> Any:
+    """The limit of a sequence that approaches it along a linear recurrence of order one or two, from six values or
+    more, exactly (Shanks 1955).
+
+    Raises:
+        ArithmeticError: no such recurrence holds, or it does not fade.
+    """
+    steps = [b - a for a, b in pairwise(values)]
+    for k in (1, 2):
+        rows = sympy.Matrix(k, k, lambda i, j: steps[i + j])
+        if rows.det() == 0:
+            continue
+        past = list(rows.LUsolve(sympy.Matrix(steps[k : 2 * k])))
+        holds = [
+            sum(c * d for c, d in zip(past, steps[i:], strict=False)) - steps[i + k] for i in range(len(steps) - k)
+        ]
+        roots = sympy.Poly(X**k - sum(c * X**i for i, c in enumerate(past)), X).nroots()
+        if all(sympy.simplify(r) == 0 for r in holds) and all(abs(root) < 1 for root in roots):
+            return (values[k] - sum(c * v for c, v in zip(past, values, strict=False))) / (1 - sum(past))
+    raise ArithmeticError("the values follow no linear recurrence of order one or two that fades")
+
+
+def one_step_error(
+    sampler: Solver, variance: Any, h: Any, levels_at: Callable[[Any], Level] | None = None, more: int = 0
+) -> Any:
     """The same error, measured: one step of size ``h`` of the compiled plan with every earlier state exact.
 
     Args:
         variance, h: numbers of one kind; extended precision (mpmath) where ``h`` is small.
         levels_at: from a log-SNR to a level, default those of EDM.
+        more: steps of history beyond those of :func:`diffnum.order.history`.
     """
     at = levels_at or EDM().at
     past = history(sampler, (sampler.smooth or sampler.order) + 3)
-    levels = tuple(at(h * i) for i in range(-past.steps, 3))
+    levels = tuple(at(h * i) for i in range(-past.steps - more, 3))
     plan = compile(sampler, GenericGrid(EDM(), levels, tuple(t.lam - s.lam for s, t in pairwise(levels))))
     measured = plan.states[-2]
     known = dict(zip(plan.states, plan.levels, strict=True)) | past.predictions(plan)
@@ -85,13 +135,12 @@ def _factors(plan: Plan, variance: Any, pinned: dict[int, Any], seen: dict[int, 
 
 def leading(family: str) -> Statement:
     """The formulas of a family, found in Q(s), against a second derivation with a rational number for ``c``."""
-    at = Fraction(13, 17)
     members = [sampler for sampler in deterministic() if sampler.family == family]
     residual: list[Any] = []
     for sampler in members:
         found = gaussian_error(sampler)
-        again = leading_error(sampler, at, highest=found.power + 1)
-        value = found.coefficient.subs(C, sympy.Rational(at.numerator, at.denominator))
+        again = _after_long_history(sampler, AT, found.power + 1)
+        value = found.coefficient.subs(C, sympy.Rational(AT.numerator, AT.denominator))
         residual += [exact(again.coefficient) - value, sympy.Integer(again.power - found.power)]
     return prove(
         f"{family.capitalize()}, leading errors on a Gaussian ({', '.join(s.name for s in members)})",

@@ -61,12 +61,21 @@ def _run(plan: Plan, variance: Any, x: Any, exact: dict[int, Any], errors: dict[
     return interpret(plan, x, lin, evaluate, refuse, visit)[0]
 
 
-def leading_error(solver: Solver | Callable[..., None], variance: Any = None, highest: int = 5) -> LeadingError:
+def leading_error(
+    solver: Solver | Callable[..., None], variance: Any = None, highest: int = 5, more: int = 0
+) -> LeadingError:
     """Leading error of one step at ``sigma = 1`` on ``alpha = 1``, from exact history, steps ``h`` in log-SNR.
 
     The state is one standard deviation, ``sqrt(1 + c)``; for DDIM the result is
     ``-c / (2 (1 + c)^(3/2)) h^2``. It is a rational function of ``s = 1 / (1 + c)`` but for a factor ``sqrt(1 + c)``,
     so the plan is read in the field Q(s); with any other ``variance`` it is read in that.
+
+    Args:
+        solver: a deterministic sampler.
+        variance: of the data; default the symbol ``c``.
+        highest: the power of ``h`` up to which an error is looked for.
+        more: steps of history beyond those of :func:`diffnum.order.history`. A method that remembers what does not
+            fade with ``h``, as DC-Solver does, has an error that depends on them and tends to a limit.
 
     Raises:
         ValueError: a sampler that draws noise; no error found up to ``h^highest``.
@@ -80,7 +89,7 @@ def leading_error(solver: Solver | Callable[..., None], variance: Any = None, hi
     linear = tuple(Fraction(int(i <= 1)) for i in range(order))
     process = GenericProcess(plain, linear)
     # one step beyond the measured one, since a method may end with a simpler step
-    at = [process.at(h_series(order, i)) for i in range(-past.steps, 3)]
+    at = [process.at(h_series(order, i)) for i in range(-past.steps - more, 3)]
     plan = compile(solver, GenericGrid(process, tuple(at), tuple(t.lam - s.lam for s, t in pairwise(at))))
     known = dict(zip(plan.states, plan.levels, strict=True)) | past.predictions(plan)
     exact = {r: _exact(level, c) for r, level in known.items()}
