@@ -26,8 +26,8 @@ TORCH  := 2.13.0
 PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 PYTEST := $(PY) -m pytest -q
-# one process per core, each with whole files, whose fixtures are shared
-SPREAD := -n auto --dist loadfile
+# one process per core, each with whole files, whose fixtures are shared (tests/conftest.py says which are apart)
+SPREAD := -n auto --dist loadgroup
 
 .DEFAULT_GOAL := study
 .DELETE_ON_ERROR:

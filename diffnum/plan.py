@@ -182,14 +182,6 @@ class Plan:
         return last
 
     @cached_property
-    def dropped(self) -> tuple[tuple[int, ...], ...]:
-        """For each register those that nothing reads once it is defined."""
-        found: list[list[int]] = [[] for _ in range(len(self.lines) + 2)]
-        for q, r in self.last_use.items():
-            found[r].append(q)
-        return tuple(map(tuple, found))
-
-    @cached_property
     def depth(self) -> int:
         """How many steps back a step looks: 0 for a one-step method, p - 1 for p-step multistep."""
         return max((d for d in self.depths), default=0)
@@ -348,7 +340,7 @@ def interpret(
     """
     see = visit or (lambda register, line, value: value)
     values = {0: see(0, None, x)}
-    dropped = plan.dropped
+    last = plan.last_use
     for r, line in enumerate(plan.lines, 1):
         if isinstance(line, Lin):
             value = lin([(c, values[source]) for source, c in line.terms])
@@ -357,8 +349,9 @@ def interpret(
         else:
             value = noise(line)
         values[r] = see(r, line, value)
-        for q in dropped[r]:
-            del values[q]
+        for source in {*sources(line), r}:
+            if last[source] <= r:
+                del values[source]
     return tuple(values[r] for _, r in plan.outputs)
 
 

@@ -15,6 +15,16 @@ settings.register_profile("diffnum", deadline=None, derandomize=True)
 settings.load_profile("diffnum")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """With ``--dist loadgroup`` a file is one piece of work, since its tests share fixtures; claims share none, and are
+    done last, one by one, where a process has time left."""
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            if item.path.name != "test_claims.py":
+                item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 @pytest.fixture(scope="session")
 def certificate():
     """``certificate(name)``, made once for all tests."""

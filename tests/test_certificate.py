@@ -1,11 +1,8 @@
-"""Every sampler holds its claim; a false claim, a broken formula and a stranger's sampler are judged rightly."""
-
-import json
+"""A false claim, a broken formula and a stranger's sampler are judged rightly."""
 
 import mpmath
 import numpy as np
 import pytest
-from selection import samplers
 
 import diffnum as dn
 from diffnum import precise
@@ -19,16 +16,6 @@ from diffnum.solvers import ALL
 from diffnum.solvers.coords import data_transfer, transfer
 from diffnum.trace import solver
 from diffnum.witness import Run, coupled, near, near_alternating, nonlinear, norm, path_errors
-
-
-@pytest.mark.parametrize("sampler", samplers())
-def test_the_claim_holds(certificate, sampler):
-    cert = certificate(sampler.name)
-    assert cert.verdict == "holds", cert.reasons
-    assert (cert.proved, cert.proof.cold) == (cert.claimed, cert.claimed_cold)
-    assert cert.proof.violated
-    assert cert.killed + len(cert.free) + len(cert.survivors) == cert.mutants
-    assert json.loads(json.dumps(cert.to_json(), allow_nan=True))["verdict"] == "holds"
 
 
 def test_published_three_step_method_has_order_two_and_the_corrected_one_three(certificate):

@@ -17,6 +17,7 @@ ROOMS = """
     prediction
     process process_table process_shared process_exploding process_reverting
     grid lint
+    folding
     trace
     noise
     order bseries roots series generic weak_order weak_trees
