@@ -80,13 +80,13 @@ def generic_weak_plan(
     solver: Solver | Callable[..., None], seed: int, preserving: bool = True, highest: int = HIGHEST
 ) -> tuple[GenericProcess, Plan]:
     """On a random process, which preserves variance or does not, random steps, so many that two have their history and
-    are not the last."""
+    are not the last; one where there is no history, since it starts from any state."""
     import mpmath
 
     # powers of a square root need far more than double precision
     with mpmath.workdps(DIGITS):
         depth = compile(solver, log_snr(VP(), 8, VP().t(-2.0), VP().t(2.0))).depth
-        return _compiled(solver, seed, preserving, _settled(depth, highest) + 3, 2 * highest + 3)
+        return _compiled(solver, seed, preserving, _settled(depth, highest) + 2 + (depth > 0), 2 * highest + 3)
 
 
 def _settled(depth: int, highest: int) -> int:

@@ -32,6 +32,7 @@ __all__ = [
     "GRIDS",
     "NEAR",
     "NEAR_COUNTS",
+    "NEAR_GRIDS",
     "STEP_SIZES",
     "Run",
     "alternating",
@@ -127,6 +128,7 @@ def to_clean(process: Any, ratio: float) -> Grid:
 
 
 GRIDS: dict[str, Callable[[Any, int], Grid]] = {"uniform": uniform, "alternating": alternating}
+NEAR_GRIDS: dict[str, Callable[[Any, int], Grid]] = {"uniform": near, "alternating": near_alternating}
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,7 @@ from . import (
     classical,
     corrected,
     deis,
+    er_sde,
     exponential,
     extrapolated,
     implicit,
@@ -12,6 +13,8 @@ from . import (
     multistep,
     onestep,
     pseudo,
+    sde_multistep,
+    sde_singlestep,
     singlestep,
     stabilised,
     stochastic,
@@ -19,6 +22,7 @@ from . import (
 from .classical import *  # noqa: F403
 from .corrected import *  # noqa: F403
 from .deis import *  # noqa: F403
+from .er_sde import *  # noqa: F403
 from .exponential import *  # noqa: F403
 from .extrapolated import *  # noqa: F403
 from .implicit import *  # noqa: F403
@@ -26,6 +30,8 @@ from .momentum import *  # noqa: F403
 from .multistep import *  # noqa: F403
 from .onestep import *  # noqa: F403
 from .pseudo import *  # noqa: F403
+from .sde_multistep import *  # noqa: F403
+from .sde_singlestep import *  # noqa: F403
 from .singlestep import *  # noqa: F403
 from .stabilised import *  # noqa: F403
 from .stochastic import *  # noqa: F403
@@ -46,6 +52,9 @@ ALL: dict[str, Solver] = {
         stabilised,
         momentum,
         stochastic,
+        sde_multistep,
+        sde_singlestep,
+        er_sde,
     )
     for member in (getattr(family, name) for name in family.__all__)
     if isinstance(member, Solver)

@@ -10,11 +10,14 @@ with ``r = phi(l_t) / phi(l_s)``, derivatives of the data in ``l`` at ``l_s`` fr
 ``phi = l`` is the probability flow, ``phi = l^2`` the reverse SDE; the noise per log-SNR is ``d log phi / d log l - 1``
 (theory.er_sde). For a power of ``l`` the weights are closed (:class:`Power`), for any other function a quadrature that
 is exact to rounding; the code of the paper takes a left Riemann sum of 100 points, which misses ``w_1`` by a hundredth
-of itself. A step from pure noise or to ``sigma = 0`` is of first order.
+of itself, so that it is of weak order one in the end. A step from pure noise or to ``sigma = 0`` is of first order.
+
+The option ``phi`` is :func:`phi_exponential`, the default of their code, unless given.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +30,7 @@ from .quadrature import decaying_mean
 from .rules import Build, named
 from .sde_rules import first_order
 
-__all__ = ["Power", "er_sde_1", "er_sde_2", "er_sde_3", "er_sde_3_corrected", "phi_default"]
+__all__ = ["Power", "er_sde_1", "er_sde_2", "er_sde_3", "er_sde_3_corrected", "phi_exponential"]
 
 FAMILY = "extended reverse SDE"
 
@@ -51,9 +54,10 @@ class Power:
         return exp((1 + self.rate) * log(ratio))
 
 
-def phi_default(ratio: Any) -> Any:
-    """The default of the paper, ``phi(l) = l (exp(l^0.3) + 10)``."""
-    return ratio * (exp(exp(3 * log(ratio) / 10)) + 10)
+def phi_exponential(ratio: Any) -> Any:
+    """The default of the code of the paper, ``phi(l) = l (exp(l^0.3) + 10)``."""
+    # e^{l^0.3} in two factors: the logarithm of a truncated series is that of l / l_0, so that its power starts at one
+    return ratio * (math.e * exp(exp(3 * log(ratio) / 10) - 1) + 10)
 
 
 def _step(T: Trace, s: Level, t: Level, phi: Callable[[Any], Any]) -> tuple[Any, Any, Any, Any]:
@@ -80,7 +84,7 @@ def er_sde(points: int, whole: bool = False) -> Build:
         whole: move the first difference, which is the slope half a step back, to the current level.
     """
 
-    def build(T: Trace, grid: Any, phi: Callable[[Any], Any] = phi_default) -> None:
+    def build(T: Trace, grid: Any, phi: Callable[[Any], Any] = phi_exponential) -> None:
         past: tuple[tuple[Form, Any], ...] = ()
         quiet = isinstance(phi, Power) and isinstance(phi.rate, (int, float)) and phi.rate == 0
         for s, t in T.steps(grid):

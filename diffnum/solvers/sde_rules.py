@@ -242,7 +242,9 @@ def _along_a_path(
     found = []
     for i, u in enumerate(ends):
         row = (*(below[i - 1] if i else ()), 1)
-        found.append(sum(((u.sigma * share * sqrt(e)) * z for share, e, z in zip(row, pivots, fresh, strict=False)), Form()))
+        found.append(
+            sum(((u.sigma * share * sqrt(e)) * z for share, e, z in zip(row, pivots, fresh, strict=False)), Form())
+        )
     return [*found, found[-1]] if len(inner) < len(at) else found
 
 
