@@ -112,11 +112,7 @@ def scheduler(run, levels, stages, at):
     return x
 
 
-@pytest.mark.parametrize(
-    "sampler, at",
-    [(stork_2_flow, times), (stork_2_flow_coded, times_of_legendre)],
-    ids=lambda v: getattr(v, "__name__", None) or str(v),
-)
+@pytest.mark.parametrize("sampler, at", [(stork_2_flow, times), (stork_2_flow_coded, times_of_legendre)], ids=lambda v: getattr(v, "__name__", None) or str(v))
 @pytest.mark.parametrize("stages", [4, 50])
 def test_stork_on_equal_steps_is_the_recurrence_of_the_reference_code(sampler, at, stages):
     plan = dn.compile(sampler, in_clock(dn.Flow(), 8), stages=stages)

@@ -83,7 +83,7 @@ sde_dpmpp_1 = _sampler(
     stochastic_adams(DATA_SDE, ADAMS[0]),
     1,
     "SDE-DPM-Solver++1",
-    "``x_t = (sigma_t/sigma_s) e^{-rate h} x + alpha_t (1 - e^{-(1 + rate) h}) D + sigma_t sqrt(1 - e^{-2 rate h}) z``; "
+    "``(sigma_t/sigma_s) e^{-rate h} x + alpha_t (1 - e^{-(1 + rate) h}) D + sigma_t sqrt(1 - e^{-2 rate h}) z``: "
     "at rate 1 ancestral sampling, at any other DDIM with an ``eta`` for the step; gDDIM on a scalar process.",
 )
 sde_dpmpp_2m = _sampler(

@@ -186,7 +186,7 @@ def _times(c: Any, D: Form) -> Form:
 
 
 def _down(T: Trace, s: Level, u: Level, eta: Any, D: Form) -> Form:
-    """DDIM to the level below ``u`` from which the noise leads up: ``sigma_down / sigma_u = sqrt(1 - eta^2 (1 - e^-2h))``."""
+    """DDIM to the level from which the noise leads up to ``u``: its ``sigma`` is ``sqrt(1 - eta^2 (1 - e^-2h))`` of that."""
     h = T.h(s, u)
     down = sqrt(1 + eta**2 * expm1(-2 * h))
     return (u.sigma / s.sigma * down) * T.x + (u.alpha * (1 - down * exp(-h))) * D
