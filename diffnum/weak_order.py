@@ -58,7 +58,11 @@ def prove_weak(solver: Solver | Callable[..., None], highest: int = HIGHEST, see
     Raises:
         ArithmeticError: seeds disagree.
     """
-    found = [_prove_once(solver, highest, seed, True) for seed in seeds]
+    found = [_prove_once(solver, highest, seeds[0], True)]
+    if not found[0].order:
+        # nothing can be lower
+        return found[0]
+    found += [_prove_once(solver, highest, seed, True) for seed in seeds[1:]]
     if len({(p.order, p.cold) for p in found}) > 1:
         raise ArithmeticError(f"{getattr(solver, 'name', solver)}: seeds disagree, {found}")
     try:

@@ -186,7 +186,7 @@ def _times(c: Any, D: Form) -> Form:
 
 
 def _down(T: Trace, s: Level, u: Level, eta: Any, D: Form) -> Form:
-    """DDIM to the level from which the noise leads up to ``u``: its ``sigma`` is ``sqrt(1 - eta^2 (1 - e^-2h))`` of that."""
+    """DDIM to the level from which the noise leads up to ``u``, at ``sqrt(1 - eta^2 (1 - e^-2h))`` of its ``sigma``."""
     h = T.h(s, u)
     down = sqrt(1 + eta**2 * expm1(-2 * h))
     return (u.sigma / s.sigma * down) * T.x + (u.alpha * (1 - down * exp(-h))) * D
