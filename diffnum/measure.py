@@ -110,12 +110,12 @@ def on_flow(solver: Solver, plans: Plans) -> Slope:
 def lawwise(solver: Solver, plans: Plans, process: Any) -> list[Slope]:
     """Slopes of mean and variance on the Gaussian, exactly; in the middle where those of the variance do not settle."""
     slopes: list[Slope] = []
-    for name, grid in GRIDS.items():
-        counts, where = COUNTS, ""
-        errors = [law_errors(plans(process, grid, n), gaussian()) for n in counts]
+    for name in GRIDS:
+        counts, errors = _laws(plans, process, GRIDS[name], COUNTS, COUNTS)
+        where = ""
         if solver.order and not settled([norm(e[1]) for e in errors], counts):
-            counts, where, grid = NEAR_COUNTS, " in the middle", NEAR_GRIDS[name]
-            errors = [law_errors(plans(process, grid, n), gaussian()) for n in counts]
+            counts, errors = _laws(plans, process, NEAR_GRIDS[name], NEAR_COUNTS, (*NEAR_COUNTS, 2 * ENOUGH, LAST))
+            where = " in the middle"
         for i, what in enumerate(("mean", "variance")):
             sizes = [norm(e[i]) for e in errors]
             # the mean may be exact, and a method of order zero is judged by its bias
@@ -126,6 +126,20 @@ def lawwise(solver: Solver, plans: Plans, process: Any) -> list[Slope]:
         sizes = [norm(law_errors(plans(process, one_step, n), gaussian())[1]) for n in STEP_SIZES]
         slopes.append(measured(sizes, STEP_SIZES, "Gaussian variance", "one step", process.name, "warm", "local"))
     return sorted(slopes, key=lambda s: s.witness.startswith("Gaussian mean"))
+
+
+def _laws(
+    plans: Plans, process: Any, grid: Callable[[Any, int], Any], least: Sequence[int], most: Sequence[int]
+) -> tuple[list[int], list[np.ndarray]]:
+    """Errors of the law for ``least``, and for more of ``most`` until the variance's slopes settle."""
+    counts: list[int] = []
+    errors: list[np.ndarray] = []
+    for n in most:
+        if n > least[-1] and settled([norm(e[1]) for e in errors], counts):
+            break
+        counts.append(n)
+        errors.append(law_errors(plans(process, grid, n), gaussian()))
+    return counts, errors
 
 
 def clean_end(solver: Solver, process: Any) -> list[Slope]:
