@@ -3,9 +3,17 @@
 Numbers are those of the table of known defects in published samplers.
 """
 
+import importlib
+import sys
+from contextlib import contextmanager
+from itertools import pairwise
+from unittest import mock
+
 import numpy as np
 import pytest
-from peers import TOLERANCE, difference, distance, grid_of, ours
+import torch
+from peers import TOLERANCE, difference, distance, double, grid_of, ours
+from peers_authors import quiet
 
 from diffnum.read.tableau import canonical
 from diffnum.solvers import ALL
@@ -13,7 +21,7 @@ from diffnum.solvers.sde_multistep import implicit
 from diffnum.solvers.sde_rules import ADAMS, ADAMS_MOULTON, NOISE_SDE, stochastic_predictor_corrector
 
 pytest.importorskip("diffusers")
-from peers_stochastic import run
+from peers_stochastic import Drawing, by_sigma, run
 from test_same_diffusers import EDM_DPM, MULTISTEP, PLAIN, SA, SINGLESTEP, geometric
 
 DATA = {**PLAIN, "algorithm_type": "sde-dpmsolver++"}
@@ -73,7 +81,9 @@ def same(theirs, found):
 
 def used(table):
     first = 1 + table.evaluations
-    return table.matrix if np.any(table.matrix[:, first:]) else table.matrix[:, :first]
+    kept = np.abs(table.matrix).max(axis=0) > 0
+    kept[:first] = True
+    return table.matrix[:, kept]
 
 
 def test_sa_solver_with_a_rate_that_varies():
@@ -87,6 +97,86 @@ def test_sa_solver_with_a_rate_that_varies():
     assert set(seen.values()) == {1.0, 0.2}
     found = ours("sa_p3c4", r.grid, rate=lambda s, t: seen[s.lam] ** 2)
     assert distance(r.plan, found) < TOLERANCE
+
+
+# --- schedulers in sigma, with noise of a Brownian motion in it ---
+
+
+@contextmanager
+def kept(module, name, n, **settings):
+    """A scheduler that needs torchsde for its noise, which it is given."""
+    with mock.patch.dict(sys.modules, {"torchsde": mock.MagicMock()}):
+        module = importlib.import_module(f"diffusers.schedulers.{module}")
+    with double(module), quiet():
+        scheduler = getattr(module, name)(**settings)
+        scheduler.set_timesteps(n)
+        yield scheduler
+
+
+@pytest.mark.parametrize("n", [5, 8])
+def test_dpmsolver_sde_is_dpmpp_sde(n):
+    with kept("scheduling_dpmsolver_sde", "DPMSolverSDEScheduler", n) as scheduler:
+        sigmas = scheduler.sigmas.double()
+        walk = [float(sigmas[0]), *(float(s) for s in sigmas[1:-1:2]), 0.0]
+        levels = [s for pair in pairwise(walk[:-1]) for s in (pair[0], (pair[0] * pair[1]) ** 0.5)] + [walk[-2]]
+        assert len(levels) == len(scheduler.timesteps)
+
+        def sample(denoiser, x, noise):
+            scheduler.noise_sampler = noise
+            for t, sigma in zip(scheduler.timesteps, levels, strict=True):
+                x = scheduler.step((x - denoiser(x, sigma)) / sigma, t, x, return_dict=False)[0]
+            return x
+
+        theirs, grid = by_sigma(sample, walk)
+    assert distance(theirs, ours("dpmpp_sde", grid)) < TOLERANCE
+    assert difference(theirs, ours("dpmpp_sde_independent", grid)).row == 2
+
+
+@pytest.mark.parametrize("kind, name", [("midpoint", "sde_dpmpp_2m"), ("heun", "sde_dpmpp_2m_heun")])
+def test_cosine_dpm_solver_is_two_points_in_sigma(kind, name):
+    settings = {"solver_type": kind, "lower_order_final": False, "prediction_type": "epsilon"}
+    with kept("scheduling_cosine_dpmsolver_multistep", "CosineDPMSolverMultistepScheduler", 7, **settings) as scheduler:
+        walk = [float(s) for s in scheduler.sigmas]
+
+        def sample(denoiser, x, noise):
+            scheduler.noise_sampler = noise
+            for t, sigma in zip(scheduler.timesteps, walk[:-1], strict=True):
+                skip, out = (float(c) for c in scheduling(scheduler, sigma))
+                x = scheduler.step((denoiser(x, sigma) - skip * x) / out, t, x, return_dict=False)[0]
+            return x
+
+        theirs, grid = by_sigma(sample, walk)
+    # its last step is to zero and draws with a weight of zero
+    assert same(theirs, ours(name, grid)) < TOLERANCE
+
+
+def scheduling(scheduler, sigma):
+    """``c_skip`` and ``c_out``, from what it makes of unit vectors."""
+    s = torch.tensor(sigma, dtype=torch.float64)
+    zero, one = torch.zeros(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
+    return scheduler.precondition_outputs(one, zero, s), scheduler.precondition_outputs(zero, one, s)
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_cogvideox_dpm_is_two_points_of_type_midpoint(prediction):
+    module = importlib.import_module("diffusers.schedulers.scheduling_dpm_cogvideox")
+    model = Drawing(64)
+    with double(module), quiet(), mock.patch.object(module, "randn_tensor", lambda shape, **k: model.draw()):
+        scheduler = module.CogVideoXDPMScheduler(
+            prediction_type=prediction, timestep_spacing="trailing", snr_shift_scale=1.0, rescale_betas_zero_snr=False
+        )
+        scheduler.set_timesteps(8)
+        products = scheduler.alphas_cumprod.double()
+        ratio = [float(((1 - products[t]) / products[t]).sqrt()) for t in scheduler.timesteps]
+        last = float(((1 - scheduler.final_alpha_cumprod) / scheduler.final_alpha_cumprod).sqrt())
+        grid = grid_of([*ratio, last])
+        x, old, back = model.start(), None, None
+        for t, level in zip(scheduler.timesteps, grid, strict=False):
+            out = model(x, level, {"epsilon": "noise", "v_prediction": "velocity"}[prediction], t)
+            x, old = scheduler.step(out, old, t, back, x, return_dict=False)
+            back = t
+        theirs = model.plan(x, grid[0], grid[-1])
+    assert same(theirs, ours("sde_dpmpp_2m", grid)) < TOLERANCE
 
 
 # --- known defects ---

@@ -323,5 +323,5 @@ def test_a_negative_rate_is_no_variance():
 
 
 def test_an_unknown_option_is_named():
-    with pytest.raises(TypeError, match="c2 = 0.5 is not an option of this sampler; its options: rate, r"):
+    with pytest.raises(TypeError, match=r"c2 = 0\.5 is not an option of this sampler; its options: rate, r"):
         plan("sde_dpmpp_2s", c2=0.5)
