@@ -31,9 +31,9 @@ class Slope:
         counts, errors: every run. ``used`` of them, ending at the last above the floor, are fitted.
         value: the slope; nan where fewer than three runs lie above the floor.
         must: "equal" (two-sided), "reach" (a Gaussian may super-converge), "local" (the error of one step:
-            order + 1, and 0 for a method of order zero, whose steps are not consistent), "end" (the error of three
-            steps to the clean level vanishes at least like the noise at which they start), "stays" (that error does
-            not vanish) or "print".
+            order + 1; for a method of order zero 1, or 0 where its steps do not shrink with the grid), "end" (the
+            error of three steps to the clean level vanishes at least like the noise at which they start), "stays"
+            (that error does not vanish) or "print".
         digits: decimal digits of the arithmetic: 16 is float64.
     """
 
@@ -55,8 +55,10 @@ class Slope:
             return True
         if self.must == "stays":
             return self.value < 0.5
+        if self.must == "local" and not order:
+            return min(abs(self.value), abs(self.value - 1)) <= TOLERANCE
         if self.must == "local":
-            order = order + 1 if order else 0
+            order = order + 1
         if self.must == "end":
             if self.errors[-1] <= rounding(3):
                 return True

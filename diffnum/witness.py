@@ -34,6 +34,7 @@ __all__ = [
     "GRIDS",
     "NEAR",
     "NEAR_COUNTS",
+    "NEAR_GRIDS",
     "PATTERNS",
     "STEP_SIZES",
     "Run",
@@ -158,6 +159,7 @@ def to_clean(process: Any, ratio: float) -> Grid:
 
 
 GRIDS: dict[str, Callable[[Any, int], Grid]] = {"uniform": uniform, "alternating": alternating, "smooth": smooth}
+NEAR_GRIDS: dict[str, Callable[[Any, int], Grid]] = {"uniform": near, "alternating": near_alternating}
 
 
 @dataclass(frozen=True, eq=False)

@@ -205,7 +205,8 @@ def test_slopes_are_two_sided():
 
     assert slope(2.1).holds(2) and not slope(2.2).holds(2) and not slope(1.8).holds(2)
     assert slope(3.0, "reach").holds(2) and not slope(1.0, "reach").holds(2)
-    assert slope(3.0, "local").holds(2) and slope(0.0, "local").holds(0) and not slope(1.0, "local").holds(0)
+    assert slope(3.0, "local").holds(2) and slope(0.0, "local").holds(0) and slope(1.0, "local").holds(0)
+    assert not slope(0.5, "local").holds(0) and not slope(2.0, "local").holds(0)
     assert not slope(float("nan")).holds(2)
 
 

@@ -10,6 +10,7 @@ from . import (
     classical,
     corrected,
     deis,
+    er_sde,
     exponential,
     extrapolated,
     implicit,
@@ -18,6 +19,8 @@ from . import (
     onestep,
     pseudo,
     reverting,
+    sde_multistep,
+    sde_singlestep,
     singlestep,
     stabilised,
     stochastic,
@@ -26,6 +29,7 @@ from .adams import *  # noqa: F403
 from .classical import *  # noqa: F403
 from .corrected import *  # noqa: F403
 from .deis import *  # noqa: F403
+from .er_sde import *  # noqa: F403
 from .exponential import *  # noqa: F403
 from .extrapolated import *  # noqa: F403
 from .implicit import *  # noqa: F403
@@ -34,6 +38,8 @@ from .multistep import *  # noqa: F403
 from .onestep import *  # noqa: F403
 from .pseudo import *  # noqa: F403
 from .reverting import *  # noqa: F403
+from .sde_multistep import *  # noqa: F403
+from .sde_singlestep import *  # noqa: F403
 from .singlestep import *  # noqa: F403
 from .stabilised import *  # noqa: F403
 from .stochastic import *  # noqa: F403
@@ -54,6 +60,9 @@ _FAMILIES = (
     stabilised,
     momentum,
     stochastic,
+    sde_multistep,
+    sde_singlestep,
+    er_sde,
 )
 _NAMED = [(name, getattr(family, name)) for family in _FAMILIES for name in family.__all__]
 
