@@ -145,10 +145,13 @@ shark = _named(
 
 
 @solver(order=2, cold=2, cite="karras2022edm", eq="6, by stochastic Heun", family=FAMILY, stochastic=True)
-def karras_sde_heun(T: Trace, grid: Any, rate: float = 1.0) -> None:
+def karras_sde_heun(T: Trace, grid: Any, rate: float = 0.5) -> None:
     """EDM's SDE in ``sigma / alpha``, with ``rate`` of noise per log-SNR, by Heun with one draw for both stages:
 
     ``d(x / alpha) = (1 + rate) eps dkappa + dB``, ``Var dB = -rate d kappa^2``; the last step to ``sigma = 0`` is ``D``.
+
+    With ``rate = 1`` the term in ``h^2`` is so small, where the noise has made early errors forgotten, that errors fall
+    like ``h^3`` and faster down to some 1e-6; ``rate = 2`` shows ``h^3`` throughout.
     """
     if rate < 0:
         raise ValueError(f"rate = {rate!r} is no variance: use 0 or more")
