@@ -20,7 +20,6 @@ __all__ = [
     "reverse_diffusion_corrected",
     "reverse_diffusion_corrected_refined",
     "underdamped_corrector",
-    "underdamped_corrector_refined",
 ]
 
 FAMILY = "predictor and Langevin corrector"
@@ -107,24 +106,6 @@ def underdamped_corrector(T: Trace, grid: Any, time: float = 0.3, damping: float
     for s, t in T.steps(grid):
         _moved(T, s, t)
         _underdamped(T, s, t, time, damping, times)
-
-
-@solver(
-    order=1,
-    cold=1,
-    cite="chen2023dpum",
-    eq="Algorithm 2, DPUM, with time^2 proportional to the step",
-    family=FAMILY,
-    stochastic=True,
-)
-def underdamped_corrector_refined(
-    T: Trace, grid: Any, strength: float = 0.5, damping: float = 1.0, times: int = 2
-) -> None:
-    """As :func:`underdamped_corrector` with ``time^2 = strength (1 - e^-2h)``, which is noise per log-SNR."""
-    _check(strength, damping, times)
-    for s, t in T.steps(grid):
-        _moved(T, s, t)
-        _underdamped(T, s, t, sqrt(-strength * expm1(-2 * T.h(s, t))), damping, times)
 
 
 def _check(length: float, damping: float, times: int) -> None:
