@@ -43,9 +43,7 @@ def on_circle(scheduler, extra=None):
 
 
 @pytest.mark.parametrize("spacing", ["leading", "trailing", "linspace"])
-@pytest.mark.parametrize(
-    "kind, name", [("fixed_small", "ddpm_ancestral"), ("fixed_large", "ddpm_ancestral_large")]
-)
+@pytest.mark.parametrize("kind, name", [("fixed_small", "ddpm_ancestral"), ("fixed_large", "ddpm_ancestral_large")])
 def test_ddpm_with_a_fixed_variance(kind, name, spacing):
     with made("DDPMScheduler", N, variance_type=kind, timestep_spacing=spacing, **SMALL) as scheduler:
         if scheduler.timesteps[-1] > 0:

@@ -174,16 +174,28 @@ def _named(name: str, split: Callable[..., Split], descend: Descent, order: int,
 
 
 euler_ancestral = _named(
-    "euler_ancestral", _variance_split, _euler, 1, "euler_ancestral Euler in ``sigma / alpha``: ``ddim_eta``, ``eta = 1``."
+    "euler_ancestral",
+    _variance_split,
+    _euler,
+    1,
+    "euler_ancestral Euler in ``sigma / alpha``: ``ddim_eta``, ``eta = 1``.",
 )
 kdpm2_ancestral = _named(
-    "kdpm2_ancestral", _variance_split, _dpm_2, 2, "dpm_2_ancestral DPM-Solver-2 down; its middle is ``t`` at ``eta = 1``."
+    "kdpm2_ancestral",
+    _variance_split,
+    _dpm_2,
+    2,
+    "dpm_2_ancestral DPM-Solver-2 down; its middle is ``t`` at ``eta = 1``.",
 )
 dpmpp_2s_ancestral = _named(
     "dpmpp_2s_ancestral", _variance_split, _dpmpp_2s, 2, "dpmpp_2s_ancestral DPM-Solver++(2S) down, then noise up."
 )
 euler_ancestral_rf = _named(
-    "euler_ancestral_rf", _flow_split, _euler, 1, "euler_ancestral_RF Euler on the straight path of flow models, any process."
+    "euler_ancestral_rf",
+    _flow_split,
+    _euler,
+    1,
+    "euler_ancestral_RF Euler on the straight path of flow models, any process.",
 )
 kdpm2_ancestral_rf = _named(
     "kdpm2_ancestral_rf", _flow_split, _dpm_2_on_flow, 2, "dpm_2_ancestral_RF The midpoint rule on the straight path."

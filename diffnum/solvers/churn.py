@@ -7,7 +7,8 @@ Karras et al. 2022, Algorithm 2: with ``gamma`` and ``sigma`` for ``sigma / alph
 The draw belongs to the interval from ``s`` up to the level of ``sigma^``. The published ``gamma`` is
 ``min(S_churn / N, sqrt 2 - 1)`` on ``N`` steps, which refining the grid need not make small; on a grid uniform in
 log-SNR over ``L``, ``S_churn / N`` is ``churn h`` with ``churn = S_churn / L``, and that is what the refined forms take
-on every grid. Restart (Xu et al. 2023) is churn over whole intervals of the grid.
+on every grid. A bias is that of the last levels: on a run that ends at little noise it is small and comes late, since
+with ``sigma`` far below the data's scale churn changes little. Restart (Xu et al. 2023) is churn over whole intervals of the grid.
 """
 
 from __future__ import annotations
@@ -108,8 +109,11 @@ def _check(**options: float) -> None:
             raise ValueError(f"{name} = {value!r} adds no noise: use a finite number, 0 or more")
 
 
-FIXED = "gamma does not shrink with the grid below {bound} steps, and a bias of its order stays; beyond, of order {order}"
-BOUND = "churn / (sqrt 2 - 1)"
+FIXED = (
+    "at a fixed gamma, which is that of fewer than churn / (sqrt 2 - 1) steps, a bias of order {bias} stays, however "
+    "many; with more steps gamma falls like one over their number, and the error like its power {order}"
+)
+FIRST, SECOND = FIXED.format(bias="gamma", order=1), FIXED.format(bias="gamma^2", order=2)
 
 
 def _named(name: str, build: Callable[..., None], order: int, cite: str, eq: str, says: str, note: str = "") -> Solver:
@@ -131,7 +135,7 @@ euler_churn = _named(
     Raises:
         ValueError: a churned level that the process does not have: start lower or set ``tmax``.
     """,
-    FIXED.format(bound=BOUND, order="one"),
+    FIRST,
 )
 edm_churn = _named(
     "edm_churn",
@@ -140,7 +144,7 @@ edm_churn = _named(
     "karras2022edm",
     "Algorithm 2",
     "The stochastic sampler of EDM: churn, then Heun in ``sigma / alpha``. Options as those of ``euler_churn``.",
-    FIXED.format(bound=BOUND, order="two"),
+    SECOND,
 )
 kdpm2_churn = _named(
     "kdpm2_churn",
@@ -149,7 +153,7 @@ kdpm2_churn = _named(
     "crowson2022kdiffusion",
     "sample_dpm_2",
     "Churn, then DPM-Solver-2. Options as those of ``euler_churn``.",
-    FIXED.format(bound=BOUND, order="two"),
+    SECOND,
 )
 euler_churn_refined = _named(
     "euler_churn_refined",
@@ -184,7 +188,7 @@ kdpm2_churn_refined = _named(
     eq="EulerDiscreteScheduler.step",
     family=FAMILY,
     stochastic=True,
-    note="the model is called before the noise is added; " + FIXED.format(bound=BOUND, order="one"),
+    note="the model is called before the noise is added; " + FIRST,
 )
 def euler_churn_coded(T: Trace, grid: Any, churn: float = 40.0) -> None:
     """Churn as schedulers code it for noise predictions: ``x^ + (sigma_t - sigma^) eps``, ``eps`` predicted at ``s``.
