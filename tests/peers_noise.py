@@ -105,7 +105,7 @@ def stepped(
     shape: tuple[int, ...] = (1, WIDTH),
     **options: Any,
 ) -> np.ndarray:
-    """A scheduler of diffusers walked to its end; ``predict(units, x, i)`` answers at the state of its ``i``-th step."""
+    """A scheduler of diffusers walked to its end; ``predict(units, x, i)`` answers at its ``i``-th step."""
     units = Units()
     x = units.start().reshape(shape)
     with drawing(units, type(scheduler).__module__):

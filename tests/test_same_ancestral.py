@@ -1,11 +1,14 @@
 """Ancestral, churned and re-noising schedulers of diffusers, coefficient by coefficient, draws included."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
-from peers import CIRCLE, EDM, FLOW, TOLERANCE, grid_of
+from peers import CIRCLE, EDM, FLOW, TOLERANCE, distance, grid_of
 from peers_noise import WIDTH, apart, stepped
 
+import diffnum as dn
 from diffnum.num import log1p
 from diffnum.solvers.churn import LARGEST
 from diffnum.solvers.stochastic import ddim_eta
@@ -14,7 +17,7 @@ pytest.importorskip("diffusers")
 from peers_diffusers import made
 
 N = 8
-SMALL = {"clip_sample": False}
+SMALL: dict[str, Any] = {"clip_sample": False}
 
 
 def noise(levels):
@@ -146,7 +149,7 @@ def test_with_a_data_prediction_that_code_is_another_method():
 def test_the_predictor_of_score_sdes_that_explode():
     from diffusers import ScoreSdeVeScheduler
 
-    scheduler = ScoreSdeVeScheduler(num_train_timesteps=N, sigma_min=0.02, sigma_max=20.0)
+    scheduler: Any = ScoreSdeVeScheduler(num_train_timesteps=N, sigma_min=0.02, sigma_max=20.0)
     scheduler.set_timesteps(N, sampling_eps=0.0)
     sigmas = [float(s) for s in scheduler.discrete_sigmas.flip(0)]
     # they cut an index off, which single precision may have put just below a whole number
@@ -168,9 +171,5 @@ def test_the_predictor_of_score_sdes_that_explode():
 
 @pytest.mark.parametrize("eta", [0.0, 0.4, 1.0])
 def test_euler_ancestral_is_ddim_of_that_eta(eta):
-    from diffnum.read.tableau import distance
-
-    from diffnum import compile, grid, process
-
-    levels = grid.log_snr(process.VP(), 7)
-    assert distance(compile("euler_ancestral", levels, eta=eta), compile(ddim_eta, levels, eta=eta)) < 1e-12
+    levels = dn.grid.log_snr(dn.VP(), 7)
+    assert distance(dn.compile("euler_ancestral", levels, eta=eta), dn.compile(ddim_eta, levels, eta=eta)) < 1e-12

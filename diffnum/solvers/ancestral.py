@@ -4,7 +4,7 @@ Let ``keep`` be the share of the next level's noise that a step leaves from the 
 
     x_t = alpha_t D + keep sigma_t eps + sqrt(1 - keep^2) sigma_t z
 
-has the right law for exact ``D`` and ``eps``, and what differs is the noise per log-SNR. With ``h`` the step in log-SNR,
+has the right law to the order of the step down; what differs is the noise per log-SNR. With ``h`` the log-SNR step,
 
     DDPM, k-diffusion:   keep^2 = 1 - eta^2 (1 - e^-2h)                           eta^2 of noise per log-SNR
     rectified flow:      keep = (1 - u (1 - tau)) / (1 + u tau),  u = eta (1 - e^-h)    eta of noise per log-SNR
@@ -240,6 +240,6 @@ def ucgm_renoise(T: Trace, grid: Any, rho: float = 0.5) -> None:
     note="with a consistency model it is exact; with a denoiser its law has lost what D does not say, on any grid",
 )
 def renoise(T: Trace, grid: Any) -> None:
-    """``alpha_t D + sigma_t z``: all noise fresh at every level, the sampler of consistency models and of few-step flows
+    """``alpha_t D + sigma_t z``: all noise fresh at every level, as consistency models and few-step flows are sampled
     (``stochastic_sampling`` of flow schedulers)."""
     ucgm_renoise.build(T, grid, rho=1.0)

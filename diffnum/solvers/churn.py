@@ -8,7 +8,8 @@ The draw belongs to the interval from ``s`` up to the level of ``sigma^``. The p
 ``min(S_churn / N, sqrt 2 - 1)`` on ``N`` steps, which refining the grid need not make small; on a grid uniform in
 log-SNR over ``L``, ``S_churn / N`` is ``churn h`` with ``churn = S_churn / L``, and that is what the refined forms take
 on every grid. A bias is that of the last levels: on a run that ends at little noise it is small and comes late, since
-with ``sigma`` far below the data's scale churn changes little. Restart (Xu et al. 2023) is churn over whole intervals of the grid.
+with ``sigma`` far below the data's scale churn changes little. Restart
+(Xu et al. 2023) is churn over whole intervals of the grid.
 """
 
 from __future__ import annotations
@@ -129,8 +130,8 @@ euler_churn = _named(
     "sample_euler",
     """Algorithm 2 of Karras et al. with Euler's step down.
 
-    Options: ``churn`` (S_churn), ``tmin`` and ``tmax`` (the ``sigma / alpha`` that are churned), ``noise`` (S_noise; the
-    law is missed, on every grid, unless it is one).
+    Options: ``churn`` (S_churn), ``tmin`` and ``tmax`` (the ``sigma / alpha`` that are churned), ``noise`` (S_noise:
+    unless it is one the law is missed, on every grid).
 
     Raises:
         ValueError: a churned level that the process does not have: start lower or set ``tmax``.
@@ -208,7 +209,7 @@ def euler_churn_coded(T: Trace, grid: Any, churn: float = 40.0) -> None:
 
 @solver(order=2, cold=2, cite="xu2023restart", eq="Algorithm 1", family=FAMILY, stochastic=True)
 def restart(T: Trace, grid: Any, back: int = 1, times: int = 1, at: tuple[int, ...] | None = None) -> None:
-    """Heun in ``sigma / alpha``; from a level reached, noise up to ``back`` levels before and down again, ``times`` times.
+    """Heun in ``sigma / alpha``; from a level reached, noise up to ``back`` levels before and down, ``times`` times.
 
     ``at`` are the numbers of these levels in the grid; by default all but the clean one. The paper gives an interval
     ``[t_min, t_max]`` in sigma: ``at`` is then the level at ``t_min``, and ``back`` reaches ``t_max``. On the way down

@@ -3,7 +3,7 @@
 With noise of one per log-SNR the reverse SDE is, in two coordinates,
 
     d(alpha x / sigma^2) = D drho + dB_rho,              rho = (alpha / sigma)^2        (data)
-    d(x / alpha) = 2 eps dkappa + dB,                    kappa = sigma / alpha          (noise; B of variance -d kappa^2)
+    d(x / alpha) = 2 eps dkappa + dB,                    kappa = sigma / alpha          (noise; Var dB = -d kappa^2)
 
 so methods for ``dY = f(Y, rho) drho + dB`` apply as they are, with ``W = sqrt(L) z_0`` and the space-time area
 ``H = sqrt(L / 12) z_1`` of a step of length ``L`` (``int int dB drho = L (W / 2 + H)``, see
@@ -96,7 +96,9 @@ def _step(table: Additive, T: Trace, s: Level, t: Level) -> Form:
         y = (unit * s.alpha / (s.sigma * s.sigma)) * T.x
         terms = [(scaled(w, unit * length), D) for w, D in zip(weights, seen, strict=True) if w]
         terms += [(scaled(p, unit * size), z) for p, (size, z) in zip((path, area), draws, strict=False) if p]
-        return sum((c * form for c, form in terms), y)
+        for c, form in terms:
+            y = y + c * form
+        return y
 
     seen: list[Form] = []
     for c, row, path, area in zip(table.nodes, table.matrix, table.path, table.area, strict=True):
@@ -148,7 +150,7 @@ shark = _named(
 def karras_sde_heun(T: Trace, grid: Any, rate: float = 0.5) -> None:
     """EDM's SDE in ``sigma / alpha``, with ``rate`` of noise per log-SNR, by Heun with one draw for both stages:
 
-    ``d(x / alpha) = (1 + rate) eps dkappa + dB``, ``Var dB = -rate d kappa^2``; the last step to ``sigma = 0`` is ``D``.
+    ``d(x / alpha) = (1 + rate) eps dkappa + dB``, ``Var dB = -rate d kappa^2``; the step to ``sigma = 0`` is ``D``.
 
     With ``rate = 1`` the term in ``h^2`` is so small, where the noise has made early errors forgotten, that errors fall
     like ``h^3`` and faster down to some 1e-6; ``rate = 2`` shows ``h^3`` throughout.
