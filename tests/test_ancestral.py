@@ -16,6 +16,7 @@ from diffnum.noise import Brownian
 from diffnum.num import expm1, phi
 from diffnum.read.tableau import distance
 from diffnum.solvers import ALL
+from diffnum.solvers.churn import LARGEST
 from diffnum.solvers.langevin import corrector
 from diffnum.targets import Mixture1D
 from diffnum.weak_order import prove_weak
@@ -142,9 +143,11 @@ def test_churn_draws_in_the_interval_above_the_level():
         assert line.s.lam > line.t.lam
 
 
-def test_a_level_that_the_process_does_not_have_is_refused():
-    with pytest.raises(ValueError, match="log-SNR"):
-        dn.compile("edm_churn", dn.grid.log_snr(VP, 10))
+def test_where_the_process_has_no_more_noise_nothing_is_churned():
+    levels = dn.grid.log_snr(VP, 10)
+    room = [level.lam - math.log1p(LARGEST) > VP.lam(1.0) for level in levels.levels[:-1]]
+    for name in ("edm_churn", "euler_churn", "euler_churn_coded"):
+        assert len(dn.compile(name, levels).draws) == sum(room) == 9
     with pytest.raises(ValueError, match="churn = -1"):
         dn.compile("edm_churn", grid(), churn=-1.0)
 

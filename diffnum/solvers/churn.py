@@ -50,7 +50,7 @@ def _euler(T: Trace, x: Form, s: Level, t: Level) -> Form:
 
 
 def _heun(T: Trace, x: Form, s: Level, t: Level) -> Form:
-    if t.clean:
+    if s.pure_noise or t.clean:
         return _euler(T, x, s, t)
     q, e = t.alpha / s.alpha, T.evaluate(x, s).noise
     again = T.evaluate(noise_transfer(x, s, t, e), t).noise
@@ -58,7 +58,7 @@ def _heun(T: Trace, x: Form, s: Level, t: Level) -> Form:
 
 
 def _dpm_2(T: Trace, x: Form, s: Level, t: Level) -> Form:
-    if t.clean:
+    if s.pure_noise or t.clean:
         return _euler(T, x, s, t)
     m = T.below(s, T.h(s, t) / 2)
     return noise_transfer(x, s, t, T.evaluate(noise_transfer(x, s, m, T.evaluate(x, s).noise), m).noise)
@@ -98,10 +98,18 @@ def _refined(step: Step, T: Trace, grid: Any, churn: float = 0.5) -> None:
 
 
 def _churned(step: Step, T: Trace, s: Level, t: Level, gamma: Any, noise: float) -> Form:
-    if isinstance(gamma, float) and gamma == 0:
-        return step(T, T.x, s, t)
-    u = T.below(s, -log1p(gamma))
-    return step(T, _up(T, T.x, s, u, noise), u, t)
+    u = None if isinstance(gamma, float) and gamma == 0 else _above(T, s, gamma)
+    return step(T, T.x, s, t) if u is None else step(T, _up(T, T.x, s, u, noise), u, t)
+
+
+def _above(T: Trace, s: Level, gamma: Any) -> Level | None:
+    """The level of ``(1 + gamma) sigma / alpha``; nothing where the process has no such noise."""
+    if s.pure_noise:
+        return None
+    try:
+        return T.below(s, -log1p(gamma))
+    except ValueError:
+        return None
 
 
 def _check(**options: float) -> None:
@@ -132,9 +140,10 @@ euler_churn = _named(
 
     Options: ``churn`` (S_churn), ``tmin`` and ``tmax`` (the ``sigma / alpha`` that are churned), ``noise`` (S_noise:
     unless it is one the law is missed, on every grid).
+    A level is left as it is where ``sigma^`` is more noise than the process has, as at the start of most runs.
 
     Raises:
-        ValueError: a churned level that the process does not have: start lower or set ``tmax``.
+        ValueError: an option that is negative or not finite.
     """,
     FIRST,
 )
@@ -201,9 +210,9 @@ def euler_churn_coded(T: Trace, grid: Any, churn: float = 40.0) -> None:
     gamma = min(churn / (len(grid.levels) - 1), LARGEST)
     for s, t in T.steps(grid):
         e, q = T.evaluate(T.x, s).noise, t.alpha / s.alpha
-        T.x = q * T.x + (t.sigma - q * s.sigma * (1 + gamma)) * e
-        if gamma:
-            u = T.below(s, -log1p(gamma))
+        u = _above(T, s, gamma) if gamma else None
+        T.x = q * T.x + (t.sigma - q * s.sigma * (1 + gamma if u else 1)) * e
+        if u:
             T.x = T.x + (t.alpha / u.alpha * _spread(s, u)) * T.noise(s, u)
 
 
