@@ -21,13 +21,14 @@ from .order import Inconsistent, generic_plan, history, local_errors, traced_dep
 from .plan import Eval, Level, Lin, Line, Plan
 from .series import Series
 from .trace import Solver
-from .weak_order import DIGITS, generic_weak_plan, weak_order
+from .weak_order import DIGITS, Rows, gaussian_errors, generic_weak_plan, weak_order
 
 __all__ = [
     "Mutant",
     "Mutation",
     "bundle",
     "exact_survivors",
+    "hidden_weak_order",
     "measured_mutants",
     "mutations",
     "same_order",
@@ -254,6 +255,21 @@ def same_weak_order(solver: Solver | Callable[..., None], slip: Mutation, order:
             return broken != plan and weak_order(broken, process, seed, order)[0] >= order
         except ArithmeticError:
             return False
+
+
+def hidden_weak_order(solver: Solver | Callable[..., None], slip: Mutation, order: int, seed: int = 1) -> bool:
+    """Whether the trees show a lower weak order where a Gaussian, on which slopes are measured, has none to show.
+
+    Noise inside the argument of the model, such as a space-time area, enters through the model's curvature first.
+    """
+    import mpmath
+
+    process, plan = _weak_plan(solver, order, seed)
+    with mpmath.workdps(DIGITS):
+        broken = applied(slip, plan)
+        errors = gaussian_errors(Rows.of(broken), Fraction(seed + 2, 7), Fraction(5, 7))
+        blind = min(e.valuation for e in errors) // 2 > order
+        return blind and weak_order(broken, process, seed, order)[0] < order
 
 
 @lru_cache(maxsize=4)

@@ -252,7 +252,8 @@ class Rows:
             Inconsistent: it does not tend to all of it.
         """
         (x, s), (x_next, t) = self.states[n : n + 2]
-        kept = x_next.get("x", s.sigma * 0) * s.sigma / (x["x"] * t.sigma)
+        # all that is kept of the state may be in what the denoiser says of it
+        kept = x_next["x"] * s.sigma / (x["x"] * t.sigma) if "x" in x and "x" in x_next else s.sigma * 0
         if (kept - 1).valuation < 2:
             raise Inconsistent("without a denoiser a step does not tend to the identity as h does to 0")
         return kept.log() / (s.lam - t.lam)

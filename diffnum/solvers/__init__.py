@@ -7,6 +7,8 @@ and certified twice.
 from ..trace import Solver
 from . import (
     adams,
+    ancestral,
+    churn,
     classical,
     corrected,
     deis,
@@ -14,6 +16,7 @@ from . import (
     exponential,
     extrapolated,
     implicit,
+    langevin,
     momentum,
     multistep,
     onestep,
@@ -24,8 +27,11 @@ from . import (
     singlestep,
     stabilised,
     stochastic,
+    stochastic_rk,
 )
 from .adams import *  # noqa: F403
+from .ancestral import *  # noqa: F403
+from .churn import *  # noqa: F403
 from .classical import *  # noqa: F403
 from .corrected import *  # noqa: F403
 from .deis import *  # noqa: F403
@@ -33,6 +39,7 @@ from .er_sde import *  # noqa: F403
 from .exponential import *  # noqa: F403
 from .extrapolated import *  # noqa: F403
 from .implicit import *  # noqa: F403
+from .langevin import *  # noqa: F403
 from .momentum import *  # noqa: F403
 from .multistep import *  # noqa: F403
 from .onestep import *  # noqa: F403
@@ -43,6 +50,7 @@ from .sde_singlestep import *  # noqa: F403
 from .singlestep import *  # noqa: F403
 from .stabilised import *  # noqa: F403
 from .stochastic import *  # noqa: F403
+from .stochastic_rk import *  # noqa: F403
 
 _FAMILIES = (
     onestep,
@@ -60,6 +68,10 @@ _FAMILIES = (
     stabilised,
     momentum,
     stochastic,
+    ancestral,
+    churn,
+    langevin,
+    stochastic_rk,
     sde_multistep,
     sde_singlestep,
     er_sde,

@@ -109,7 +109,7 @@ def langevin_corrector(T: Trace, grid: Any, snr: float = 0.16) -> None:
     """
     for s, t in T.steps(grid):
         _ancestral(T, s, t, 1.0)
-        _corrector(T, s, t, 2 * snr**2)
+        corrector(T, s, t, 2 * snr**2)
 
 
 @solver(
@@ -124,11 +124,11 @@ def langevin_corrector_refined(T: Trace, grid: Any, strength: float = 0.5) -> No
     """As :func:`langevin_corrector` with ``e = strength sigma_t^2 (1 - e^-2h)``, which vanishes with the step."""
     for s, t in T.steps(grid):
         _ancestral(T, s, t, 1.0)
-        _corrector(T, s, t, -strength * expm1(-2 * T.h(s, t)))
+        corrector(T, s, t, -strength * expm1(-2 * T.h(s, t)))
 
 
-def _corrector(T: Trace, s: Level, t: Level, size: Any) -> None:
-    # size = e / sigma_t^2; a clean level has nothing to correct
+def corrector(T: Trace, s: Level, t: Level, size: Any) -> None:
+    """One Langevin step at ``t`` with ``e = size sigma_t^2``; a clean level has nothing to correct."""
     if t.clean:
         return
     e = T.evaluate(T.x, t, "c").noise

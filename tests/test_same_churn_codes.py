@@ -1,0 +1,73 @@
+"""Codes in sigma that draw, coefficient by coefficient and draw by draw: k-diffusion and the sampler of EDM."""
+
+import pytest
+import torch
+from peers import EDM, TOLERANCE, grid_of
+from peers_authors import author, needed, quiet, sampler_of_edm
+from peers_noise import Units, apart, drawing
+
+from diffnum import grid as grids
+
+needed()
+
+# not equally spaced in anything
+SIGMAS = [20.0, 11.3, 6.8, 3.1, 1.9, 0.7, 0.31, 0.08, 0.0]
+
+
+def crowson(name, **options):
+    code = author(
+        "k-diffusion", "k_diffusion", "sampling.py", absent=("torchdiffeq", "torchsde", "k_diffusion"),
+        name="k_diffusion.sampling",
+    )  # fmt: skip
+    code.utils.append_dims = lambda v, dims: v[(...,) + (None,) * (dims - v.ndim)]
+    units = Units()
+    if "ancestral" in name:
+        options["noise_sampler"] = lambda *interval: units.normal((1, 128))
+    with quiet(), drawing(units):
+        walk = torch.tensor(SIGMAS, dtype=torch.float64)
+        units.end(getattr(code, name)(lambda x, sigma: units.data(x), units.start(), walk, disable=True, **options))
+    return units.table()
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize(
+    "theirs, name",
+    [
+        ("sample_euler_ancestral", "euler_ancestral"),
+        ("sample_dpm_2_ancestral", "kdpm2_ancestral"),
+        ("sample_dpmpp_2s_ancestral", "dpmpp_2s_ancestral"),
+    ],
+)
+def test_ancestral_samplers_of_k_diffusion(theirs, name, eta):
+    assert apart(crowson(theirs, eta=eta), name, grid_of(SIGMAS, EDM), eta=eta) < TOLERANCE
+
+
+CHURNED = [{"s_churn": 2.0}, {"s_churn": 40.0}, {"s_churn": 40.0, "s_tmin": 0.2, "s_tmax": 8.0, "s_noise": 1.003}]
+
+
+@pytest.mark.parametrize("options", CHURNED)
+@pytest.mark.parametrize(
+    "theirs, name", [("sample_euler", "euler_churn"), ("sample_heun", "edm_churn"), ("sample_dpm_2", "kdpm2_churn")]
+)
+def test_churned_samplers_of_k_diffusion(theirs, name, options):
+    own = {key.removeprefix("s_"): value for key, value in options.items()}
+    assert apart(crowson(theirs, **options), name, grid_of(SIGMAS, EDM), **own) < TOLERANCE
+
+
+@pytest.mark.parametrize("churn, low, high, more", [(5.0, 0.0, float("inf"), 1.0), (40.0, 0.05, 50.0, 1.003)])
+def test_the_stochastic_sampler_of_edm(churn, low, high, more):
+    n, units = 9, Units()
+
+    class Net:
+        sigma_min, sigma_max = 0.0, float("inf")
+        round_sigma = staticmethod(torch.as_tensor)
+
+        def __call__(self, x, sigma, labels):
+            return units.data(x)
+
+    options = {"S_churn": churn, "S_min": low, "S_max": high, "S_noise": more}
+    with quiet():
+        start = units.start() / 80
+        units.end(sampler_of_edm()(Net(), start, randn_like=units.normal, num_steps=n, **options))
+    own = {"churn": churn, "tmin": low, "tmax": high, "noise": more}
+    assert apart(units.table(), "edm_churn", grids.edm(EDM, n), **own) < TOLERANCE
