@@ -186,7 +186,7 @@ res_3s = _one_step(
     "5.8",
     "RES-3S: three stages of stiff order three with nodes ``c2``, ``c3``, on the data.",
     c2=F(1, 2),
-    c3=1,
+    c3=F(1),
 )
 etd2rk = _one_step("etd2rk", DATA, g.etd2, 2, "cox2002", "22", "ETD2RK: exponential Heun, on the data.", c2=1)
 etd3rk = _one_step("etd3rk", DATA, g.etd3rk, 3, "cox2002", "23-25", "ETD3RK of Cox and Matthews, on the data.")
@@ -286,7 +286,7 @@ res_3s_noise = _one_step(
     "5.8",
     "As :data:`res_3s`, on the noise.",
     c2=F(1, 2),
-    c3=1,
+    c3=F(1),
 )
 etd2rk_noise = _one_step(
     "etd2rk_noise", NOISE, g.etd2, 2, "cox2002", "22", "ETD2RK: exponential Heun, on the noise.", c2=1
