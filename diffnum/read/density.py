@@ -24,8 +24,10 @@ from ..plan import Eval, Level, Lin, Noise, Plan, sources
 __all__ = ["Density", "densities", "expectation", "marginal"]
 
 # points per standard deviation of the narrowest normal, standard deviations on each side, Hermite points
-FINE, FAR, HERMITE = 3, 8.5, 24
-MOST = 1 << 18
+FINE, FAR = 3, 8.5
+# Hermite points by the number of draws that evaluations see; the rule of more would cost too much
+HERMITE = {0: 1, 1: 24}
+MOST, AT_ONCE, IN_ALL = 1 << 18, 1 << 19, 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,8 +82,17 @@ class _Step:
     variance: float
 
     def map(self, target: Any, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """``F`` at points ``(m,)`` and Hermite points, ``(m, g)``, and the weights ``(g,)`` of the latter."""
-        z, w = np.polynomial.hermite_e.hermegauss(HERMITE)
+        """``F`` at points ``(m,)`` and Hermite points, ``(m, g)``, and the weights ``(g,)`` of the latter.
+
+        Raises:
+            ValueError: so many points that a step would take minutes.
+        """
+        if len(x) * HERMITE[len(self.inner)]  > IN_ALL:
+            raise ValueError(
+                f"a step of {self.plan.solver} needs {len(x)} points for each value of {len(self.inner)} draws: its own "
+                "noise is too small beside them; use dn.moments on a Gaussian"
+            )
+        z, w = np.polynomial.hermite_e.hermegauss(HERMITE[len(self.inner)])
         grid = np.meshgrid(*[z] * len(self.inner), indexing="ij")
         weights = np.ones(1)
         for _ in self.inner:
@@ -138,6 +149,11 @@ def _step(plan: Plan, first: int, last: int) -> _Step:
         else:
             seen |= set(sees[line.x])
             sees[r] = {}
+    if len(seen) not in HERMITE:
+        raise ValueError(
+            f"the evaluations of a step of {plan.solver} see {len(seen)} draws, too many for a product rule: use "
+            "dn.moments on a Gaussian"
+        )
     outer = sum(c * c for draw, c in sees[last].items() if draw not in seen)
     return _Step(plan, first, last, {draw: i for i, draw in enumerate(sorted(seen))}, float(outer))
 
@@ -148,7 +164,7 @@ def marginal(target: Any, level: Level, step: float | None = None) -> Density:
     if level.clean:
         raise ValueError("the clean level may have no density: use one with sigma > 0")
     # the law is the data's, scaled and widened: its tails are those of the widest normal in it
-    reach = FAR * 1.5 * np.sqrt(_spread(target, level))
+    reach = FAR * 1.5 * np.sqrt(_widest(target, level))
     centre = float(level.alpha) * _mean(target)
     x = _line(centre - reach, centre + reach, step or _resolution(level, 0.0))
     return Density(level, x, np.exp(target.log_prob(x[:, None], level)))
@@ -207,19 +223,29 @@ def _first(plan: Plan, target: Any, init: str, spacing: float) -> Density:
 
 def _moved(now: Density, step: _Step, target: Any, level: Level, spacing: float) -> Density:
     heavy = now.p > 1e-22 * now.p.max()
-    y, w = step.map(target, now.x[heavy])
-    mass = np.multiply.outer(now.p[heavy] * now.spacing, w)
-    width = np.sqrt(step.variance)
-    x = _line(y.min() - FAR * width, y.max() + FAR * width, spacing)
-    d = float(x[1] - x[0])
-    place = np.rint((y - x[0]) / d).astype(int).ravel()
-    off, mass = y.ravel() - x[place], mass.ravel() / (width * np.sqrt(2 * np.pi))
+    start, mass = now.x[heavy], now.p[heavy] * now.spacing
+    width = float(np.sqrt(step.variance))
+    rows = max(1, AT_ONCE // HERMITE[len(step.inner)])
+    parts = [slice(i, i + rows) for i in range(0, len(start), rows)]
+    ends = [step.map(target, start[part]) for part in parts]
+    low, high = min(y.min() for y, _ in ends), max(y.max() for y, _ in ends)
+    x = _line(low - FAR * width, high + FAR * width, spacing)
     p = np.zeros(len(x))
-    for k in range(-int(FAR * width / d), int(FAR * width / d) + 1):
-        kernel = mass * np.exp(-(((k * d - off) / width) ** 2) / 2)
+    for part, (y, w) in zip(parts, ends, strict=True):
+        _spread_out(p, x, y.ravel(), np.multiply.outer(mass[part], w).ravel(), width)
+    return Density(level, x, p)
+
+
+def _spread_out(p: np.ndarray, x: np.ndarray, y: np.ndarray, mass: np.ndarray, width: float) -> None:
+    """Add to ``p`` at ``x`` a normal of standard deviation ``width`` around every ``y``."""
+    d = float(x[1] - x[0])
+    place = np.rint((y - x[0]) / d).astype(int)
+    off, height = y - x[place], mass / (width * np.sqrt(2 * np.pi))
+    reach = int(FAR * width / d)
+    for k in range(-reach, reach + 1):
+        kernel = height * np.exp(-(((k * d - off) / width) ** 2) / 2)
         inside = (place + k >= 0) & (place + k < len(x))
         p += np.bincount((place + k)[inside], kernel[inside], minlength=len(x))
-    return Density(level, x, p)
 
 
 def _resolution(level: Level, variance: float) -> float:
@@ -250,7 +276,7 @@ def _mean(target: Any) -> float:
     return float(np.asarray(law.mean).ravel()[0])
 
 
-def _spread(target: Any, level: Level) -> float:
+def _widest(target: Any, level: Level) -> float:
     """A variance that covers the widest part of the law at ``level`` from its mean."""
     law = getattr(target, "laws", (target,))[0]
     data = law.std**2 if hasattr(law, "std") else target.variances[0]
