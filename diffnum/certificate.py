@@ -80,9 +80,8 @@ class Certificate:
 
     @property
     def measured(self) -> float:
-        """The two-sided slope on the non-linear witness (for a stochastic method that remembers more than its state, the
-        variance's on a Gaussian); for a method
-        of order zero that of one step, which does not become consistent."""
+        """The two-sided slope on the non-linear witness; the variance's on a Gaussian for a stochastic method that
+        remembers more than its state; that of one step for a method of order zero, which does not become consistent."""
         order = "alternating" if self.claimed_smooth is not None else "uniform"
         shown = [s for s in self.slopes if s.must != "equal" or s.grid.startswith(order)]
         first = {s.must: s.value for s in reversed(shown or self.slopes)}

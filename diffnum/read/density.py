@@ -87,10 +87,10 @@ class _Step:
         Raises:
             ValueError: so many points that a step would take minutes.
         """
-        if len(x) * HERMITE[len(self.inner)]  > IN_ALL:
+        if len(x) * HERMITE[len(self.inner)] > IN_ALL:
             raise ValueError(
-                f"a step of {self.plan.solver} needs {len(x)} points for each value of {len(self.inner)} draws: its own "
-                "noise is too small beside them; use dn.moments on a Gaussian"
+                f"a step of {self.plan.solver} needs {len(x)} points for each value of the draws that its evaluations "
+                "see: its own noise is too small beside them; use dn.moments on a Gaussian"
             )
         z, w = np.polynomial.hermite_e.hermegauss(HERMITE[len(self.inner)])
         grid = np.meshgrid(*[z] * len(self.inner), indexing="ij")
@@ -188,7 +188,10 @@ def densities(plan: Plan, target: Any, init: str = "marginal") -> Iterator[Densi
     for i, step in enumerate(steps):
         if not step.variance:
             if i < len(steps) - 1 and any(later.variance for later in steps[i + 1 :]):
-                raise ValueError(f"step {i} of {plan.solver} adds no noise that its evaluations do not see: no kernel")
+                raise ValueError(
+                    f"step {i} of {plan.solver} adds no noise that its evaluations do not see, so it has no kernel: "
+                    "use dn.moments on a Gaussian"
+                )
             return
         after = steps[i + 1].variance if i + 1 < len(steps) else 0.0
         now = _moved(now, step, target, levels[i + 1], _resolution(levels[i + 1], after))
