@@ -174,7 +174,7 @@ def _orders(plan: Plan, process: GenericProcess, highest: int, seed: int) -> tup
         except Inconsistent as error:
             return 0, 0, (str(error),)
         # local errors as global powers: a step that is taken n times costs one, the last step is taken once
-        first = plan.steps - 3
+        first = plan.steps - 2 - (plan.depth > 0)
         powers = [*((power - 1, trees) for power, trees in found[first:-1]), found[-1]]
         low, failed = min(powers, key=lambda p: p[0])
         order = max(min(low, highest), 0)

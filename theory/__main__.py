@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """0 when everything is proved, and the files written or found up to date; 1 with the difference otherwise."""
     parser = argparse.ArgumentParser(prog="python -m theory", description="Derive, prove, and write what is generated.")
     parser.add_argument("--check", action="store_true", help="compare the files instead of writing them")
-    parser.add_argument("--jobs", type=int, default=1, help="pieces at a time, one process each")
+    parser.add_argument("--jobs", type=int, default=-1, help="pieces at a time, one process each; -1: one per core")
     given = parser.parse_args(arguments)
     check, jobs = given.check, given.jobs
     pieces = derive_pieces()
