@@ -342,7 +342,7 @@ def _weak_error(
         out = expectation(taylor(ROOT, displacement(after, order), None, order, even=True))
         start = displacement(before, order)
         for tree, c in Generator.of(frame.process, frame.rate, s, t, (mean, slope), order).solve(order).items():
-            for paired, m in expectation(moved(tree, start, order - c.valuation)).items():
+            for paired, m in expectation(moved(tree, start, order - c.valuation, even=True)).items():
                 add(out, paired, (m * -c).cut(order))
         return out
 

@@ -175,8 +175,17 @@ def _over(s: Series, n: int) -> Series:
     return s if n == 1 else s.map(lambda c: c / n)
 
 
+@cache
+def _parity(tree: Tree) -> int:
+    """For every draw whether it occurs an odd number of times, as bits."""
+    bits = 0
+    for label in _leaves(tree, DRAW):
+        bits ^= 1 << label
+    return bits
+
+
 def displacement(y: Expansion, order: int) -> Displacement:
-    """``y - y_0`` as (tree, coefficient, valuation, parity of every draw as bits)."""
+    """``y - y_0`` as (tree, coefficient, valuation, parity of every draw as bits), the lightest first."""
     found = []
     for tree, s in y.items():
         s = (s - 1 if tree == Y else s).cut(order)
@@ -184,33 +193,37 @@ def displacement(y: Expansion, order: int) -> Displacement:
         if v < s.end:
             if v < 1:
                 raise Inconsistent("an evaluation sees a state that does not tend to x_s as h tends to 0")
-            bits = 0
-            for label in _leaves(tree, DRAW):
-                bits ^= 1 << label
-            found.append((tree, s, v, bits))
-    return found
+            found.append((tree, s, v, _parity(tree)))
+    return sorted(found, key=lambda term: term[2])
 
 
 def _products(
-    delta: Displacement, start: Series, room: int, even: bool
+    delta: Displacement, start: Series, used: int, order: int, even: bool, parity: int = 0
 ) -> Iterator[tuple[tuple[Tree, ...], Series, int]]:
-    """Every multiset of trees of ``delta`` lighter than ``room`` with its weight over factorials.
+    """Every multiset of trees of ``delta`` with its weight over factorials, times ``start``, up to ``O(k^order)``.
 
     Args:
-        even: only those in which every draw occurs an even number of times.
+        used: valuation of ``start``.
+        even: only those in which, with what ``start`` stands for, every draw occurs an even number of times.
+        parity: of what ``start`` stands for.
     """
+    lightest = delta[0][2] if delta else order
 
     def walk(i: int, again: int, chosen: tuple[Tree, ...], weight: Series, used: int, bits: int) -> Any:
         if not (even and bits):
             yield chosen, weight, used
         for j in range(i, len(delta)):
             tree, s, v, own = delta[j]
-            if used + v < room:
-                count = again + 1 if j == i else 1
-                term = _over(weight * s, count)
-                yield from walk(j, count, (*chosen, tree), term, used + v, bits ^ own)
+            if used + v >= order:
+                break
+            # no more fits beside it, and an odd draw would be left over
+            if even and bits != own and used + v + lightest >= order:
+                continue
+            count = again + 1 if j == i else 1
+            term = _over(weight.cut(order - v) * s.cut(order - used), count)
+            yield from walk(j, count, (*chosen, tree), term, used + v, bits ^ own)
 
-    return walk(0, 0, (), start, 0, 0)
+    return walk(0, 0, (), start, used, parity)
 
 
 def taylor(head: int, delta: Displacement, theta: Series | None, order: int, even: bool = False) -> dict[Tree, Series]:
@@ -218,7 +231,7 @@ def taylor(head: int, delta: Displacement, theta: Series | None, order: int, eve
     found: dict[Tree, Series] = {}
     one = Series(0, (1, *[0] * (order - 1)))
     moves = theta is not None and theta.valuation < theta.end
-    for chosen, weight, used in _products(delta, one, order, even):
+    for chosen, weight, used in _products(delta, one, 0, order, even):
         add(found, _node(head, chosen), weight)
         k = 1
         while moves and theta is not None and used + k * theta.valuation < order:
@@ -228,8 +241,12 @@ def taylor(head: int, delta: Displacement, theta: Series | None, order: int, eve
     return {t: s.cut(order) for t, s in found.items()}
 
 
-def moved(tree: Tree, delta: Displacement, order: int) -> dict[Tree, Series]:
-    """A tree of tensors at ``y_0 + delta`` as trees of tensors at ``y_0``."""
+def moved(tree: Tree, delta: Displacement, order: int, even: bool = False) -> dict[Tree, Series]:
+    """A tree of tensors at ``y_0 + delta`` as trees of tensors at ``y_0``.
+
+    Args:
+        even: only those in which every draw occurs an even number of times: the others have no expectation.
+    """
     one = Series(0, (1, *[0] * (order - 1)))
     if tree == Y:
         return {Y: one} | {t: s + 1 if t == Y else s for t, s, _, _ in delta}
@@ -238,10 +255,18 @@ def moved(tree: Tree, delta: Displacement, order: int) -> dict[Tree, Series]:
     parts: list[tuple[tuple[Tree, ...], Series, int]] = [((), one, 0)]
     for child in tree[1:]:
         grown = [(t, s, s.valuation) for t, s in moved(child, delta, order).items()]
-        parts = [((*c, t), w * s, v + u) for c, w, v in parts for t, s, u in grown if v + u < order]
+        parts = [
+            ((*c, t), w.cut(order - u) * s.cut(order - v), v + u)
+            for c, w, v in parts
+            for t, s, u in grown
+            if v + u < order
+        ]
     found: dict[Tree, Series] = {}
     for children, weight, used in parts:
-        for chosen, term, _ in _products(delta, weight, order - used, False):
+        parity = 0
+        for child in children:
+            parity ^= _parity(child)
+        for chosen, term, _ in _products(delta, weight, used, order, even, parity):
             add(found, _node(tree[0], (*children, *chosen)), term)
     return {t: s.cut(order) for t, s in found.items()}
 
