@@ -69,7 +69,9 @@ class GenericProcess:
 
     def at(self, lam: Series) -> Level:
         """The level at relative log-SNR ``lam``."""
-        return self._level(compose(self._thetas, lam), lam)
+        # at a distance that does not shrink with the step the inverse is no series in it
+        near = lam.valuation > 0
+        return self._level(compose(self._thetas, lam) if near else revert(self._lams, lam), lam)
 
     def node(self, lam: Series) -> Level:
         """As :meth:`at`."""

@@ -41,7 +41,9 @@ def _is_zero(c: Any) -> bool:
     if type(c) is _KIND:
         return c == 0
     if type(c).__module__.startswith("mpmath"):
-        return abs(c) < 1e-30
+        # below 2^-100: a comparison would convert its other side every time
+        _, mantissa, exponent, bits = c._mpf_
+        return exponent + bits < -99 if mantissa else c == 0
     if isinstance(c, Rational):
         return c == 0
     return bool(c == 0 or c.simplify() == 0)
@@ -96,8 +98,14 @@ class Series:
     def _lift(self, other: Any) -> Series:
         if isinstance(other, Series):
             return other
-        constant = (_exact(other),) + (rational(0),) * max(0, self.end - 1)
+        constant = (self._kin(other),) + (self._kin(0),) * max(0, self.end - 1)
         return Series(0, constant[: max(self.end, 0)])
+
+    def _kin(self, x: Any) -> Any:
+        """An exact number, beside mpmath's numbers one of them: converted here once and not in every operation."""
+        x = _exact(x)
+        extended = bool(self.c) and type(self.c[0]).__module__.startswith("mpmath") and type(x) is _KIND
+        return self.c[0] * 0 + x if extended else x
 
     def __add__(self, other: Any) -> Series:
         other = self._lift(other)
@@ -122,7 +130,7 @@ class Series:
         if not isinstance(other, Series):
             if hasattr(other, "terms"):
                 return NotImplemented
-            factor = _exact(other)
+            factor = self._kin(other)
             return self.map(lambda c: c * factor)
         a, b = self.trim(), other.trim()
         x, y = a.c, b.c
@@ -233,7 +241,9 @@ class Series:
         self._regular("phi")
         total, power = self._lift(rational(1, math.factorial(k))), self._lift(1)
         for j in range(1, self.end):
-            power = power * self
+            power = (power * self).cut(self.end)
+            if power.valuation == self.end:
+                break
             total = total + power * rational(1, math.factorial(j + k))
         return total
 
@@ -265,9 +275,10 @@ def h_series(order: int, factor: Any = 1) -> Series:
 
 
 def compose(outer: Sequence[Any], inner: Series) -> Series:
-    """``sum(outer[k] inner^k)`` for ``inner`` without constant term: Horner, each power as far as it is needed."""
-    low, end = max(inner.valuation, 1), inner.end
-    top = min(len(outer), (end + low - 1) // low) - 1
+    """``sum(outer[k] inner^k)`` by Horner's rule, each power as far as it is needed."""
+    # powers of an inner series with a constant term begin at once: all are needed in full
+    low, end = max(inner.valuation, 0), inner.end
+    top = min(len(outer), (end + low - 1) // low) - 1 if low else len(outer) - 1
     total = inner._lift(outer[top]).cut(end - top * low)
     for k in reversed(range(top)):
         total = (total * inner + outer[k]).cut(end - k * low)
