@@ -26,6 +26,7 @@ __all__ = ["Series", "compose", "h_series", "rational", "revert"]
 # as exact as fractions and several times quicker, where it is installed
 rational: Any = getattr(gmpy2, "mpq", Fraction)
 _KIND = type(rational(0))
+_FLOATING = type(getattr(gmpy2, "mpfr", float)(0))
 
 
 def _exact(x: Any) -> Any:
@@ -38,9 +39,12 @@ def _exact(x: Any) -> Any:
 
 
 def _is_zero(c: Any) -> bool:
-    if type(c) is _KIND:
+    kind = type(c)
+    if kind is _KIND:
         return c == 0
-    if type(c).__module__.startswith("mpmath"):
+    if kind is _FLOATING:
+        return abs(c) < 1e-30
+    if kind.__module__.startswith("mpmath"):
         # below 2^-100: a comparison would convert its other side every time
         _, mantissa, exponent, bits = c._mpf_
         return exponent + bits < -99 if mantissa else c == 0
