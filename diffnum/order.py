@@ -273,15 +273,18 @@ def start_up_in(plan: Plan) -> int:
     """After how many steps every step is one of a long run and looks back on such alone.
 
     The depth is not enough: a method may begin to look back late, or ramp up on what it remembers of what it
-    remembers. So it is twice the depth and one step more, or longer where an early step has lines of other types than
-    those in the second half of the plan, which must be a :func:`long_run`.
+    remembers. So it is twice the depth and one step more, or longer where early steps are odd (:func:`odd_steps`).
     """
+    return max(2 * plan.depth + 1 if plan.depth else 0, odd_steps(plan))
+
+
+def odd_steps(plan: Plan) -> int:
+    """After how many steps none has lines of other types than those in the second half of a :func:`long_run`."""
     kinds: list[list[type]] = [[] for _ in range(plan.steps)]
     for line in plan.lines:
         kinds[line.step].append(type(line))
     half = plan.steps // 2
-    odd = [i + 1 for i, kind in enumerate(kinds[:half]) if kind not in kinds[half:-1]]
-    return max([2 * plan.depth + 1 if plan.depth else 0, *odd])
+    return max((i + 1 for i, kind in enumerate(kinds[:half]) if kind not in kinds[half:-1]), default=0)
 
 
 def long_run(depth: int) -> int:

@@ -33,7 +33,7 @@ from typing import Any
 
 from .generic import GenericGrid, GenericProcess
 from .grid import log_snr
-from .order import Inconsistent, Proof, long_run, start_up_in
+from .order import Inconsistent, Proof, long_run, odd_steps, start_up_in
 from .plan import Level, Noise, Plan, interpret, sources
 from .process import VP
 from .roots import reads_last_state, root_condition
@@ -116,13 +116,14 @@ def _on_vp(solver: Solver | Callable[..., None], steps: int) -> Plan:
 
 
 def _settled(solver: Solver | Callable[..., None]) -> int:
-    """Steps after which own history is as good as exact history: those of the start-up.
+    """Steps after which own history is as good as exact history.
 
     A start-up that misses by ``k^3`` from state to state is multiplied by what a step of order two makes of a random
-    history, ``k^3``: that is beyond order two. For order three one step more than the depth is needed, and the
-    start-up is longer than that where there is one.
+    history, ``k^3``: that is beyond order two, and so is what a step more leaves beyond order three. Early steps that
+    are unlike the later ones are start-up too.
     """
-    return start_up_in(_on_vp(solver, long_run(_depth(solver))))
+    depth = _depth(solver)
+    return max(depth + 1 if depth else 0, odd_steps(_on_vp(solver, long_run(depth))))
 
 
 def _compiled(

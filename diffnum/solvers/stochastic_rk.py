@@ -36,6 +36,7 @@ __all__ = [
     "shark",
     "sra1",
     "sra3",
+    "stochastic_improved_euler",
 ]
 
 FAMILY = "stochastic Runge-Kutta"
@@ -213,3 +214,29 @@ def _drift(e: Evaluation, norm: float, power: int) -> Form:
 def _check_norm(norm: float) -> None:
     if norm < 0:
         raise ValueError(f"norm = {norm!r} is no variance: use 0 or more")
+
+
+# --- in the process's clock ---
+
+
+@solver(order=2, cold=2, cite="jolicoeur2021ggf", eq="Algorithm 1, without control", family=FAMILY, stochastic=True)
+def stochastic_improved_euler(T: Trace, grid: Any) -> None:
+    """Stochastic improved Euler on the reverse SDE in the process's clock, one draw for both slopes:
+
+    ``x' = x + dc f(x, s) + g_s sqrt(|dc|) z``, ``x~ = x + dc f(x', t) + g_t sqrt(|dc|) z``, ``x_t = (x' + x~) / 2``.
+
+    With error control on ``x_t - x'`` it is :func:`diffnum.adaptive.gotta_go_fast`.
+    """
+    for s, t in T.steps(grid):
+        z = T.noise(s, t)
+        first = _maruyama(T, T.x, T.x, s, T.dt(s, t), z)
+        low = Form(((T.pin(first, "low"), 1.0),))
+        T.x = 0.5 * low + 0.5 * _maruyama(T, T.x, low, t, T.dt(s, t), z)
+
+
+def _maruyama(T: Trace, x: Form, at: Form, level: Level, dc: Any, z: Form) -> Form:
+    """Euler-Maruyama from ``x`` with the coefficients and the prediction at ``at``."""
+    e = T.evaluate(at, level)
+    da, ds = T.process.rates(level)
+    g2 = 2 * level.sigma * (ds - level.sigma * da / level.alpha)
+    return x + dc * e.slope + (dc * g2 / (2 * level.sigma)) * e.noise + sqrt(-g2 * dc) * z
