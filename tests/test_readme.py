@@ -50,7 +50,7 @@ def test_the_certificate_table_is_the_certificates(certificate, names):
         words, numbers = [0, 1, 5, 6], [2, 3, 4]
         assert [shown[name][i] for i in words] == [row[i] for i in words], name
         # slopes and float32 constants may differ in the last digit shown between processors
-        for i in numbers:
+        for i in (i for i in numbers if shown[name][i] != row[i]):
             assert float(shown[name][i]) == pytest.approx(float(row[i]), abs=0.3 if i == 4 else 0.03), name
 
 

@@ -35,7 +35,8 @@ def certificate_table(certificates: Sequence[Certificate]) -> str:
     rows = [head, "|---|---|---|---|---|---|---|---|"]
     for c in certificates:
         kind = "weak " if c.proof.kind == "weak order" else ""
-        gauss = min(s.value for s in c.slopes if s.witness.startswith("Gaussian") and s.must != "print")
+        gaussian = (s.value for s in c.slopes if s.witness.startswith("Gaussian") and s.must != "print")
+        gauss = min(gaussian, default=float("nan"))
         mutants = f"{c.killed} noticed" + (f", {len(c.free)} free" if c.free else "") if c.mutants else "none"
         claimed = _orders(c.claimed, c.claimed_cold, c.claimed_smooth)
         proved = _orders(c.proof.order, c.proof.cold, c.proof.smooth)
@@ -65,7 +66,7 @@ def _orders(order: int, cold: int, smooth: int | None) -> str:
 
 
 def _two(value: float) -> str:
-    return f"{round(value, 2) + 0.0:.2f}"  # never -0.00
+    return "none" if value != value else f"{round(value, 2) + 0.0:.2f}"  # never -0.00
 
 
 def _section(text: str, name: str, content: str) -> str:
