@@ -28,6 +28,9 @@ def convert(level: Level, source: str, target: str | tuple[Any, Any]) -> tuple[A
     """
     if source == target:
         return 0.0, 1.0
+    if isinstance(target, str) and {source, target} == {"noise", "score"}:
+        # proportional at every level, alpha = 0 included
+        return 0.0, (-1 / level.sigma if target == "score" else -level.sigma)
     s0, s1 = _pair(level, source)
     t0, t1 = _pair(level, target) if isinstance(target, str) else target
     det = level.alpha * s1 - level.sigma * s0

@@ -213,10 +213,10 @@ def test_reverse_diffusion_on_an_exploding_process_is_the_exponential_step_of_it
 
 
 def test_correctors_that_shrink_remove_the_bias_that_fixed_ones_keep():
-    at = {snr: bias("reverse_diffusion_corrected", 2048, 0.0, snr=snr) for snr in (0.32, 0.16)}
+    at = {snr: bias("reverse_diffusion_pc", 2048, 0.0, snr=snr) for snr in (0.32, 0.16)}
     assert math.log2(at[0.32] / at[0.16]) == pytest.approx(2, abs=0.15)
-    assert bias("reverse_diffusion_corrected", 1024, 0.0) / at[0.16] == pytest.approx(1, abs=0.05)
-    assert slopes("reverse_diffusion_corrected_refined", times=2)[-1] == pytest.approx(1, abs=0.1)
+    assert bias("reverse_diffusion_pc", 1024, 0.0) / at[0.16] == pytest.approx(1, abs=0.05)
+    assert slopes("reverse_diffusion_pc_refined", times=2)[-1] == pytest.approx(1, abs=0.1)
 
 
 @settings(max_examples=10, deadline=None)

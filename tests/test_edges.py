@@ -49,14 +49,18 @@ POINT = dn.Gaussian(TARGET.mean, np.zeros(3))
 
 # a noise or a score at alpha = 0 carries no estimate of the data; the reverse SDE has infinite diffusion there
 BLIND = {"noise", "score"}
-DIFFUSING = {"euler_maruyama", "exponential_integrator"}
+DIFFUSING = {
+    "euler_churn_coded", "euler_maruyama", "exponential_integrator", "karras_sde_heun", "stochastic_improved_euler",
+}  # fmt: skip
+# written in the score alone, with bounded coefficients
+SCORED = {"reverse_diffusion", "reverse_diffusion_pc", "reverse_diffusion_pc_refined"}
 
 
 def refused(name, levels, prediction):
     """The whole table of refusals: nothing else is refused, at either end or on any grid."""
     if name == "exponential_integrator" and not levels.process.preserves_variance:
         return True
-    return levels[0].pure_noise and (prediction in BLIND or name in DIFFUSING)
+    return levels[0].pure_noise and (name in DIFFUSING or (prediction in BLIND and name not in SCORED))
 
 
 def one_sentence(error):
@@ -255,7 +259,8 @@ def test_what_is_refused_at_pure_noise_has_unbounded_coefficients_beside_it(proc
     levels = grids.uniform(process, 3)
     for name in ALL:
         if refused(name, levels, prediction) and not (name == "exponential_integrator" and process.name == "Flow"):
-            assert largest(name, -24.0) > 1.9 * largest(name, -12.0), name
+            # a logarithm doubles but for a constant; what is bounded stays
+            assert largest(name, -24.0) > 1.5 * largest(name, -12.0), name
 
 
 @pytest.mark.parametrize("end", ["stop", "zero"])

@@ -93,7 +93,7 @@ def test_dependence_and_noise_make_up_the_variance(sampler):
         errors.append((found.discretisation, found.noise))
         assert found.total > 0 and found.truncation > 0 and found.initialisation >= 0
     if getattr(dn.solvers, sampler.name).order:
-        assert np.array(errors[1]) == pytest.approx(np.array(errors[0]) / 2, rel=0.7, abs=1e-12)
+        assert (np.array(errors[1]) < 0.85 * np.array(errors[0]) + 1e-12).all()
 
 
 def test_a_plan_without_draws_has_no_error_of_noise_and_truncates_as_published():

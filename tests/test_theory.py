@@ -117,6 +117,8 @@ def read(formula):
     ((coefficient, power),) = re.findall(r"\$(.*)\\, h\^\{(\d+)\}\$", formula)
     for latex, plain in {"\\left": "", "\\right": "", "\\frac": "", "\\sqrt": "sqrt", "}{": ")/("}.items():
         coefficient = coefficient.replace(latex, plain)
+    # eight digits where integers are long
+    coefficient = re.sub(r" *\\cdot 10\^\{(-?\d+)\}", r"e\1", coefficient)
     coefficient = coefficient.replace("{", "(").replace("}", ")").replace("^", "**")
     spelled = re.sub(r"(?<=[\w)]) (?=[\w(])", "*", coefficient)
     return sympy.parse_expr(spelled, {"c": errors.C}), int(power)

@@ -17,8 +17,8 @@ from .stochastic import corrector
 
 __all__ = [
     "reverse_diffusion",
-    "reverse_diffusion_corrected",
-    "reverse_diffusion_corrected_refined",
+    "reverse_diffusion_pc",
+    "reverse_diffusion_pc_refined",
     "underdamped_corrector",
 ]
 
@@ -46,7 +46,7 @@ def reverse_diffusion(T: Trace, grid: Any) -> None:
     stochastic=True,
     note=BIAS.format(size="(snr sigma)^2"),
 )
-def reverse_diffusion_corrected(T: Trace, grid: Any, snr: float = 0.16, times: int = 1) -> None:
+def reverse_diffusion_pc(T: Trace, grid: Any, snr: float = 0.16, times: int = 1) -> None:
     """Reverse diffusion, then ``times`` Langevin steps of fixed ``snr``: the PC sampler of Song et al. by default."""
     for s, t in T.steps(grid):
         _reversed(T, s, t)
@@ -62,8 +62,8 @@ def reverse_diffusion_corrected(T: Trace, grid: Any, snr: float = 0.16, times: i
     family=FAMILY,
     stochastic=True,
 )
-def reverse_diffusion_corrected_refined(T: Trace, grid: Any, strength: float = 0.5, times: int = 1) -> None:
-    """As :func:`reverse_diffusion_corrected` with ``e = strength sigma_t^2 (1 - e^-2h)``."""
+def reverse_diffusion_pc_refined(T: Trace, grid: Any, strength: float = 0.5, times: int = 1) -> None:
+    """As :func:`reverse_diffusion_pc` with ``e = strength sigma_t^2 (1 - e^-2h)``."""
     for s, t in T.steps(grid):
         _reversed(T, s, t)
         for _ in range(times):

@@ -223,11 +223,15 @@ def _check_norm(norm: float) -> None:
 def stochastic_improved_euler(T: Trace, grid: Any) -> None:
     """Stochastic improved Euler on the reverse SDE in the process's clock, one draw for both slopes:
 
-    ``x' = x + dc f(x, s) + g_s sqrt(|dc|) z``, ``x~ = x + dc f(x', t) + g_t sqrt(|dc|) z``, ``x_t = (x' + x~) / 2``.
+    ``x' = x + dc f(x, s) + g_s sqrt(|dc|) z``, ``x~ = x + dc f(x', t) + g_t sqrt(|dc|) z``, ``x_t = (x' + x~) / 2``;
+    ``D`` on a step to ``sigma = 0``.
 
     With error control on ``x_t - x'`` it is :func:`diffnum.adaptive.gotta_go_fast`.
     """
     for s, t in T.steps(grid):
+        if t.clean:
+            T.x = t.alpha * T.denoise(T.x, s)
+            continue
         z = T.noise(s, t)
         first = _maruyama(T, T.x, T.x, s, T.dt(s, t), z)
         low = Form(((T.pin(first, "low"), 1.0),))
