@@ -40,17 +40,17 @@ study: $(STAMP)
 test test-full notebooks: export OMP_NUM_THREADS := 1
 test test-full notebooks: export MPLBACKEND := Agg
 
-# Two calls, since loading nbval costs every run about two seconds.
+# Two calls, since loading nbval costs every run about two seconds; a notebook stays in one process.
 test: $(STAMP)
 	@$(PYTEST) -p no:nbval $(SPREAD)
-	@$(PYTEST) --nbval-lax --nbval-current-env notebooks
+	@$(PYTEST) -n auto --dist loadfile --nbval-lax --nbval-current-env notebooks
 
 # Its last line and the commit go into the README.
 test-full: SHELL := bash
 test-full: .SHELLFLAGS := -o pipefail -ec
 test-full: $(STAMP)
 	@$(PYTEST) -p no:nbval $(SPREAD) -m "full or not full" --timeout=3600 | tee .full.part
-	@$(PYTEST) --nbval-lax --nbval-current-env notebooks
+	@$(PYTEST) -n auto --dist loadfile --nbval-lax --nbval-current-env notebooks
 	@$(PY) -m diffnum.lab.readme "$$(tail -n 1 .full.part)" && rm .full.part
 
 # The samplers of packages and papers that are not installed here: their codes are fetched into a folder of their own.
