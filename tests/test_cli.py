@@ -302,17 +302,28 @@ def test_a_disk_that_refuses_is_one_sentence(tmp_path, monkeypatch, capsys, quic
     assert not tree(tmp_path)
 
 
-def test_termination_from_outside_tidies_up(tmp_path):
-    words = [sys.executable, "-m", "diffnum", "study", "digits", *SMALL, "--out", str(tmp_path / "s")]
+def terminated(folder):
+    """A study that is asked to end as soon as it writes: its exit code, and what it said."""
+    words = [sys.executable, "-m", "diffnum", "study", "digits", *SMALL, "--out", str(folder / "s")]
     child = subprocess.Popen(words, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE)
-    while child.poll() is None and not tree(tmp_path):
+    while child.poll() is None and not tree(folder):
         time.sleep(0.01)
     child.send_signal(signal.SIGTERM)
     _, err = child.communicate()
-    if child.returncode == 0:
-        pytest.skip("the study was over before the signal came")
-    assert child.returncode == 130 and b"Traceback" not in err
-    assert not tree(tmp_path)
+    return child.returncode, err
+
+
+def test_termination_from_outside_tidies_up(tmp_path):
+    # on a busy machine the study may be over before the signal comes: it is asked again, and must be caught once
+    folders = [tmp_path / name for name in "abcde"]
+    for folder in folders:
+        folder.mkdir()
+        code, err = terminated(folder)
+        assert code in (0, 130) and b"Traceback" not in err
+        if code == 130:
+            assert not tree(folder)
+            return
+    pytest.fail("five studies were over before they could be stopped")
 
 
 def test_a_folder_is_checked_before_anything_is_computed(tmp_path, monkeypatch):
