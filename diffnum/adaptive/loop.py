@@ -29,7 +29,7 @@ from .pairs import PAIRS, Pair
 from .record import Record, Span
 from .walk import Walk, increment
 
-__all__ = ["Adapted", "adapt", "adapt_each", "largest", "mean"]
+__all__ = ["Adapted", "adapt", "adapt_each", "check_control", "largest", "mean", "scale_of"]
 
 # a step below this fraction of what is left cannot be told from rounding
 SMALLEST = 1e-13
@@ -142,7 +142,7 @@ def adapt(
     """
     _check(pair, rtol, atol, budget, first, end)
     s, goal = _interval(process, start, stop, end, pair)
-    scale = partial(_scale, rtol=rtol, atol=atol)
+    scale = partial(scale_of, rtol=rtol, atol=atol)
     walk = Walk(Record(model, prediction, x_T), pair, process, s, goal, scale, norm, budget, end == "denoise", x_T)
     h = walk.first(first)
     while walk.s is not goal and not walk.starved(h):
@@ -169,7 +169,8 @@ def adapt_each(model: Any, process: Any, x_T: Any, **options: Any) -> tuple[Adap
     return tuple(adapt(model, process, x_T[i : i + 1], **options) for i in range(len(x_T)))
 
 
-def _scale(low: Any, before: Any, rtol: float, atol: float) -> Any:
+def scale_of(low: Any, before: Any, rtol: float, atol: float) -> Any:
+    """``max(atol, rtol max(|x_low|, |x_prev|))``, the unit of an error estimate."""
     if hasattr(low, "clamp"):
         return (rtol * low.abs().maximum(before.abs())).clamp(min=atol)
     return np.maximum(rtol * np.maximum(abs(low), abs(before)), atol)
@@ -178,18 +179,23 @@ def _scale(low: Any, before: Any, rtol: float, atol: float) -> Any:
 def _check(pair: Any, rtol: float, atol: float, budget: int | None, first: float, end: str) -> None:
     if not isinstance(pair, Pair):
         raise ValueError(f"pair = {pair!r} is no pair: use one of PAIRS ({', '.join(PAIRS)}) or doubling(sampler)")
+    check_control(rtol, atol, end)
+    if not 0 < first < math.inf:
+        raise ValueError(f"first = {first!r} is no step in log-SNR: use a positive number, such as 0.05")
+    needed = 2 if end == "denoise" else 1
+    if budget is not None and operator.index(budget) < needed:
+        raise ValueError(f"budget = {budget!r} cannot reach the end: allow at least {needed} model calls")
+
+
+def check_control(rtol: float, atol: float, end: str) -> None:
+    """Refuse tolerances and ends that no error-controlled run can use."""
     for name, value in (("rtol", rtol), ("atol", atol)):
         if not 0 <= value < math.inf:
             raise ValueError(f"{name} = {value!r} is no tolerance: use a finite number >= 0")
     if rtol == atol == 0:
         raise ValueError("rtol = atol = 0 asks for no error at all: make one of them positive")
-    if not 0 < first < math.inf:
-        raise ValueError(f"first = {first!r} is no step in log-SNR: use a positive number, such as 0.05")
     if end not in ENDS:
         raise ValueError(f"end = {end!r} is no end of an adaptive run: use one of {', '.join(ENDS)}")
-    needed = 2 if end == "denoise" else 1
-    if budget is not None and operator.index(budget) < needed:
-        raise ValueError(f"budget = {budget!r} cannot reach the end: allow at least {needed} model calls")
 
 
 def _interval(process: Any, start: Any, stop: Any, end: str, pair: Pair) -> tuple[Level, Level]:

@@ -17,13 +17,13 @@ import numpy as np
 
 from ..grid import Grid
 from ..noise import as_source
-from ..num import expm1, sqrt
 from ..plan import Level, Noise, Plan, interpret
 from ..prediction import convert
 from ..read.sample import adapted_model, as_like, linear, sample
-from ..solvers.stochastic import ddpm_ancestral
+from ..solvers.stochastic import ancestral, corrector, ddpm_ancestral
 from ..solvers.stochastic_rk import stochastic_improved_euler
 from ..trace import Trace, compile
+from .loop import check_control, largest, scale_of
 from .record import Span
 from .walk import increment
 
@@ -87,7 +87,8 @@ def gotta_go_fast(
     Raises:
         ValueError: tolerances, fractions or an interval that cannot be used; a step that falls below rounding.
     """
-    _check(rtol, atol, first, safety, power, end)
+    check_control(rtol, atol, end)
+    _check(first, safety, power)
     s, goal = (
         at if isinstance(at, Level) else process.level(default if at is None else at)
         for at, default in ((start, process.t_start), (stop, process.t_stop))
@@ -114,7 +115,7 @@ def gotta_go_fast(
             compile(stochastic_improved_euler, _span(process, levels[-1], t), prediction), call, draw, x
         )
         nfe += 2
-        size = _size((high - low) / _scale(low, before, rtol, atol))
+        size = largest((high - low) / scale_of(low, before, rtol, atol))
         if size <= 1:
             x, before = high, low
             levels.append(t)
@@ -150,28 +151,10 @@ def _attempt(piece: Plan, call: Any, draw: Any, x: Any) -> tuple[Any, Any]:
     return seen["low"], out[0]
 
 
-def _scale(low: Any, before: Any, rtol: float, atol: float) -> Any:
-    if hasattr(low, "clamp"):
-        return (rtol * low.abs().maximum(before.abs())).clamp(min=atol)
-    return np.maximum(rtol * np.maximum(abs(low), abs(before)), atol)
-
-
-def _size(scaled: Any) -> float:
-    wide = scaled.double() if hasattr(scaled, "double") else scaled.astype(np.float64)
-    return float((wide.reshape(len(wide), -1) ** 2).mean(-1).max()) ** 0.5
-
-
-def _check(rtol: float, atol: float, first: float, safety: float, power: float, end: str) -> None:
-    for name, value in (("rtol", rtol), ("atol", atol)):
-        if not 0 <= value < math.inf:
-            raise ValueError(f"{name} = {value!r} is no tolerance: use a finite number >= 0")
-    if rtol == atol == 0:
-        raise ValueError("rtol = atol = 0 asks for no error at all: make one of them positive")
+def _check(first: float, safety: float, power: float) -> None:
     for name, value in (("first", first), ("safety", safety), ("power", power)):
         if not 0 < value <= 1:
             raise ValueError(f"{name} = {value!r} is out of range: use a number in (0, 1]")
-    if end not in ("stop", "denoise"):
-        raise ValueError(f"end = {end!r} is no end of an adaptive run: use one of stop, denoise")
 
 
 # --- Langevin steps set by norms ---
@@ -197,15 +180,8 @@ class Corrected:
 def langevin_of_sizes(T: Trace, grid: Any, sizes: Sequence[Any] = ()) -> None:
     """Ancestral predictor, then one Langevin step ``x + e score + sqrt(2 e) z`` with ``e = sizes[i] sigma_t^2``."""
     for i, (s, t) in enumerate(T.steps(grid)):
-        e = T.evaluate(T.x, s)
-        if t.clean:
-            T.x = t.alpha * e.data
-            continue
-        forward = -expm1(-2 * T.h(s, t))
-        T.x = t.alpha * e.data + (t.sigma * sqrt(1 - forward)) * e.noise + (t.sigma * sqrt(forward)) * T.noise(s, t)
-        T.x = (
-            T.x - (sizes[i] * t.sigma) * T.evaluate(T.x, t, "c").noise + (t.sigma * sqrt(2 * sizes[i])) * T.noise(s, t)
-        )
+        ancestral(T, s, t, 1.0)
+        corrector(T, s, t, sizes[i])
 
 
 def langevin_by_norms(

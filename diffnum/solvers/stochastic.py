@@ -29,7 +29,7 @@ FAMILY = "stochastic"
 def ddpm_ancestral(T: Trace, grid: Any) -> None:
     """The posterior ``q(x_t | x_s, x0 = D)`` with its own variance ``sigma_t^2 (1 - e^-2h)``, none at ``sigma = 0``."""
     for s, t in T.steps(grid):
-        _ancestral(T, s, t, 1.0)
+        ancestral(T, s, t, 1.0)
 
 
 @solver(order=1, cold=1, cite="song2021ddim", eq="16", family=FAMILY, stochastic=True)
@@ -41,10 +41,11 @@ def ddim_eta(T: Trace, grid: Any, eta: float = 0.5) -> None:
     if not 0 <= eta <= 1:
         raise ValueError(f"eta = {eta!r} leaves no variance for the predicted noise: use 0 <= eta <= 1")
     for s, t in T.steps(grid):
-        _ancestral(T, s, t, eta)
+        ancestral(T, s, t, eta)
 
 
-def _ancestral(T: Trace, s: Level, t: Level, eta: float) -> None:
+def ancestral(T: Trace, s: Level, t: Level, eta: float) -> None:
+    """One step of :func:`ddim_eta`."""
     e = T.evaluate(T.x, s)
     if t.clean:
         T.x = t.alpha * e.data
@@ -108,7 +109,7 @@ def langevin_corrector(T: Trace, grid: Any, snr: float = 0.16) -> None:
     factor is left out, and the corrector follows the predictor as in the paper (their code runs it first).
     """
     for s, t in T.steps(grid):
-        _ancestral(T, s, t, 1.0)
+        ancestral(T, s, t, 1.0)
         corrector(T, s, t, 2 * snr**2)
 
 
@@ -123,7 +124,7 @@ def langevin_corrector(T: Trace, grid: Any, snr: float = 0.16) -> None:
 def langevin_corrector_refined(T: Trace, grid: Any, strength: float = 0.5) -> None:
     """As :func:`langevin_corrector` with ``e = strength sigma_t^2 (1 - e^-2h)``, which vanishes with the step."""
     for s, t in T.steps(grid):
-        _ancestral(T, s, t, 1.0)
+        ancestral(T, s, t, 1.0)
         corrector(T, s, t, -strength * expm1(-2 * T.h(s, t)))
 
 
