@@ -35,6 +35,8 @@ RANKED = (
     library.exponential_integrator, library.langevin_corrector, library.langevin_corrector_refined,
 )  # fmt: skip
 
+# steps of plans that tell what a step costs and what the ends save
+SHORT = (4, 8)
 # a sampler that stops asking its model would have no longest plan
 SPARSEST = 64
 
@@ -74,19 +76,31 @@ def within(
         steps, told = (m, options) if steps_for is None else (steps_for(m), {**options, "nfe": m})
         return compile(sampler, grid(process, steps, end=end), prediction, **told)
 
-    m, found = budget, plan(budget)
+    m = budget if steps_for is not None else _guess(plan, budget)
+    found = plan(m)
     while found.nfe > budget:
         if m == 1:
             raise ValueError(
                 f"{found.solver} spends {found.nfe} evaluations on its shortest plan, {budget} are too few: "
                 f"use nfe >= {found.nfe} or another sampler"
             )
-        # a guess from above or not far below: steps cost the same but for the first and the last ones
+        # from above or not far below: steps cost the same but for the first and the last ones
         m = min(m - 1, m * budget // found.nfe + 1)
         found = plan(m)
     while m < SPARSEST * budget and (longer := plan(m + 1)).nfe <= budget:
         m, found = m + 1, longer
     return found
+
+
+def _guess(plan: Callable[[int], Plan], budget: int) -> int:
+    """How many steps are about ``budget``, from what two short plans spend: a long one is dear to compile."""
+    try:
+        few, more = (plan(n).nfe for n in SHORT)
+    except ValueError:
+        # such as a table of fewer steps than that
+        return budget
+    each = max(1, (more - few) // (SHORT[1] - SHORT[0]))
+    return max(1, SHORT[0] + (budget - few) // each)
 
 
 def best_within(

@@ -79,6 +79,12 @@ def test_one_step_more_would_exceed_the_budget(sampler):
             assert dn.compile(sampler, grids.uniform(dn.VP(), plan.steps + 1)).nfe > budget
 
 
+def test_a_table_of_few_steps_has_plans_of_few_steps():
+    table = dn.DDPM([0.1, 0.2, 0.3, 0.4])
+    assert within(ALL["ddim"], table, 3).nfe == 3
+    assert within(ALL["heun"], table, 3).nfe <= 3
+
+
 @pytest.mark.parametrize("name", LISTS)
 def test_lists_of_orders_spend_the_whole_budget(name):
     for budget in range(1, 26):

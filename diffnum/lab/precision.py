@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..budget import within
 from ..grid import Grid
 from ..images import load
 from ..plan import Level, Plan
@@ -17,12 +18,10 @@ from ..targets.gaussian import Gaussian
 from ..targets.mixture import Mixture
 from ..targets.mixture1d import Mixture1D
 from ..targets.product import Product1D
-from ..trace import Solver, compile
+from ..trace import Solver
 
 __all__ = ["Course", "Sweep", "longest", "spectra", "sweep", "three_laws", "two_modes"]
 
-# numbers of steps past every start-up
-_SHORT = (8, 16)
 
 MakeGrid = Callable[[int], Grid]
 """:func:`sweep`'s kind: from a number of steps to a grid."""
@@ -208,40 +207,13 @@ def sweep(samplers: Iterable[Solver], grid: MakeGrid, budgets: Sequence[int], co
 
 
 def longest(solver: Solver, grid: MakeGrid, budgets: Sequence[int]) -> list[Plan | None]:
-    """For each budget the plan with the most steps that stays within it; None where the sampler has none.
-
-    Two short plans tell what a step costs and what the start adds; from the length that this suggests the search
-    walks up or down.
-    """
-    short = [_compiled(solver, grid, n) for n in _SHORT]
-    if all(short):
-        low, high = (plan.nfe for plan in short if plan)
-        step = max(1, (high - low) // (_SHORT[1] - _SHORT[0]))
-        guesses = [max(1, _SHORT[0] + (budget - low) // step) for budget in budgets]
-    else:
-        step, guesses = 1, list(budgets)
-    return [_walk(solver, grid, budget, n, step) for budget, n in zip(budgets, guesses, strict=True)]
+    """For each budget the plan of :func:`diffnum.within`; None where the sampler has none."""
+    return [_within(solver, grid, budget) for budget in budgets]
 
 
-def _walk(solver: Solver, grid: MakeGrid, budget: int, n: int, step: int) -> Plan | None:
-    best = None
-    while n >= 1:
-        plan = _compiled(solver, grid, n)
-        if plan is not None and plan.nfe <= budget:
-            best = plan
-            if plan.nfe + step > budget:
-                break
-            n += 1
-        elif best is not None:
-            break
-        else:
-            n -= 1
-    return best
-
-
-def _compiled(solver: Solver, grid: MakeGrid, n: int) -> Plan | None:
+def _within(solver: Solver, grid: MakeGrid, budget: int) -> Plan | None:
     try:
-        return compile(solver, grid(n))
+        return within(solver, None, budget, lambda process, n, end: grid(n))
     except ValueError:
         return None
 
