@@ -13,7 +13,7 @@ from .precise import precise_slope, precise_slopes
 from .process import EDM, Flow
 from .read.sample import sample
 from .read.tableau import canonical, distance
-from .slopes import TOLERANCE, Cold, Slope, fit, measured, rounding, settled, start_up
+from .slopes import Cold, Slope, measured, rounding, settled, start_up
 from .trace import Solver, compile
 from .witness import (
     COUNTS,
@@ -129,29 +129,24 @@ def on_flow(solver: Solver, plans: Plans) -> Slope:
 
 
 def lawwise(solver: Solver, plans: Plans, process: Any) -> list[Slope]:
-    """Slopes of mean and variance on the Gaussian, exactly; in the middle, where the leading power is seen
-    early, if those of the variance have not settled on the claim: from high noise a small one hides."""
+    """Slopes of mean and variance on the Gaussian, exactly, in the middle of the interval: from high noise an error
+    whose leading power is small hides for long. A method of order zero shows its bias over the whole of it."""
     slopes: list[Slope] = []
+    grids, most = (NEAR_GRIDS, (*NEAR_COUNTS, 2 * ENOUGH, LAST)) if solver.order else (GRIDS, COUNTS)
     for name in ROUGH:
-        counts, errors = _laws(plans, process, GRIDS[name], COUNTS, COUNTS)
-        where = ""
-        variances = [norm(e[1]) for e in errors]
-        reached = settled(variances, counts) and abs(fit(variances, counts)[1] - solver.order) <= TOLERANCE
-        if solver.order and not reached:
-            counts, errors = _laws(plans, process, NEAR_GRIDS[name], NEAR_COUNTS, (*NEAR_COUNTS, 2 * ENOUGH, LAST))
-            where = " in the middle"
+        counts, errors = _laws(plans, process, grids[name], most)
         for i, what in enumerate(("mean", "variance")):
             sizes = [norm(e[i]) for e in errors]
             # the mean may be exact, and a method of order zero is judged by its bias
             must = "print" if not solver.order else "equal" if what == "variance" else "reach"
-            slopes.append(measured(sizes, counts, f"Gaussian {what}{where}", name, process.name, "cold", must))
+            slopes.append(measured(sizes, counts, f"Gaussian {what}", name, process.name, "cold", must))
     if not plans(process, uniform, COUNTS[0]).depth:
         # a multistep method's first step is its start-up
         sizes = [norm(law_errors(plans(process, one_step, n), gaussian())[1]) for n in STEP_SIZES]
         slopes.append(measured(sizes, STEP_SIZES, "Gaussian variance", "one step", process.name, "warm", "local"))
     return [
         *linewise(solver, plans, process),
-        *sorted(slopes, key=lambda s: s.witness.startswith("Gaussian mean")),
+        *sorted(slopes, key=lambda s: s.witness == "Gaussian mean"),
     ]
 
 
@@ -176,13 +171,13 @@ def linewise(solver: Solver, plans: Plans, process: Any) -> list[Slope]:
 
 
 def _laws(
-    plans: Plans, process: Any, grid: Callable[[Any, int], Any], least: Sequence[int], most: Sequence[int]
+    plans: Plans, process: Any, grid: Callable[[Any, int], Any], most: Sequence[int]
 ) -> tuple[list[int], list[np.ndarray]]:
-    """Errors of the law for ``least``, and for more of ``most`` until the variance's slopes settle."""
+    """Errors of the law for five numbers of steps, and for more of ``most`` until the variance's slopes settle."""
     counts: list[int] = []
     errors: list[np.ndarray] = []
     for n in most:
-        if n > least[-1] and settled([norm(e[1]) for e in errors], counts):
+        if len(counts) >= len(NEAR_COUNTS) and settled([norm(e[1]) for e in errors], counts):
             break
         counts.append(n)
         errors.append(law_errors(plans(process, grid, n), gaussian()))
