@@ -168,7 +168,8 @@ class SubVP:
 
 @dataclass(frozen=True)
 class Cosine:
-    """Cosine process (Nichol & Dhariwal 2021, eq. 17) without its clipping, ``t`` in [0, 1]:
+    """Cosine process (Nichol & Dhariwal 2021, eq. 17) without its clipping, ``t`` in [0, 1]; ``s = 0`` is TrigFlow
+    (Lu & Song 2025) with its time in units of ``pi / 2``:
 
     ``alpha = cos(theta(t)) / cos(theta(0))``, ``theta(t) = pi/2 (t + s) / (1 + s)``, ``sigma^2 = 1 - alpha^2``;
     ``alpha = 0`` exactly at ``t = 1`` and ``sigma = 0`` exactly at ``t = 0``. With ``k = pi/2 / (1 + s)``,

@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 import diffnum as dn
 from diffnum.order import prove
 from diffnum.read.tableau import distance
-from diffnum.solvers import ab2, ddim, dpmpp_2m, ghvb, ghvb2, ghvb3, ghvb4, hb, hb_2m, nesterov
+from diffnum.solvers import ALL, ab2, ddim, dpmpp_2m, ghvb, ghvb2, ghvb3, ghvb4, hb, hb_2m, nesterov
+from diffnum.solvers.coords import CLOCK, DATA, NOISE, RATIO
 from diffnum.solvers.momentum import momentum_number, weights
+from diffnum.solvers.momentum_rules import heavy_ball_on, nesterov_on
+from diffnum.solvers.multistep import CONSTANT, DPM_2M
 from diffnum.trace import solver
 from diffnum.witness import Run, alternating, nonlinear, norm, uniform
 from theory import momentum as theory
@@ -73,6 +76,32 @@ def test_one_step_of_heavy_ball_on_2m_is_the_published_code():
 
     levels = alternating(dn.VP(), 8)
     assert distance(dn.compile(hb_2m, levels, b=b), dn.compile(published, levels)) < 1e-12
+
+
+@pytest.mark.parametrize("r", [1, 2, 3, 4])
+@pytest.mark.parametrize("sampler, on", [(hb, heavy_ball_on), (nesterov, nesterov_on)], ids=["hb", "nesterov"])
+def test_momentum_on_adams_in_sigma_over_alpha_is_the_published_one(sampler, on, r):
+    levels = alternating(dn.VP(), 8)
+    ours, published = dn.compile(on(RATIO, r, CONSTANT), levels, b=0.7), dn.compile(sampler, levels, r=r, b=0.7)
+    assert distance(ours, published) < 1e-11
+
+
+@pytest.mark.parametrize("on", [heavy_ball_on, nesterov_on])
+@pytest.mark.parametrize("name, coords, points", [("exp_ab3", DATA, 3), ("exp_ab2_noise", NOISE, 2), ("ab4", CLOCK, 4)])
+def test_momentum_without_damping_is_the_rule_itself(on, name, coords, points):
+    levels = alternating(dn.VP(), 8)
+    assert distance(dn.compile(on(coords, points), levels, b=1.0), dn.compile(ALL[name], levels)) < 1e-12
+
+
+def test_heavy_ball_on_2m_forgets_how_it_began():
+    """The published start has no momentum in its first step; states after it obey one recurrence."""
+    n = 40
+    levels = uniform(dn.VP(), n)
+    ours, published = dn.compile(heavy_ball_on(DATA, 2, DPM_2M), levels), dn.compile(hb_2m, levels)
+    run = Run.of(nonlinear(), levels.levels[0])
+    pinned = {i: run.exact(levels.levels[i]) for i in (1, 2, 3)}
+    x, y = (dn.sample(plan, run.target, run.x, pinned=pinned) for plan in (ours, published))
+    assert norm(x - y) < 1e-12
 
 
 @pytest.mark.parametrize("r", [1, 2, 3, 4])

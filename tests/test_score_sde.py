@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import diffnum as dn
-from diffnum.adaptive import gotta_go_fast, langevin_by_norms
+from diffnum.adaptive import gotta_go_fast, gotta_go_fast_each, langevin_by_norms
 from diffnum.noise import Brownian, Counter
 from diffnum.witness import nonlinear
 
@@ -62,6 +62,17 @@ def test_on_one_path_the_law_is_right():
     assert run.rejected
     assert run.x.mean() == pytest.approx(stop.alpha * 0.3, abs=4.5 * np.sqrt(variance / n))
     assert run.x.var() == pytest.approx(variance, rel=4.5 * np.sqrt(2 / n) + 0.01)
+
+
+def test_each_sample_alone_is_its_own_run_whatever_its_company():
+    x, options = start(3), dict(rtol=0.2, atol=0.1)
+    runs = gotta_go_fast_each(GAUSSIAN, VP, x, Brownian(7), **options)
+    for i, run in enumerate(runs):
+        alone = gotta_go_fast(GAUSSIAN, VP, x[i : i + 1], Brownian(7, first=i), **options)
+        np.testing.assert_array_equal(run.x, alone.x)
+    assert len({len(run.errors) for run in runs}) > 1
+    with pytest.raises(ValueError, match="not keyed by sample"):
+        gotta_go_fast_each(GAUSSIAN, VP, x, lambda s, t, j, x: x)
 
 
 def test_torch_freezes_what_numpy_runs():

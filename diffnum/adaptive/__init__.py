@@ -7,7 +7,7 @@ from .estimate import estimate
 from .evodiff import Evolved, evodiff, frozen_evodiff
 from .loop import Adapted, adapt, adapt_each, largest, mean
 from .pairs import PAIRS, Pair
-from .score_sde import Corrected, Gone, gotta_go_fast, langevin_by_norms, langevin_of_sizes
+from .score_sde import Corrected, Gone, gotta_go_fast, gotta_go_fast_each, langevin_by_norms, langevin_of_sizes
 from .statistics import Offset, Statistics
 from .taylor import Taylored, derivatives, expansion, taylor, two_stage
 from .time_shift import Shifted, TimeShift, sample_shifted
@@ -42,6 +42,7 @@ __all__ = [
     "extrapolated",
     "frozen_evodiff",
     "gotta_go_fast",
+    "gotta_go_fast_each",
     "langevin_by_norms",
     "langevin_of_sizes",
     "largest",

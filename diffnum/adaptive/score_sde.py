@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from ..grid import Grid
-from ..noise import as_source
+from ..noise import Brownian, Counter, as_source
 from ..plan import Level, Noise, Plan, interpret
 from ..prediction import convert
 from ..read.sample import adapted_model, as_like, linear, sample
@@ -27,7 +27,7 @@ from .loop import check_control, largest, scale_of
 from .record import Span
 from .walk import increment
 
-__all__ = ["Corrected", "Gone", "gotta_go_fast", "langevin_by_norms", "langevin_of_sizes"]
+__all__ = ["Corrected", "Gone", "gotta_go_fast", "gotta_go_fast_each", "langevin_by_norms", "langevin_of_sizes"]
 
 # a step below this fraction of what is left cannot be told from rounding
 SMALLEST = 1e-12
@@ -71,7 +71,7 @@ def gotta_go_fast(
 
     A step is kept when ``E = max over samples of ||(x_t - x') / max(atol, rtol max(|x'|, |x'_prev|))||_2 / sqrt(d)`` is
     at most one; then the improved ``x_t`` is taken (extrapolation) and the next step is ``safety h E^-power``. The
-    whole batch takes the steps that its worst sample needs; the paper has a step for each sample.
+    whole batch takes the steps that its worst sample needs; :func:`gotta_go_fast_each` has steps for each sample.
 
     The published algorithm draws anew after a rejection, which prefers draws that are easy. With
     ``noise=dn.noise.Brownian(seed)`` a shorter step sees the same path and nothing is preferred; with a ``Counter`` the
@@ -130,6 +130,22 @@ def gotta_go_fast(
         x = a * x + b * as_like(call(x, goal), x)
         nfe += 1
     return Gone(x, plan, tuple(errors), nfe, rejected)
+
+
+def gotta_go_fast_each(
+    model: Any, process: Any, x_T: Any, noise: Counter | Brownian, **options: Any
+) -> tuple[Gone, ...]:
+    """:func:`gotta_go_fast` of every sample alone, with steps of its own as published: a sample's result depends on no
+    other, at the price of a model call per sample. The arguments are those of :func:`gotta_go_fast`.
+
+    Raises:
+        ValueError: ``noise`` is not keyed by sample.
+    """
+    if not isinstance(noise, Counter | Brownian):
+        raise ValueError(f"noise = {noise!r} is not keyed by sample: use dn.noise.Brownian(seed) or Counter(seed)")
+    sources = (replace(noise, first=noise.first + i) for i in range(len(x_T)))
+    runs = (gotta_go_fast(model, process, x_T[i : i + 1], source, **options) for i, source in enumerate(sources))
+    return tuple(runs)
 
 
 def _span(process: Any, s: Level, t: Level) -> Span:

@@ -18,6 +18,7 @@ from . import (
     implicit,
     langevin,
     momentum,
+    momentum_rules,
     multistep,
     onestep,
     pseudo,
@@ -41,6 +42,7 @@ from .extrapolated import *  # noqa: F403
 from .implicit import *  # noqa: F403
 from .langevin import *  # noqa: F403
 from .momentum import *  # noqa: F403
+from .momentum_rules import *  # noqa: F403
 from .multistep import *  # noqa: F403
 from .onestep import *  # noqa: F403
 from .pseudo import *  # noqa: F403
@@ -67,6 +69,7 @@ _FAMILIES = (
     implicit,
     stabilised,
     momentum,
+    momentum_rules,
     stochastic,
     ancestral,
     churn,

@@ -114,6 +114,11 @@ def _walk(T: Trace, grid: Any, length: int, rule: Rule) -> None:
 def _check(r: int, b: Any) -> None:
     if r not in (1, 2, 3, 4):
         raise ValueError(f"order r = {r!r} is unknown: use 1, 2, 3 or 4")
+    check_damping(b)
+
+
+def check_damping(b: Any) -> None:
+    """Refuse a damping coefficient outside (0, 1]."""
     if isinstance(b, (int, float)) and not 0 < b <= 1:
         raise ValueError(f"damping b = {b!r} is outside (0, 1]: 1 is the method without momentum")
 
