@@ -382,7 +382,7 @@ def test_the_short_form_of_a_table_hides_its_betas():
 
 def test_the_cosine_process_without_offset_is_trigflow():
     """``x_t = cos(t) x0 + sin(t) eps`` with ``t`` in [0, pi / 2]."""
-    process, times = dn.Cosine(0), np.linspace(0.05, 0.95, 19)
+    process, times = Cosine(0), np.linspace(0.05, 0.95, 19)
     angle = np.pi / 2 * times
     np.testing.assert_allclose(process.alpha(times), np.cos(angle), rtol=1e-14)
     np.testing.assert_allclose(process.sigma(times), np.sin(angle), rtol=1e-14)
