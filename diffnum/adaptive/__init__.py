@@ -5,6 +5,7 @@ from .doubling import doubling, extrapolated
 from .dpm_solver_v3 import dpm_solver_v3, sample_v3
 from .estimate import estimate
 from .evodiff import Evolved, evodiff, frozen_evodiff
+from .ito_taylor import Expanded, ito_taylor
 from .loop import Adapted, adapt, adapt_each, largest, mean
 from .pairs import PAIRS, Pair
 from .score_sde import Corrected, Gone, gotta_go_fast, gotta_go_fast_each, langevin_by_norms, langevin_of_sizes
@@ -23,6 +24,7 @@ __all__ = [
     "Controller",
     "Corrected",
     "Evolved",
+    "Expanded",
     "Gone",
     "I",
     "Offset",
@@ -43,6 +45,7 @@ __all__ = [
     "frozen_evodiff",
     "gotta_go_fast",
     "gotta_go_fast_each",
+    "ito_taylor",
     "langevin_by_norms",
     "langevin_of_sizes",
     "largest",
