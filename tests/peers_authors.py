@@ -39,6 +39,7 @@ __all__ = [
     "needed",
     "quiet",
     "sampler_of_edm",
+    "sampler_of_restart",
 ]
 
 COMMITS = {
@@ -49,6 +50,7 @@ COMMITS = {
     "zju-pi/diff-sampler": "68d5ce427f261962b89ce3b0ee8f6b29f0577328",
     "luping-liu/PNDM": "e771949c344875ebecda46967de68fc86e970569",
     "NVlabs/edm": "008a4e5316c8e3bfe61a62f874bddba254295afb",
+    "Newbeeer/diffusion_restart_sampling": "8cbcb076330381216b2f60578bb6e381ce182683",
 }
 PACKAGES = ("azula==0.11.1", "einops==0.8.2", "jax==0.10.2", "jaxlib==0.10.2", "ml_dtypes==0.6.0", "opt_einsum==3.4.0")
 VP = processes.VP()
@@ -130,13 +132,22 @@ def deis() -> Any:
 
 def sampler_of_edm() -> Callable[..., torch.Tensor]:
     """``edm_sampler`` of ``generate.py``, without the training code that the file imports."""
+    return _function("edm_sampler", folder("edm", "generate.py"), torch=torch)
+
+
+def sampler_of_restart() -> Callable[..., torch.Tensor]:
+    """``restart_sampler`` of ``generate_restart.py``, whose levels of a restart are in double precision here."""
+    double = types.SimpleNamespace(**{**vars(torch), "float": torch.float64})
+    path = folder("diffusion_restart_sampling", "benchmarks", "generate_restart.py")
+    return _function("restart_sampler", path, torch=double, dist=mock.MagicMock())
+
+
+def _function(name: str, path: Path, **space: Any) -> Callable[..., torch.Tensor]:
     import numpy
 
-    tree = ast.parse(folder("edm", "generate.py").read_text())
-    wanted: list[ast.stmt] = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "edm_sampler"]
-    space = types.SimpleNamespace()
-    exec(compile(ast.Module(wanted, []), "generate.py", "exec"), {"torch": torch, "np": numpy}, vars(space))
-    return space.edm_sampler
+    wanted: list[ast.stmt] = [n for n in ast.parse(path.read_text()).body if getattr(n, "name", None) == name]
+    exec(compile(ast.Module(wanted, []), path.name, "exec"), space := {"np": numpy, **space})
+    return space[name]
 
 
 # --- running them ---

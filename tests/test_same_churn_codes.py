@@ -1,9 +1,11 @@
 """Codes in sigma that draw, coefficient by coefficient and draw by draw: k-diffusion and the sampler of EDM."""
 
+import json
+
 import pytest
 import torch
 from peers import EDM, TOLERANCE, grid_of
-from peers_authors import author, needed, quiet, sampler_of_edm
+from peers_authors import author, needed, quiet, sampler_of_edm, sampler_of_restart
 from peers_noise import Units, apart, drawing
 
 from diffnum import grid as grids
@@ -56,18 +58,32 @@ def test_churned_samplers_of_k_diffusion(theirs, name, options):
 
 @pytest.mark.parametrize("churn, low, high, more", [(5.0, 0.0, float("inf"), 1.0), (40.0, 0.05, 50.0, 1.003)])
 def test_the_stochastic_sampler_of_edm(churn, low, high, more):
-    n, units = 9, Units()
+    options = {"S_churn": churn, "S_min": low, "S_max": high, "S_noise": more}
+    own = {"churn": churn, "tmin": low, "tmax": high, "noise": more}
+    assert apart(of_edm(sampler_of_edm(), 9, **options), "edm_churn", grids.edm(EDM, 9), **own) < TOLERANCE
+
+
+@pytest.mark.parametrize("at, back, times", [((6,), 3, 2), ((4, 7), 2, 1), ((8,), 1, 4)])
+def test_the_sampler_of_restart(at, back, times):
+    """Their own levels of a restart are ours where ``t_max`` is one of the grid's and the steps are as many."""
+    levels = grids.edm(EDM, 10)
+    info = {str(i): [back + 1, times, levels[i].sigma, levels[i - back].sigma] for i in at}
+    theirs = of_edm(sampler_of_restart(), 10, S_noise=1.0, restart_info=json.dumps(info))
+    assert apart(theirs, "restart", levels, at=at, back=back, times=times) < TOLERANCE
+
+
+def of_edm(sample, n, **options):
+    """The table of a sampler that is written as ``edm_sampler`` is."""
+    units = Units()
 
     class Net:
         sigma_min, sigma_max = 0.0, float("inf")
+        img_channels = img_resolution = 1
         round_sigma = staticmethod(torch.as_tensor)
 
         def __call__(self, x, sigma, labels):
             return units.data(x)
 
-    options = {"S_churn": churn, "S_min": low, "S_max": high, "S_noise": more}
     with quiet():
-        start = units.start() / 80
-        units.end(sampler_of_edm()(Net(), start, randn_like=units.normal, num_steps=n, **options))
-    own = {"churn": churn, "tmin": low, "tmax": high, "noise": more}
-    assert apart(units.table(), "edm_churn", grids.edm(EDM, n), **own) < TOLERANCE
+        units.end(sample(Net(), units.start() / 80, randn_like=units.normal, num_steps=n, **options))
+    return units.table()
