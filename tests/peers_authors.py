@@ -40,6 +40,7 @@ __all__ = [
     "quiet",
     "sampler_of_edm",
     "sampler_of_restart",
+    "sampler_of_ucgm",
 ]
 
 COMMITS = {
@@ -51,6 +52,7 @@ COMMITS = {
     "luping-liu/PNDM": "e771949c344875ebecda46967de68fc86e970569",
     "NVlabs/edm": "008a4e5316c8e3bfe61a62f874bddba254295afb",
     "Newbeeer/diffusion_restart_sampling": "8cbcb076330381216b2f60578bb6e381ce182683",
+    "LINs-lab/UCGM": "407636a673a0b46fa24c50fe310b539fcbe10d1e",
 }
 PACKAGES = ("azula==0.11.1", "einops==0.8.2", "jax==0.10.2", "jaxlib==0.10.2", "ml_dtypes==0.6.0", "opt_einsum==3.4.0")
 VP = processes.VP()
@@ -137,15 +139,24 @@ def sampler_of_edm() -> Callable[..., torch.Tensor]:
 
 def sampler_of_restart() -> Callable[..., torch.Tensor]:
     """``restart_sampler`` of ``generate_restart.py``, whose levels of a restart are in double precision here."""
-    double = types.SimpleNamespace(**{**vars(torch), "float": torch.float64})
     path = folder("diffusion_restart_sampling", "benchmarks", "generate_restart.py")
-    return _function("restart_sampler", path, torch=double, dist=mock.MagicMock())
+    return _function("restart_sampler", path, torch=_double(), dist=mock.MagicMock())
+
+
+def sampler_of_ucgm(normal: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """The method ``uni_sample`` of ``unigen.py`` in double precision, which draws ``normal(shape)``."""
+    return _function("uni_sample", folder("UCGM", "methods", "unigen.py"), torch=_double(randn=normal))
+
+
+def _double(**more: Any) -> Any:
+    """``torch`` whose single precision is double."""
+    return types.SimpleNamespace(**{**vars(torch), "float": torch.float64, "float32": torch.float64, **more})
 
 
 def _function(name: str, path: Path, **space: Any) -> Callable[..., torch.Tensor]:
     import numpy
 
-    wanted: list[ast.stmt] = [n for n in ast.parse(path.read_text()).body if getattr(n, "name", None) == name]
+    wanted: list[ast.stmt] = [n for n in ast.walk(ast.parse(path.read_text())) if getattr(n, "name", None) == name]
     exec(compile(ast.Module(wanted, []), path.name, "exec"), space := {"np": numpy, **space})
     return space[name]
 

@@ -95,6 +95,17 @@ def test_a_fixed_share_of_fresh_noise_never_converges():
     assert distance(dn.compile("ucgm_renoise", grid(), rho=0.0), dn.compile("ddim", grid())) < 1e-14
 
 
+def test_the_automatic_share_of_one_step():
+    process = dn.Flow()
+    for times, share in (((0.6, 0.55), 2 * 0.6 * 0.05 / 0.55**2), ((0.9, 0.2), 1.0)):
+        step = dn.grid.custom(process, times=times)
+        expected = dn.compile("ucgm_renoise", step, rho=share)
+        for name in ("ucgm_auto", "ucgm_auto_coded"):
+            assert distance(dn.compile(name, step), expected) < 1e-13
+    two = dn.grid.custom(process, times=(0.6, 0.55, 0.5))
+    assert distance(dn.compile("ucgm_auto", two), dn.compile("ucgm_auto_coded", two)) > 1e-3
+
+
 # --- churn ---
 
 

@@ -1,11 +1,11 @@
-"""Codes in sigma that draw, coefficient by coefficient and draw by draw: k-diffusion and the sampler of EDM."""
+"""Codes that draw, coefficient by coefficient and draw by draw: k-diffusion, EDM, Restart and UCGM."""
 
 import json
 
 import pytest
 import torch
-from peers import EDM, TOLERANCE, grid_of
-from peers_authors import author, needed, quiet, sampler_of_edm, sampler_of_restart
+from peers import EDM, FLOW, TOLERANCE, grid_of
+from peers_authors import author, needed, quiet, sampler_of_edm, sampler_of_restart, sampler_of_ucgm
 from peers_noise import Units, apart, drawing
 
 from diffnum import grid as grids
@@ -87,3 +87,24 @@ def of_edm(sample, n, **options):
     with quiet():
         units.end(sample(Net(), units.start() / 80, randn_like=units.normal, num_steps=n, **options))
     return units.table()
+
+
+@pytest.mark.parametrize("n", [3, 12, 40])
+@pytest.mark.parametrize("share, name, options", [(0.3, "ucgm_renoise", {"rho": 0.3}), ("Auto", "ucgm_auto_coded", {})])
+def test_the_sampler_of_ucgm(share, name, options, n):
+    units = Units()
+
+    class Linear:
+        integ_st = 1
+        alpha_in, gamma_in = staticmethod(lambda t: t), staticmethod(lambda t: 1 - t)
+        kumaraswamy_transform = staticmethod(lambda t, *powers: t)
+
+        def forward(self, model, x, t):
+            D = units.data(x)
+            return D, (x - (1 - t) * D) / t, None, None
+
+    with quiet():
+        sample = sampler_of_ucgm(lambda shape: units.normal(torch.empty(shape)))
+        units.end(sample(Linear(), units.start(), None, n, stochast_ratio=share)[-1])
+    grid = grid_of([*torch.linspace(0.999, 0.001, n, dtype=torch.float64).tolist(), 0.0], FLOW)
+    assert apart(units.table(), name, grid, **options) < TOLERANCE

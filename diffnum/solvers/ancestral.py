@@ -24,6 +24,7 @@ from typing import Any
 
 from ..num import exp, expm1, log, sqrt
 from ..plan import Level
+from ..process import as_float
 from ..trace import Form, Solver, Trace, solver
 from .coords import noise_transfer, transfer
 from .rules import named
@@ -38,6 +39,8 @@ __all__ = [
     "kdpm2_ancestral",
     "kdpm2_ancestral_rf",
     "renoise",
+    "ucgm_auto",
+    "ucgm_auto_coded",
     "ucgm_renoise",
 ]
 
@@ -225,9 +228,46 @@ def ucgm_renoise(T: Trace, grid: Any, rho: float = 0.5) -> None:
     """
     _check("rho", rho)
     for s, t in T.steps(grid):
-        e = T.evaluate(T.x, s)
-        x = t.alpha * e.data + (t.sigma * (1 - rho) ** 0.5) * e.noise if rho < 1 else t.alpha * e.data
-        T.x = x if t.clean or not rho else x + (t.sigma * rho**0.5) * T.noise(s, t)
+        T.x = _shared(T, s, t, rho)
+
+
+def _shared(T: Trace, s: Level, t: Level, rho: Any) -> Form:
+    e, known = T.evaluate(T.x, s), as_float(rho)
+    x = t.alpha * e.data if known == 1 else t.alpha * e.data + (t.sigma * sqrt(1 - rho)) * e.noise
+    return x if t.clean or known == 0 else x + (t.sigma * sqrt(rho)) * T.noise(s, t)
+
+
+@solver(order=1, cold=1, cite="sun2025ucgm", eq="rho of UCGM-S, 'Auto' at every step", family=FAMILY, stochastic=True)
+def ucgm_auto(T: Trace, grid: Any) -> None:
+    """:data:`ucgm_renoise` with ``rho = min(1, 2 sigma_s |t - s| / sigma_t^2)``, ``s`` and ``t`` the process's times.
+
+    On :class:`~diffnum.process.Flow` a step of the reverse SDE whose diffusion coefficient is ``sqrt(2 sigma)``.
+    """
+    for s, t in T.steps(grid):
+        T.x = _shared(T, s, t, 0 if t.clean else _auto(s, t))
+
+
+@solver(
+    order=1,
+    cold=1,
+    cite="sun2025ucgm",
+    eq="uni_sample, stochast_ratio = 'Auto'",
+    family=FAMILY,
+    stochastic=True,
+    note="as coded: the share of the first step serves all; it shrinks with that step, so that the order is kept",
+)
+def ucgm_auto_coded(T: Trace, grid: Any) -> None:
+    """:data:`ucgm_auto` as its authors' code runs it: the word is replaced by the first step's share."""
+    first, second, *_ = grid.levels
+    rho = 0 if second.clean else _auto(first, second)
+    for s, t in T.steps(grid):
+        T.x = _shared(T, s, t, rho)
+
+
+def _auto(s: Level, t: Level) -> Any:
+    share = 2 * s.sigma * (s.t - t.t) / (t.sigma * t.sigma)
+    value = as_float(share)
+    return 1.0 if value is not None and value > 1 else share
 
 
 @solver(
