@@ -156,7 +156,8 @@ def _double(**more: Any) -> Any:
 def _function(name: str, path: Path, **space: Any) -> Callable[..., torch.Tensor]:
     import numpy
 
-    wanted: list[ast.stmt] = [n for n in ast.walk(ast.parse(path.read_text())) if getattr(n, "name", None) == name]
+    found = ast.walk(ast.parse(path.read_text()))
+    wanted: list[ast.stmt] = [n for n in found if isinstance(n, ast.FunctionDef) and n.name == name]
     exec(compile(ast.Module(wanted, []), path.name, "exec"), space := {"np": numpy, **space})
     return space[name]
 
