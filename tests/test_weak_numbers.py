@@ -1,15 +1,18 @@
-"""Numbers of weak proofs: both kinds hold the same value, and prove the same."""
+"""Extended numbers: both kinds hold the same value, prove the same and measure the same."""
 
 import mpmath
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diffnum import weak_numbers
-from diffnum.plan import Level
+import diffnum as dn
+from diffnum import precise, weak_numbers
+from diffnum.plan import PREDICTIONS, Level
 from diffnum.series import Series, compose, h_series, revert
 from diffnum.solvers import ALL
-from diffnum.weak_numbers import digits, quick
+from diffnum.targets import Gaussian, Mixture1D, Product1D
+from diffnum.weak_numbers import digits, number, quick
 from diffnum.weak_order import prove_weak
 
 gmpy2 = pytest.importorskip("gmpy2")
@@ -52,3 +55,58 @@ def test_series_with_a_constant_term_are_composed_in_full():
     assert compose((0, 0, 0, 0, 0, 0, 0, 1), one) == one**7
     theta = revert((0, 2), one)
     assert compose((0, 2), theta) == one
+
+
+ROTATION = np.linalg.qr(np.array([[1.0, 2.0], [3.0, 1.0]]))[0]
+TARGETS = [
+    Gaussian(np.array([0.5, -1.0]), np.array([0.1, 2.5]), ROTATION),
+    Product1D([Mixture1D([0.3, 0.7], [-0.8, 0.6], [0.6, 0.8]), Mixture1D([1.0], [0.2], [0.5])], ROTATION),
+    dn.Mixture([0.4, 0.6], [[-1.0, 0.4], [0.7, 0.9]], [[0.3, 0.5], [0.4, 0.2]]),
+]
+
+
+def asked(target, make):
+    """Every question that the witnesses ask, at levels and points of one kind of number."""
+    process, x = dn.VP(), np.frompyfunc(make, 1, 1)(np.array([[0.3, -0.7], [1.1, 0.2]]).astype(object))
+    s, t = process.at(-make(0.25)), process.at(make(0.25))
+    answers = [target.predict(x, s, quantity) for quantity in PREDICTIONS]
+    answers.append(target.log_prob(x, s))
+    if hasattr(target, "eigen") or hasattr(target, "laws"):
+        answers.append(target.flow(x, s, t))
+    return [np.frompyfunc(mpmath.mpf, 1, 1)(answer) for answer in answers]
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda t: type(t).__name__)
+def test_targets_answer_both_kinds_alike(target):
+    with digits(50):
+        for slow, fast in zip(asked(target, mpmath.mpf), asked(target, number), strict=True):
+            assert abs(slow - fast).max() < 1e-47
+
+
+PROCESSES = [dn.VP(), dn.Cosine(), dn.VE(), dn.EDM(), dn.SubVP(), dn.Flow(shift=3.0), dn.DDPM(smooth=True)]
+
+
+@pytest.mark.parametrize("process", PROCESSES, ids=lambda p: p.name)
+def test_processes_have_levels_of_both_kinds(process):
+    with digits(50):
+        for lam in (-0.25, 0.125):
+            slow, fast = process.at(mpmath.mpf(lam)), process.at(number(lam))
+            for name in ("t", "alpha", "sigma", "lam"):
+                assert abs(mpmath.mpf(getattr(fast, name)) - getattr(slow, name)) < 1e-47
+
+
+@pytest.mark.parametrize("name", ["exp_ab5", "deis_tab_3", "gauss4", "luan_ostermann5"])
+def test_slopes_do_not_depend_on_the_kind_of_number(name, monkeypatch):
+    """Surds, quadrature and phi among the coefficients."""
+
+    def errors():
+        for cache in (precise.compiled, precise.precise_run):
+            cache.cache_clear()
+        with digits(50):
+            return precise.precise_errors(ALL[name], dn.VP(), "alternating", (16, 32), lambda plan: plan)
+
+    found = errors()
+    monkeypatch.setattr(weak_numbers, "gmpy2", None)
+    assert found == pytest.approx(errors(), rel=1e-12)
+    precise.compiled.cache_clear()
+    precise.precise_run.cache_clear()
