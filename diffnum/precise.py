@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from .extended_numbers import digits, number
 from .grid import Grid
 from .num import cos
 from .plan import Level, Plan
 from .process_shared import pi
 from .slopes import Slope, measured, settled
 from .trace import Solver, compile
-from .weak_numbers import digits, number
 from .witness import NEAR, PATTERNS, SEED, Run, coupled, end_point, gaussian, nonlinear
 
 __all__ = ["FLOOR", "WITNESSES", "near", "precise_errors", "precise_run", "precise_slope", "precise_slopes"]

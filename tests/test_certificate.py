@@ -6,6 +6,7 @@ import pytest
 import diffnum as dn
 from diffnum import precise
 from diffnum.certificate import Slope, certify
+from diffnum.extended_numbers import digits, number
 from diffnum.measure import ROUGH
 from diffnum.mutants import applied, bundle, exact_survivors, mutations
 from diffnum.num import expm1
@@ -14,7 +15,6 @@ from diffnum.slopes import rounding, settled, start_up
 from diffnum.solvers import ALL
 from diffnum.solvers.coords import data_transfer, transfer
 from diffnum.trace import solver
-from diffnum.weak_numbers import digits, number
 from diffnum.witness import Run, coupled, near, near_alternating, nonlinear, norm, path_errors
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diffnum import num
-from diffnum.weak_numbers import digits, number
+from diffnum.extended_numbers import digits, number
 
 
 def exact_phi(k: int, z: float) -> mpmath.mpf:

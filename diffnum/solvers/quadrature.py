@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from ..extended_numbers import quick
 from ..num import exp, expm1
 from ..process import as_float
 from ..series import Series, rational
-from ..weak_numbers import quick
 
 __all__ = ["decaying_mean", "interpolatory", "lagrange"]
 

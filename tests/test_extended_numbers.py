@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import diffnum as dn
-from diffnum import precise, weak_numbers
+from diffnum import extended_numbers, precise
+from diffnum.extended_numbers import digits, number, quick
 from diffnum.plan import PREDICTIONS, Level
 from diffnum.series import Series, compose, h_series, revert
 from diffnum.solvers import ALL
 from diffnum.targets import Gaussian, Mixture1D, Product1D
-from diffnum.weak_numbers import digits, number, quick
 from diffnum.weak_order import prove_weak
 
 gmpy2 = pytest.importorskip("gmpy2")
@@ -39,7 +39,7 @@ def test_series_and_levels_are_made_quick_entry_by_entry():
 @pytest.mark.parametrize("name", ["ddim_eta", "er_sde_2"])
 def test_proofs_do_not_depend_on_the_kind_of_number(name, monkeypatch):
     found = prove_weak(ALL[name])
-    monkeypatch.setattr(weak_numbers, "gmpy2", None)
+    monkeypatch.setattr(extended_numbers, "gmpy2", None)
     assert prove_weak(ALL[name]) == found
 
 
@@ -106,7 +106,7 @@ def test_slopes_do_not_depend_on_the_kind_of_number(name, monkeypatch):
             return precise.precise_errors(ALL[name], dn.VP(), "alternating", (16, 32), lambda plan: plan)
 
     found = errors()
-    monkeypatch.setattr(weak_numbers, "gmpy2", None)
+    monkeypatch.setattr(extended_numbers, "gmpy2", None)
     assert found == pytest.approx(errors(), rel=1e-12)
     precise.compiled.cache_clear()
     precise.precise_run.cache_clear()
