@@ -11,7 +11,7 @@ from fractions import Fraction as F
 from typing import Any
 
 from ..num import phi
-from .tables import Table
+from .tables import Additive, Table
 
 __all__ = [
     "ADAMS_BASHFORTH",
@@ -31,10 +31,14 @@ __all__ = [
     "LOBATTO_IIIA3",
     "MIDPOINT",
     "OPEN4",
+    "PLATEN",
     "RADAU_IIA2",
     "RALSTON2",
     "RALSTON3",
     "RK4",
+    "SHARK",
+    "SRA1",
+    "SRA3",
     "SSP33",
     "SSP43",
     "THREE_EIGHTHS",
@@ -52,6 +56,7 @@ __all__ = [
     "adams_moulton_4",
     "adams_moulton_5",
     "adams_moulton_6",
+    "additive_2",
     "bdf_2",
     "bdf_3",
     "bdia",
@@ -280,6 +285,42 @@ LOBATTO_IIIA3 = ((0, F(1, 2), 1), ((0, 0, 0), (F(5, 24), F(1, 3), F(-1, 24)), (F
 
 TSITOURAS_5 = (557437282570322684402658355110014168831631398583172334632347127175422959571032561810651291875821036079136385,)
 """The integer whose root the entries of ``tsitouras_5`` hold. Derived by ``theory.tsitouras.entries``."""
+
+PLATEN = Additive(
+    (0, 1),
+    ((), (1,)),
+    (F(1, 2), F(1, 2)),
+    (0, 1),
+    (0, 0),
+)
+"""Platen's explicit method of weak order two where noise is additive: the only one of two stages that draws no area (Kloeden & Platen 1992, 15.1). Derived by ``theory.additive.two_stages``."""
+
+SRA1 = Additive(
+    (0, F(3, 4)),
+    ((), (F(3, 4),)),
+    (F(1, 3), F(2, 3)),
+    (0, F(3, 4)),
+    (0, F(3, 2)),
+)
+"""Roessler's SRA1, strong order 1.5: the only one of two stages whose first stage is at the state. Derived by ``theory.additive.two_stages``."""
+
+SHARK = Additive(
+    (0, F(5, 6)),
+    ((), (F(5, 6),)),
+    (F(2, 5), F(3, 5)),
+    (0, F(5, 6)),
+    (1, 1),
+)
+"""ShARK, strong order 1.5: the only one of two stages that are shifted by the same area, their authors' choice. Derived by ``theory.additive.two_stages``."""
+
+SRA3 = Additive(
+    (0, 1, F(1, 2)),
+    ((), (1,), (F(1, 4), F(1, 4))),
+    (F(1, 6), F(1, 6), F(2, 3)),
+    (0, 0, F(3, 4)),
+    (0, 0, F(3, 2)),
+)
+"""Roessler's SRA3, strong order 1.5, order three without noise: the only one of three stages with noise in the last and the second at the end of the step, its author's choice. Derived by ``theory.additive.three_stages``."""
 
 
 def exponential_adams_1(z: Any) -> Any:
@@ -1892,3 +1933,20 @@ def er_sde_power(h: Any, rate: Any) -> Any:
     p4 = phi(1, h*(1 - rate))
     p5 = phi(1, -h*(rate + 1))
     return (h*p5*(rate + 1), h*(-p2 + p3), (h*(h*p2**2 - 2*p1*p3 + 2*p4))/2)
+
+
+def additive_2(q: Any) -> Any:
+    """``(c, a, b, p, q)`` of every stochastic Runge-Kutta method of strong order 1.5 for additive noise with two stages
+
+    and ``c1 = p1 = 0``, by the share ``q`` of the area in the first stage: ``b1 = 2 / (q^2 - 2 q + 6)``.
+
+    Derived by ``theory.additive.two_stages``.
+    """
+    u1 = q**2
+    u2 = -2*q + u1
+    u3 = u2 + 6
+    u4 = u2 + 4
+    u5 = 1/u4
+    u6 = (u3*u5)/2
+    u7 = 1/u3
+    return ((0, u6), ((), (u6,)), (2*u7, u4*u7), (0, u6), (q, u5*(-4*q + u1 + 6)))
