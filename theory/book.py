@@ -34,6 +34,7 @@ from . import (
     stability,
     step_ratios,
     stochastic,
+    stochastic_errors,
     taylor,
     tsitouras,
     uni,
@@ -58,7 +59,7 @@ CHAPTERS: dict[str, Chapter] = {
     "11. Stochastic samplers": (*stochastic.CHAPTER, *additive.CHAPTER, *brownian.CHAPTER),
     "12. Equalities": (*equalities.CHAPTER, *more_equalities.CHAPTER, *mean_reverting.CHAPTER),
     "13. What is not equal": false_equalities.CHAPTER,
-    "14. Errors": errors.CHAPTER,
+    "14. Errors": (*errors.CHAPTER, *stochastic_errors.CHAPTER),
     "15. Step ratios": step_ratios.CHAPTER,
 }
 
@@ -85,7 +86,8 @@ how long the history is, as DC-Solver's does, it is the limit of a long one.
 Samplers that choose their steps or coefficients as they run, and those with trained ones, are proved *frozen*: for the
 controls that one run left, or for the stated values of their options (`amed`, `dc_solver`, `ucgm`); what the controls
 do is not proved. A stochastic sampler's order is weak, proved for every denoiser by trees with Gaussian leaves; that it
-is not higher is shown on a Gaussian. Its error is one of a law and has no leading term of a path.
+is not higher is shown on a Gaussian. Its error is one of a law and has no leading term of a path; that of its variance
+is in chapter 14.
 """
 
 

@@ -25,6 +25,7 @@ from ..plan import Level
 from ..trace import Evaluation, Form, Solver, Trace, solver
 from . import generated as g
 from .rules import named
+from .sde_rules import still
 from .tables import Additive, scaled
 
 __all__ = [
@@ -116,15 +117,16 @@ shark = _named(
 
 
 @solver(order=2, cold=2, cite="karras2022edm", eq="6, by stochastic Heun", family=FAMILY, stochastic=True)
-def karras_sde_heun(T: Trace, grid: Any, rate: float = 0.5) -> None:
+def karras_sde_heun(T: Trace, grid: Any, rate: Any = 0.5) -> None:
     """EDM's SDE in ``sigma / alpha``, with ``rate`` of noise per log-SNR, by Heun with one draw for both stages:
 
     ``d(x / alpha) = (1 + rate) eps dkappa + dB``, ``Var dB = -rate d kappa^2``; the step to ``sigma = 0`` is ``D``.
 
-    With ``rate = 1`` the term in ``h^2`` is so small, where the noise has made early errors forgotten, that errors fall
-    like ``h^3`` and faster down to some 1e-6; ``rate = 2`` shows ``h^3`` throughout.
+    On a Gaussian the term in ``h^2`` of the variance cancels over a whole run of equal steps in log-SNR, at any rate
+    (theory.stochastic_errors). So with ``rate = 1``, where the noise has made early errors forgotten, errors fall like
+    ``h^3`` and faster down to some 1e-6; ``rate = 2`` shows ``h^3`` throughout.
     """
-    if rate < 0:
+    if isinstance(rate, (int, float)) and not rate >= 0:
         raise ValueError(f"rate = {rate!r} is no variance: use 0 or more")
     for s, t in T.steps(grid):
         e, q = T.evaluate(T.x, s), t.alpha / s.alpha
@@ -133,7 +135,7 @@ def karras_sde_heun(T: Trace, grid: Any, rate: float = 0.5) -> None:
             continue
         slope = (1 + rate) * (t.sigma - q * s.sigma)
         kept = q * T.x
-        if rate:
+        if not still(rate):
             kept = kept + (t.sigma * sqrt(rate * expm1(2 * T.h(s, t)))) * T.noise(s, t)
         T.x = kept + (slope / 2) * (e.noise + T.evaluate(kept + slope * e.noise, t).noise)
 
