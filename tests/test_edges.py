@@ -55,6 +55,9 @@ def refused(name, levels, prediction):
     """The whole table of refusals: nothing else is refused, at either end or on any grid."""
     if name == "exponential_integrator" and not levels.process.preserves_variance:
         return True
+    if name == "stochastic_improved_euler" and levels.steps == 1 and levels[-1].clean:
+        # its last step is D, whatever it starts from
+        return levels[0].pure_noise and prediction in BLIND
     return levels[0].pure_noise and (name in DIFFUSING or (prediction in BLIND and name not in SCORED))
 
 
