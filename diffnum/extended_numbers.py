@@ -1,17 +1,13 @@
 """Extended numbers: gmpy2's, many times quicker than mpmath's, which stay where it is not installed.
 
-Weak proofs trace a plan with mpmath's and expand trees with gmpy2's; both carry the same digits.
+Witnesses of high orders and weak proofs compute with them; :func:`digits` gives both kinds the same digits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
-
-from .plan import Level
-from .series import Series
 
 gmpy2: Any
 try:
@@ -45,16 +41,9 @@ def number(value: int | float) -> Any:
 
 
 def quick(value: Any) -> Any:
-    """Series, levels, tuples and dictionaries of them with gmpy2's numbers, under :func:`digits`; others unchanged."""
-    if isinstance(value, Series):
-        return value.map(quick)
-    if isinstance(value, Level):
-        fields = {name: quick(getattr(value, name)) for name in ("t", "alpha", "sigma", "lam", "v")}
-        return replace(value, **fields)
+    """mpmath's number, or a tuple of such, as the quickest extended numbers, under :func:`digits`; others unchanged."""
     if isinstance(value, tuple):
         return tuple([quick(entry) for entry in value])
-    if isinstance(value, dict):
-        return {key: quick(entry) for key, entry in value.items()}
     if gmpy2 is None or not hasattr(value, "_mpf_"):
         return value
     # exact: the mantissa has no more bits than the precision

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from .extended_numbers import digits
 from .order import Inconsistent, generic_plan, history, local_errors, traced_depth
 from .plan import Eval, Level, Lin, Line, Plan
 from .series import Series
@@ -246,10 +247,8 @@ def _keeps(plan: Plan, process: Any, order: int, known: int) -> bool:
 
 def same_weak_order(solver: Solver | Callable[..., None], slip: Mutation, order: int, seed: int = 1) -> bool:
     """As :func:`same_order` for weak order: a flipped sign of a symmetric draw has the same law."""
-    import mpmath
-
     process, plan = _weak_plan(solver, order, seed)
-    with mpmath.workdps(DIGITS):
+    with digits(DIGITS):
         broken = applied(slip, plan)
         try:
             return broken != plan and weak_order(broken, process, seed, order)[0] >= order
@@ -262,10 +261,8 @@ def hidden_weak_order(solver: Solver | Callable[..., None], slip: Mutation, orde
 
     Noise inside the argument of the model, such as a space-time area, enters through the model's curvature first.
     """
-    import mpmath
-
     process, plan = _weak_plan(solver, order, seed)
-    with mpmath.workdps(DIGITS):
+    with digits(DIGITS):
         broken = applied(slip, plan)
         errors = gaussian_errors(Rows.of(broken), Fraction(seed + 2, 7), Fraction(5, 7))
         blind = min(e.valuation for e in errors) // 2 > order

@@ -263,10 +263,13 @@ def _phis(top: int, z: Any, exponential: Callable[[], Any], first: list[Any], sm
 
 def scaled(number: Any, by: Any) -> Any:
     """``by * number`` for an exact or any other ``number``: fractions times floats, torch leaves, series or symbols."""
-    kind = type(number).__module__.partition(".")[0]
-    if isinstance(number, float) or not hasattr(number, "numerator") or kind in ("torch", "numpy", "sympy"):
-        return number * by
-    return by * number.numerator / number.denominator
+    return by * number.numerator / number.denominator if _is_fraction(type(number)) else number * by
+
+
+@lru_cache(maxsize=64)
+def _is_fraction(kind: type) -> bool:
+    outside = kind.__module__.partition(".")[0] in ("torch", "numpy", "sympy")
+    return not outside and not issubclass(kind, float) and hasattr(kind, "numerator")
 
 
 def extended(formula: Callable[..., Any], *arguments: Any) -> Any:

@@ -106,9 +106,12 @@ class Series:
         return Series(0, constant[: max(self.end, 0)])
 
     def _kin(self, x: Any) -> Any:
-        """An exact number, beside mpmath's numbers one of them: converted here once and not in every operation."""
+        """An exact number, beside extended numbers one of them: converted here once and not in every operation."""
         x = _exact(x)
-        extended = bool(self.c) and type(self.c[0]).__module__.startswith("mpmath") and type(x) is _KIND
+        if not self.c or type(x) is not _KIND:
+            return x
+        kind = type(self.c[0])
+        extended = kind is _FLOATING or kind.__module__.startswith("mpmath")
         return self.c[0] * 0 + x if extended else x
 
     def __add__(self, other: Any) -> Series:

@@ -31,7 +31,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-from .extended_numbers import digits, quick
+from .extended_numbers import digits, number
 from .generic import GenericGrid, GenericProcess
 from .grid import log_snr
 from .order import Inconsistent, Proof, long_run, odd_steps, start_up_in
@@ -86,9 +86,7 @@ def _prove_once(solver: Solver | Callable[..., None], highest: int, seed: int, p
 
 def _stability(solver: Solver | Callable[..., None], seed: int, preserving: bool) -> tuple[bool, bool]:
     """The root condition along random steps past the start-up, and whether it holds along all."""
-    import mpmath
-
-    with mpmath.workdps(DIGITS):
+    with digits(DIGITS):
         plan = _compiled(solver, seed, preserving, long_run(_depth(solver)), 3)[1]
     stable = root_condition(plan, start_up_in(plan))
     return stable, stable and reads_last_state(plan)
@@ -99,10 +97,8 @@ def generic_weak_plan(
 ) -> tuple[GenericProcess, Plan]:
     """On a random process, which preserves variance or does not, random steps, so many that two have their history and
     are not the last; one where there is no history, since it starts from any state."""
-    import mpmath
-
     # powers of a square root need far more than double precision
-    with mpmath.workdps(DIGITS):
+    with digits(DIGITS):
         steps = _settled(solver) + 2 + (_depth(solver) > 0)
         return _compiled(solver, seed, preserving, steps, 2 * highest + 3)
 
@@ -129,27 +125,23 @@ def _settled(solver: Solver | Callable[..., None]) -> int:
 def _compiled(
     solver: Solver | Callable[..., None], seed: int, preserving: bool, steps: int, order: int
 ) -> tuple[GenericProcess, Plan]:
-    import mpmath
-
     rng = random.Random(1000 + seed)
     process = _random_process(seed, preserving, order + GUARD)
     # zeros of one kind with the rest: a sum over mixed kinds converts every term
-    square = Series(0, tuple(mpmath.mpf(int(i == 2)) for i in range(order + GUARD)))
+    square = Series(0, tuple(number(int(i == 2)) for i in range(order + GUARD)))
     ratios = [Fraction(rng.randint(4, 8), rng.randint(4, 8)) for _ in range(steps)]
     thetas = [square * sum(ratios[i:], Fraction(0)) for i in range(steps + 1)]
     return process, compile(solver, GenericGrid.through(process, thetas))
 
 
 def _random_process(seed: int, preserving: bool, order: int) -> GenericProcess:
-    import mpmath
-
     rough = GenericProcess.random(seed, order)
     alphas, sigmas = (
-        tuple(mpmath.mpf(int(a.numerator)) / int(a.denominator) for a in c) for c in (rough.alphas, rough.sigmas)
+        tuple(number(int(a.numerator)) / int(a.denominator) for a in c) for c in (rough.alphas, rough.sigmas)
     )
     if not preserving:
         return GenericProcess(alphas, sigmas)
-    alphas = (mpmath.mpf(3) / (4 + seed), *alphas[1:])
+    alphas = (number(3) / (4 + seed), *alphas[1:])
     one_less = (1 - Series(0, alphas) * Series(0, alphas)).sqrt()
     return GenericProcess(alphas, tuple(one_less[i] for i in range(len(alphas))), preserves_variance=True)
 
@@ -168,9 +160,7 @@ def _orders(plan: Plan, process: GenericProcess, highest: int, seed: int) -> tup
     if _reuses_a_draw(plan):
         return 0, 0, ("a draw of an earlier step is used again, so that its steps are not independent",)
     with digits(DIGITS):
-        made = Rows.of(plan)
-        rows = Rows(quick(made.inputs), quick(made.states))
-        process = replace(process, alphas=quick(process.alphas), sigmas=quick(process.sigmas))
+        rows = Rows.of(plan)
         try:
             found = [_leading(e, 2 * highest + 3) for e in weak_errors(rows, process, 2 * highest + 3)]
         except Inconsistent as error:

@@ -1,5 +1,7 @@
 """The generated coefficients are what theory derives, solve their equations as they stand, and no number is idle."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +12,13 @@ from diffnum.solvers.tables import Table, scaled
 from theory.generator import Piece, load, mutants, source, verify
 from theory.pieces import GENERATED, derive_pieces, generated_text, unsound
 
-PIECES = derive_pieces()
-BY_NAME = {piece.name: piece for piece in PIECES}
+NAMES = sorted(generated.__all__)
+
+
+@cache
+def pieces() -> dict[str, Piece]:
+    """Every piece by name, derived where a test asks and not where tests are collected."""
+    return {piece.name: piece for piece in derive_pieces()}
 
 
 def noticed(piece: Piece, text: str) -> bool:
@@ -24,36 +31,36 @@ def noticed(piece: Piece, text: str) -> bool:
 
 
 def test_the_file_holds_what_is_derived():
-    assert GENERATED.read_text() == generated_text(PIECES), "run python -m theory"
+    assert GENERATED.read_text() == generated_text(list(pieces().values())), "run python -m theory"
 
 
 def test_every_piece_solves_its_equations():
-    assert unsound(PIECES) == []
+    assert unsound(list(pieces().values())) == []
 
 
 def test_every_name_says_where_it_comes_from():
-    assert {*generated.__all__} == {*BY_NAME}
-    assert all(piece.derivation.startswith("theory.") and piece.derivation in piece.text for piece in PIECES)
+    assert {*generated.__all__} == {*pieces()}
+    assert all(piece.derivation.startswith("theory.") and piece.derivation in piece.text for piece in pieces().values())
 
 
-@pytest.mark.parametrize("name", sorted(BY_NAME)[::6])
+@pytest.mark.parametrize("name", NAMES[::6])
 def test_a_number_raised_by_one_is_noticed(name):
-    changed = list(mutants(BY_NAME[name]))
+    changed = list(mutants(pieces()[name]))
     assert changed
     for place, text in changed[:: max(1, len(changed) // 8)]:
-        assert noticed(BY_NAME[name], text), place
+        assert noticed(pieces()[name], text), place
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", sorted(BY_NAME))
+@pytest.mark.parametrize("name", NAMES)
 def test_every_number_raised_by_one_is_noticed_or_listed_as_free(name):
-    piece = BY_NAME[name]
+    piece = pieces()[name]
     missed = [place for place, text in mutants(piece) if not noticed(piece, text)]
     assert len(missed) <= len(piece.free), missed
 
 
 def test_a_broken_equation_is_found():
-    piece = BY_NAME["RK4"]
+    piece = pieces()["RK4"]
     broken = piece.text.replace("F(1, 3)", "F(1, 4)", 1)
     assert broken != piece.text and noticed(piece, broken)
 

@@ -2,7 +2,6 @@
 
 import math
 import re
-from fractions import Fraction
 from itertools import pairwise
 
 import mpmath
@@ -126,7 +125,7 @@ def number(a, b):
 
 
 def value(x):
-    return sympy.sympify(x) if isinstance(x, Fraction) else sympy.sympify(x.a) + sympy.sympify(x.b) * sympy.sqrt(3)
+    return sympy.sympify(x) if not isinstance(x, Surd) else sympy.sympify(x.a) + sympy.sympify(x.b) * sympy.sqrt(3)
 
 
 @given(a=rationals, b=rationals, c=rationals, d=rationals)

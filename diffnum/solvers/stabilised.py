@@ -18,13 +18,14 @@ linear multistep method, without the stability that the recurrence was made for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction as F
 from functools import cached_property, lru_cache
 from typing import Any
 
 from ..plan import Level
+from ..series import Series
 from ..trace import Form, Solver, Trace
 from .coords import CLOCK, transfer
 from .quadrature import lagrange
@@ -199,19 +200,24 @@ def _recurrence(h: Any, stages: Sequence[Stage], fields: Sequence[tuple[Any, Vec
     start: Vector = [h * 0 + 1, *[h * 0] * len(fields[0][1])]
     first = _slopes(start, *fields[0])
     values, slopes = [start], first
-    for j, stage in enumerate(stages, 1):
+    for j, (mu, nu, rest, rise, once) in enumerate(_weights(h, stages), 1):
         before = values[j - 2] if j > 1 else start
         row = [
-            scaled(stage.mu, y)
-            + scaled(stage.nu, y_)
-            + scaled(stage.rest, y0)
-            + (scaled(stage.rise, f) + scaled(stage.first, f0)) * h
+            y * mu + y_ * nu + y0 * rest + (f * rise + f0 * once) * h
             for y, y_, y0, f, f0 in zip(values[-1], before, start, slopes, first, strict=True)
         ]
         values.append(row)
         if j < len(stages):
             slopes = _slopes(row, *fields[j])
     return values[-1]
+
+
+def _weights(h: Any, stages: Sequence[Stage]) -> Iterator[Vector]:
+    """The fractions of every stage as numbers that the kind of the step is multiplied by, converted once."""
+    one = h * 0 + 1
+    one = one[0] if isinstance(one, Series) else one
+    for stage in stages:
+        yield [scaled(m, one) for m in (stage.mu, stage.nu, stage.rest, stage.rise, stage.first)]
 
 
 def _slopes(state: Vector, fall: Any, shares: Vector) -> Vector:

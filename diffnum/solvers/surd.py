@@ -10,14 +10,17 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from importlib import import_module
 from typing import Any
 
-from ..series import Series
+from ..series import Series, rational
 
 __all__ = ["Surd", "root"]
 
 DIGITS = 60
+_ZERO = rational(0)
+_KIND = type(_ZERO)
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,10 @@ class Surd:
         return sympy.sympify(self.a) + sympy.sympify(self.b) * sympy.sqrt(self.d)
 
     def __float__(self) -> float:
+        return self._nearest
+
+    @cached_property
+    def _nearest(self) -> float:
         scale = 10**DIGITS
         a, b = (Fraction(int(part.numerator), int(part.denominator)) for part in (self.a, self.b))
         return float(a + b * Fraction(math.isqrt(self.d * scale * scale), scale))
@@ -48,6 +55,8 @@ class Surd:
     def _with(self, other: Any, exact: Callable[[Surd], Any], plain: Callable[[Any, Any], Any]) -> Any:
         if isinstance(other, Surd):
             return exact(other)
+        if type(other) is _KIND:
+            return exact(Surd(other, _ZERO, self.d))
         if isinstance(other, Series) or hasattr(other, "terms"):
             return NotImplemented
         kind = type(other).__module__.partition(".")[0]
@@ -67,6 +76,8 @@ class Surd:
         return self._with(other, lambda o: _plain(o.a - self.a, o.b - self.b, self.d), lambda x, y: y - x)
 
     def __mul__(self, other: Any) -> Any:
+        if type(other) is _KIND:
+            return _plain(self.a * other, self.b * other, self.d)
         return self._with(other, self._product, lambda x, y: x * y)
 
     def __truediv__(self, other: Any) -> Any:
@@ -97,7 +108,7 @@ class Surd:
 
 def root(d: int) -> Surd:
     """``sqrt(d)`` for a ``d`` that is no square."""
-    return Surd(Fraction(0), Fraction(1), d)
+    return Surd(_ZERO, rational(1), d)
 
 
 def _plain(a: Any, b: Any, d: int) -> Any:
