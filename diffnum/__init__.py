@@ -43,7 +43,7 @@ _HOMES = {
 }
 _NAMES = {name: home for home, names in _HOMES.items() for name in names}
 _ROOMS = (
-    "adaptive", "bridges", "budget", "certificate", "ensemble", "facts", "figures", "grid", "images", "lab", "noise",
+    "adaptive", "bridges", "budget", "certificate", "ensemble", "facts", "figures", "grid", "images", "interop", "lab", "models", "noise",
     "num", "order", "plan", "prediction", "process", "read", "series", "solvers", "study", "targets", "trace",
     "weak_order", "witness",
 )  # fmt: skip
@@ -61,7 +61,9 @@ if TYPE_CHECKING:
         figures,
         grid,
         images,
+        interop,
         lab,
+        models,
         noise,
         num,
         order,
