@@ -60,7 +60,7 @@ def _diffusers() -> list[Name]:
         row("DDIM", "ddim", {"clip_sample": False}),
         row("DDIM", "ddim_eta", {"clip_sample": False, "eta": 1.0}, options={"eta": 1.0}, note="eta is given to step"),
         row("DDIMParallel", "ddim", {"clip_sample": False}),
-        row("CogVideoXDDIM", "ddim"),
+        row("CogVideoXDDIM", "ddim", {"clip_sample": False}),
         row("DDPM", "ddpm_ancestral", {"clip_sample": False}),
         row("DDPM", "ddpm_ancestral_large", {"clip_sample": False, "variance_type": "fixed_large"}),
         row("PNDM", "plms", {"skip_prk_steps": True}, note="epsilon only; of order one with v_prediction"),
@@ -180,4 +180,4 @@ def named(name: str, flow: bool = False) -> Solver:
     if not ours:
         where = " on flow matching" if flow and row.ours else ""
         raise ValueError(f"{name} of {row.library} has no equal here{where}{': ' + row.note if row.note else ''}")
-    return known[ours].with_options(**row.options)
+    return known[ours].with_options(**row.options) if row.options else known[ours]

@@ -28,7 +28,7 @@ def scheduler_to_plan(scheduler: Mapping[str, Any] | Any, n: int | None = None, 
     """The plan of a scheduler of diffusers.
 
     Args:
-        scheduler: one of their schedulers, or its config.
+        scheduler: one of their schedulers, or its config with its ``_class_name``.
         n: number of steps, as in their ``set_timesteps``; None for a scheduler whose ``set_timesteps`` was called.
         eta: of ``step``, for their DDIM.
         timing: further keywords of ``set_timesteps``: ``mu``, ``sigmas``, ``timesteps``.
@@ -42,6 +42,9 @@ def scheduler_to_plan(scheduler: Mapping[str, Any] | Any, n: int | None = None, 
             of another level than the one evaluated at; a scheduler that :data:`diffnum.interop.names.TABLE` does not
             know. The sentence says which.
     """
+    if not hasattr(scheduler, "config") and "_class_name" not in scheduler:
+        # schedulers with the same settings are not the same
+        raise ValueError("a config without _class_name may be that of several schedulers: give the scheduler itself")
     config = completed(scheduler)
     name = str(config["_class_name"])
     _check_known(name)
@@ -181,6 +184,10 @@ def _deis(scheduler: Any, config: Mapping[str, Any], walk: Walked) -> Chosen:
 
 def _unipc(scheduler: Any, config: Mapping[str, Any], walk: Walked) -> Chosen:
     order, kind = config["solver_order"], config["solver_type"]
+    if kind == "bh1" and walk.grid[-1].clean:
+        raise ValueError(
+            "UniPCMultistepScheduler of type bh1 is not a number at sigma = 0, and has no equal: use final_sigmas_type='sigma_min'"
+        )
     n, skip = walk.grid.steps, tuple(config.get("disable_corrector") or ())
     orders = remaining(n, order, bool(config["lower_order_final"]))
     coords = DATA if config["predict_x0"] else NOISE
