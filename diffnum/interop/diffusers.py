@@ -98,7 +98,8 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         """
         given = dict(getattr(config, "config", config))
         if given.get("_class_name") != cls.__name__ and "source" not in given:
-            given = completed(config)
+            named_ = {"_class_name": kwargs["source"]} if "source" in kwargs else {}
+            given = completed({**given, **named_} if named_ else config)
             given = {**{k: _plain(v) for k, v in given.items() if k[0] != "_"}, "source": given["_class_name"]}
         given |= {k: kwargs.pop(k) for k in list(kwargs) if k in given}
         return super().from_config(given, return_unused_kwargs=return_unused_kwargs, **kwargs)
@@ -171,7 +172,15 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         else:
             full = completed({**config, "_class_name": config.source})
             walk = timed(
-                config.source, full, conv, config.grid, config.grid_options or {}, num_inference_steps, timesteps, sigmas, mu
+                config.source,
+                full,
+                conv,
+                config.grid,
+                config.grid_options or {},
+                num_inference_steps,
+                timesteps,
+                sigmas,
+                mu,
             )
             plan = self._compiled(walk.grid)
         self._plan, self._grid, self._walk = plan, walk.grid, Walk(plan)
@@ -204,7 +213,9 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
 
     def _from(self, first: int) -> Walk | None:
         if not 0 <= first <= self._plan.nfe:
-            raise ValueError(f"begin_index = {first} is none of the {self._plan.nfe} timesteps: use 0 to {self._plan.nfe - 1}")
+            raise ValueError(
+                f"begin_index = {first} is none of the {self._plan.nfe} timesteps: use 0 to {self._plan.nfe - 1}"
+            )
         if first == 0:
             return Walk(self._plan)
         if first == self._plan.nfe:
@@ -251,7 +262,9 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         """
         k = self._position(timestep)
         if self._walk is None or self._walk.done:
-            raise ValueError(f"the plan has done its {self._plan.nfe} evaluations: call set_timesteps before another run")
+            raise ValueError(
+                f"the plan has done its {self._plan.nfe} evaluations: call set_timesteps before another run"
+            )
         kind = torch.float32 if sample.dtype in HALVES else sample.dtype
         x, y = sample.to(kind), model_output.to(kind)
         if y.shape[1] == 2 * x.shape[1]:

@@ -123,7 +123,9 @@ class _Sampler:
         if not isinstance(self.which, Plan):
             return compiled(self.which, grid(sigmas, self.process), **{**self.options, **options})
         if options:
-            raise ValueError(f"a plan has its options already: leave {', '.join(options)} out, or give the sampler's name")
+            raise ValueError(
+                f"a plan has its options already: leave {', '.join(options)} out, or give the sampler's name"
+            )
         given = [float(s) for s in sigmas.tolist()]
         own = [_sigma(self.which, level) for level in self.which.levels]
         for i, (a, b) in enumerate(zip(given, own, strict=False)):
@@ -140,7 +142,9 @@ def _sigma(plan: Plan, level: Level) -> float:
 
 def _check_scale(plan: Plan) -> None:
     if plan.prediction != "data":
-        raise ValueError(f"the plan is for {plan.prediction} prediction and these models return the data: compile it for data")
+        raise ValueError(
+            f"the plan is for {plan.prediction} prediction and these models return the data: compile it for data"
+        )
     if plan.process.get("name") not in ("EDM", "VE", "Flow"):
         raise ValueError(
             f"the plan lies on {plan.process.get('name')}, whose states are alpha x0 + sigma eps: compile it on "

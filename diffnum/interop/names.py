@@ -68,7 +68,9 @@ def _diffusers() -> list[Name]:
         row(dpm, "dpmpp_1", {"solver_order": 1}),
         row(dpm, "exp_ab2", {"solver_type": "heun"}),
         row(dpm, "dpmpp_3m", {"solver_order": 3, "lower_order_final": False}, note=factor),
-        row(dpm, "dpm_2m", {"algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min", "lower_order_final": False}),
+        row(
+            dpm, "dpm_2m", {"algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min", "lower_order_final": False}
+        ),
         row(dpm, "sde_dpmpp_2m", sde),
         row(dpm, "sde_dpmpp_2m_heun", {**sde, "solver_type": "heun"}),
         row(dpm, "sde_dpmpp_1", {**sde, "solver_order": 1}),
@@ -135,7 +137,12 @@ def _webuis() -> list[Name]:
 TABLE: tuple[Name, ...] = (*_diffusers(), *_webuis())
 
 GRIDS: dict[str, dict[str, str]] = {
-    "karras": {"diffusers": "use_karras_sigmas", "k-diffusion": "get_sigmas_karras", "ComfyUI": "karras", "A1111": "Karras"},
+    "karras": {
+        "diffusers": "use_karras_sigmas",
+        "k-diffusion": "get_sigmas_karras",
+        "ComfyUI": "karras",
+        "A1111": "Karras",
+    },
     "log_snr": {
         "diffusers": "use_exponential_sigmas",
         "k-diffusion": "get_sigmas_exponential",

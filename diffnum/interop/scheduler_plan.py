@@ -24,7 +24,9 @@ __all__ = ["scheduler_to_plan"]
 Chosen = tuple[Any, Any]  # a sampler, and the grid it is compiled on
 
 
-def scheduler_to_plan(scheduler: Mapping[str, Any] | Any, n: int | None = None, eta: float = 0.0, **timing: Any) -> Plan:
+def scheduler_to_plan(
+    scheduler: Mapping[str, Any] | Any, n: int | None = None, eta: float = 0.0, **timing: Any
+) -> Plan:
     """The plan of a scheduler of diffusers.
 
     Args:
@@ -95,18 +97,28 @@ def _check_steps(name: str, config: Mapping[str, Any], walk: Walked) -> None:
 
 
 def _ddpm(scheduler: Any, config: Mapping[str, Any], walk: Walked) -> Chosen:
-    kinds = {"fixed_small": "ddpm_ancestral", "fixed_small_log": "ddpm_ancestral", "fixed_large": "ddpm_ancestral_large"}
+    kinds = {
+        "fixed_small": "ddpm_ancestral",
+        "fixed_small_log": "ddpm_ancestral",
+        "fixed_large": "ddpm_ancestral_large",
+    }
     kind = config.get("variance_type")
     if kind not in kinds:
-        raise ValueError(f"DDPMScheduler with variance_type = {kind!r} has no equal here: use one of {', '.join(kinds)}")
+        raise ValueError(
+            f"DDPMScheduler with variance_type = {kind!r} has no equal here: use one of {', '.join(kinds)}"
+        )
     return ALL[kinds[kind]], walk.grid
 
 
 def _pndm(scheduler: Any, config: Mapping[str, Any], walk: Walked) -> Chosen:
     if not config.get("skip_prk_steps"):
-        raise ValueError("PNDMScheduler with skip_prk_steps = False has no equal here: use skip_prk_steps=True, which is plms")
+        raise ValueError(
+            "PNDMScheduler with skip_prk_steps = False has no equal here: use skip_prk_steps=True, which is plms"
+        )
     if config.get("prediction_type") != "epsilon":
-        raise ValueError("PNDMScheduler adds velocities of different levels, which has no equal: use prediction_type='epsilon'")
+        raise ValueError(
+            "PNDMScheduler adds velocities of different levels, which has no equal: use prediction_type='epsilon'"
+        )
     _check_steps("PNDMScheduler", config, walk)
     return ALL["plms"], walk.grid
 
@@ -165,7 +177,9 @@ def _single(scheduler: Any, config: Mapping[str, Any], walk: Walked) -> Chosen:
     names |= {(3, "heun"): "dpmpp_singlestep_3_taylor"}
     found = names.get((order, kind))
     if algorithm != "dpmsolver++" or found is None:
-        raise ValueError(f"singlestep {algorithm} of order {order} and type {kind} has no equal here: use dpmsolver++ of order 2")
+        raise ValueError(
+            f"singlestep {algorithm} of order {order} and type {kind} has no equal here: use dpmsolver++ of order 2"
+        )
     if order == 1:
         return ALL[found], walk.grid
     orders, sizes = list(scheduler.order_list), []
@@ -193,7 +207,9 @@ def _unipc(scheduler: Any, config: Mapping[str, Any], walk: Walked) -> Chosen:
     coords = DATA if config["predict_x0"] else NOISE
     build = corrected(coords, orders, *PAIRS[kind], skip=skip)
     name = f"unipc_{order}" + "_bh1" * (kind == "bh1") + "_noise" * (coords is NOISE)
-    return _called(name + f", no corrector at {skip}" * bool(skip), build, orders, order, walk.grid[-1].clean), walk.grid
+    return _called(
+        name + f", no corrector at {skip}" * bool(skip), build, orders, order, walk.grid[-1].clean
+    ), walk.grid
 
 
 def _edm_dpm(scheduler: Any, config: Mapping[str, Any], walk: Walked) -> Chosen:

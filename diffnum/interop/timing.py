@@ -73,7 +73,9 @@ def _on_grid(
     grid: str, options: Mapping[str, Any], convention: Convention, n: int | None, given: list[tuple[str, list[float]]]
 ) -> Walked:
     if grid not in GRIDS:
-        raise ValueError(f"grid {grid!r} is unknown: use one of {', '.join(GRIDS)}, or None for the scheduler's own levels")
+        raise ValueError(
+            f"grid {grid!r} is unknown: use one of {', '.join(GRIDS)}, or None for the scheduler's own levels"
+        )
     process, ends = convention.process, dict(options)
     if given:
         key, values = given[0]

@@ -116,7 +116,12 @@ def completed(given: Mapping[str, Any] | Any) -> dict[str, Any]:
     import diffusers
 
     config = dict(getattr(given, "config", given))
-    name = config.get("_class_name") or (type(given).__name__ if hasattr(given, "config") else _recognised(config))
+    # that of a PlanScheduler says in whose place it stands
+    name = (
+        config.get("source")
+        or config.get("_class_name")
+        or (type(given).__name__ if hasattr(given, "config") else _recognised(config))
+    )
     kind = getattr(diffusers, str(name), None)
     defaults = _defaults(kind) if inspect.isclass(kind) else {}
     return {**defaults, **config, "_class_name": name}
@@ -207,12 +212,16 @@ def _table(config: Mapping[str, Any]) -> Convention:
 
 def _flow(config: Mapping[str, Any]) -> Convention:
     if config.get("invert_sigmas"):
-        raise ValueError("invert_sigmas = True runs its levels from data to noise: use a config with invert_sigmas=False")
+        raise ValueError(
+            "invert_sigmas = True runs its levels from data to noise: use a config with invert_sigmas=False"
+        )
     n = int(config.get("num_train_timesteps", 1000))
     shift = config.get("shift", config.get("flow_shift", 1.0))
     process = Flow(1.0 if config.get("use_dynamic_shifting") else float(shift or 1.0))
     kind = _native(config) if config.get("use_flow_sigmas") else "velocity"
-    return Convention("flow", process, kind, lambda level: n * level.sigma, lambda t: process.at_clock(t / n), _one, _as_is)
+    return Convention(
+        "flow", process, kind, lambda level: n * level.sigma, lambda t: process.at_clock(t / n), _one, _as_is
+    )
 
 
 def _edm(config: Mapping[str, Any]) -> Convention:
@@ -221,7 +230,9 @@ def _edm(config: Mapping[str, Any]) -> Convention:
     # with v_prediction the network returns minus what it returns with epsilon
     sign = {"epsilon": 1.0, "v_prediction": -1.0}.get(config.get("prediction_type", "epsilon"))
     if sign is None:
-        raise ValueError(f"prediction_type = {config['prediction_type']!r} is unknown to EDM: use epsilon or v_prediction")
+        raise ValueError(
+            f"prediction_type = {config['prediction_type']!r} is unknown to EDM: use epsilon or v_prediction"
+        )
 
     def read(level: Level) -> tuple[float, float]:
         root = math.hypot(level.sigma, d)

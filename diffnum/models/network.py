@@ -150,18 +150,25 @@ def _part(index: Mapping[str, Any], part: str | None) -> str:
 def _loaded(source: str, part: str | None, load: Mapping[str, Any]) -> tuple[Any, Any]:
     import diffusers
 
-    hub = {k: v for k, v in load.items() if k in ("cache_dir", "force_download", "local_files_only", "revision", "token")}
+    hub = {
+        k: v for k, v in load.items() if k in ("cache_dir", "force_download", "local_files_only", "revision", "token")
+    }
     index: Any = _config(diffusers.DiffusionPipeline, source, hub)
     name = _part(index, part)
     kind = getattr(diffusers, index[name][1], None)
     if kind is None:
-        raise ValueError(f"{name} of {source} is a {index[name][1]}, which diffusers does not have: load it and pass it")
+        raise ValueError(
+            f"{name} of {source} is a {index[name][1]}, which diffusers does not have: load it and pass it"
+        )
     try:
         module = kind.from_pretrained(source, subfolder=name, use_safetensors=True, **load)
     except OSError as error:
         raise ValueError(f"{source} has no {name} in safetensors, the only weights that are read: {error}") from error
-    config = _config(diffusers.SchedulerMixin, source, {**hub, "subfolder": "scheduler"}) if "scheduler" in index else None
-    return module.eval().requires_grad_(False), config
+    # any scheduler's class reads the config of any other
+    timing = (
+        _config(diffusers.DDPMScheduler, source, {**hub, "subfolder": "scheduler"}) if "scheduler" in index else None
+    )
+    return module.eval().requires_grad_(False), timing
 
 
 def _config(kind: Any, source: str, hub: Mapping[str, Any]) -> Any:
