@@ -3,6 +3,7 @@
 import copy
 import inspect
 import pickle
+from itertools import pairwise
 
 import pytest
 import torch
@@ -39,7 +40,7 @@ def test_it_is_the_run_of_dn_sample(name):
 
 def test_their_euler_in_six_lines():
     x = X
-    for s, t in zip(SIGMAS[:-1], SIGMAS[1:], strict=True):
+    for s, t in pairwise(SIGMAS):
         d = (x - model(x, s.expand(len(x)))) / s
         x = x + (t - s) * d
     assert torch.allclose(k_diffusion.sampler("sample_euler")(model, X, SIGMAS), x, rtol=1e-12)
@@ -75,7 +76,7 @@ def test_options_reach_the_sampler_and_draws_the_noise_sampler():
     asked.clear()
     drawn = k_diffusion.sampler("euler_ancestral")(model, X, SIGMAS, noise_sampler=noise_sampler, eta=1.0)
     x = X
-    for s, t in zip(SIGMAS[:-1], SIGMAS[1:], strict=True):
+    for s, t in pairwise(SIGMAS):
         up = torch.minimum(t, (t**2 * (s**2 - t**2) / s**2) ** 0.5)
         down = (t**2 - up**2) ** 0.5
         x = x + (x - model(x, s.expand(len(x)))) / s * (down - s) + up * (t > 0)
@@ -91,7 +92,7 @@ def test_flow_matching_steps_between_data_and_noise():
     sigmas = torch.tensor([1.0, 0.8, 0.5, 0.2, 0.0], dtype=torch.float64)
     x = X / 14
     made = k_diffusion.sampler("Euler", process=dn.Flow())(model, x, sigmas)
-    for s, t in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for s, t in pairwise(sigmas):
         D = model(x, s.expand(len(x)))
         x = D + t / s * (x - D)
     assert torch.allclose(made, x, rtol=1e-12)
@@ -124,7 +125,7 @@ def test_what_does_not_fit_is_refused():
     fixed = k_diffusion.sampler(dn.compile("ddim", grid))
     with pytest.raises(ValueError, match=r"sigmas\[1\] = 4.9"):
         fixed(model, X, torch.tensor([14.0, 4.9, 2.0, 0.7, 0.2, 0.0]))
-    with pytest.raises(ValueError, match="6 sigmas for a plan|4 sigmas for a plan"):
+    with pytest.raises(ValueError, match="4 sigmas for a plan"):
         fixed(model, X, SIGMAS[:4])
     with pytest.raises(ValueError, match="a plan has its options already"):
         fixed(model, X, SIGMAS, eta=1.0)

@@ -138,7 +138,7 @@ def test_every_name_of_ours_in_the_table_is_a_sampler():
 
 
 SETTINGS_OF_STEP = ("eta",)
-# their steps are compared in test_same_ancestral and test_same_stochastic: one needs torchsde, one has no levels of its own
+# compared in test_same_ancestral and test_same_stochastic: one needs torchsde, one has no levels of its own
 ELSEWHERE = ("DPMSolverSDEScheduler", "LTXEulerAncestralRFScheduler")
 ROWS = [row for row in names.TABLE if row.library == "diffusers" and row.ours and row.name not in ELSEWHERE]
 

@@ -427,7 +427,7 @@ def test_another_run_needs_its_timesteps_set():
     with pytest.raises(ValueError, match="call set_timesteps before another run"):
         s.step(x, s.timesteps[0], x)
     s.set_timesteps(2)
-    with pytest.raises(ValueError, match="none of scheduler.timesteps"):
+    with pytest.raises(ValueError, match="none of scheduler"):
         s.step(x, 123.4, x)
 
 

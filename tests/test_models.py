@@ -56,9 +56,14 @@ def test_a_scheduler_is_recognised_by_its_settings(name):
 
 
 @pytest.mark.parametrize(
-    "name, config", [("FlowMatchEulerDiscreteScheduler", {"shift": 3.0}), ("EDMEulerScheduler", {}), ("DDPMScheduler", {}),
-                     ("EulerDiscreteScheduler", {"timestep_type": "continuous", "prediction_type": "v_prediction"})]
-)  # fmt: skip
+    "name, config",
+    [
+        ("FlowMatchEulerDiscreteScheduler", {"shift": 3.0}),
+        ("EDMEulerScheduler", {}),
+        ("DDPMScheduler", {}),
+        ("EulerDiscreteScheduler", {"timestep_type": "continuous", "prediction_type": "v_prediction"}),
+    ],
+)
 def test_what_the_network_is_told_names_the_level(name, config):
     conv = models.convention(models.completed(scheduler(name, **config)))
     for t in (0.15, 0.5, 0.9):

@@ -38,8 +38,8 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
     """A scheduler of diffusers that runs a plan.
 
     The state is ``x = alpha x0 + sigma eps`` (``init_noise_sigma`` is near 1 but for EDM); ``timesteps`` lists a time
-    for every evaluation, so that a method of two stages lists two a step, and ``order`` is their number where it is the same
-    for every step. A call of ``step`` runs the plan's lines up to the next evaluation: Python floats times tensors,
+    for every evaluation, so that a method of two stages lists two a step, and ``order`` is their number where all steps
+    have the same. A call of ``step`` runs the plan's lines up to the next evaluation: Python floats times tensors,
     in the dtype of the state, or float32 where that is a half; positions are counted and nothing on the device is read.
     Clipping and thresholding are not linear, and are left to the network.
 
@@ -48,7 +48,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         options: its keyword options.
         grid: ``"karras"``, ``"log_snr"``, ``"uniform"``, ... on the process of the config; None for the very levels of
             the scheduler in whose place this one stands.
-        grid_options: ``start``, ``stop``, ``rho``, ``end``; the last step goes to the clean level unless ``end`` says else.
+        grid_options: ``start``, ``stop``, ``rho``, ``end``; ``end`` is ``"zero"`` by default, a last step to the data.
         plan: a fixed plan, or its JSON, instead of a sampler; then ``num_inference_steps`` must be its steps.
         whole_times: tell the network whole times, if its times are those of a table; see :attr:`rounding`.
         source: the class of the scheduler whose config this is.
@@ -77,7 +77,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
             self.register_to_config(sampler=sampler.name, options={**dict(sampler.options), **(options or {})})
         if isinstance(plan, Plan):
             self.register_to_config(plan=plan.to_json())
-        named(self.config.sampler)
+        named(self.config["sampler"])
         self.init_noise_sigma = 1.0
         self.num_inference_steps: int | None = None
         self.timesteps = torch.arange(len(self) - 1, -1, -1)
@@ -113,7 +113,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
     def convention(self) -> Convention:
         """The process of the config, and how its network is asked."""
         if self._known is None or self._known[0] is not self.config:
-            config = completed({**self.config, "_class_name": self.config.source})
+            config = completed({**self.config, "_class_name": self.config["source"]})
             if config.get("thresholding"):
                 raise ValueError("thresholding = True is not linear and so in no plan: pass thresholding=False")
             self._known = self.config, convention(config)
@@ -166,17 +166,17 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
             timesteps, sigmas, mu: custom levels, with the meaning that the scheduler of ``source`` gives them.
         """
         conv, config = self.convention, self.config
-        if config.plan is not None:
-            plan = _fixed(config.plan, conv, num_inference_steps, timesteps if sigmas is None else sigmas)
+        if config["plan"] is not None:
+            plan = _fixed(config["plan"], conv, num_inference_steps, timesteps if sigmas is None else sigmas)
             walk = Walked(None, {}, float(plan.prior))  # type: ignore[arg-type]
         else:
-            full = completed({**config, "_class_name": config.source})
+            full = completed({**config, "_class_name": config["source"]})
             walk = timed(
-                config.source,
+                config["source"],
                 full,
                 conv,
-                config.grid,
-                config.grid_options or {},
+                config["grid"],
+                config["grid_options"] or {},
                 num_inference_steps,
                 timesteps,
                 sigmas,
@@ -196,14 +196,15 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         self._begin_index = self._step_index = None
 
     def _compiled(self, grid: Grid) -> Plan:
-        sampler = named(self.config.sampler, self.convention.name == "flow")
-        return compiled(sampler, grid, self.convention.prediction, **(self.config.options or {}))
+        sampler = named(self.config["sampler"], self.convention.name == "flow")
+        return compiled(sampler, grid, self.convention.prediction, **(self.config["options"] or {}))
 
     def _tell(self, level: Level, told: Mapping[Level, float]) -> float:
         conv = self.convention
-        if level in told and not self.config.whole_times:
+        if level in told and not self.config["whole_times"]:
             return told[level]
-        return nearest(conv.process, level.t) if self.config.whole_times and conv.name == "table" else conv.told(level)
+        whole = self.config["whole_times"] and conv.name == "table"
+        return nearest(conv.process, level.t) if whole else conv.told(level)
 
     def set_begin_index(self, begin_index: int = 0) -> None:
         """Begin with this entry of ``timesteps``: the plan is compiled from there, its memory empty."""
@@ -224,15 +225,16 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
             return Walk(self._plan, first)
         if first not in self._starts:
             raise ValueError(
-                f"begin_index = {first} falls inside a step of {self._plan.solver}, whose steps begin at the evaluations "
-                f"{[k for k in self._starts if k is not None]}: begin at one of them"
+                f"begin_index = {first} falls inside a step of {self._plan.solver}, whose steps begin at the "
+                f"evaluations {[k for k in self._starts if k is not None]}: begin at one of them"
             )
         i = self._starts.index(first)
         rest = self._compiled(Grid(self._grid.levels[i:], self._grid.h[i:], self._grid.process, self._grid.end))
         if _asked(rest) != self._levels[first:]:
             raise ValueError(
                 f"{self._plan.solver} from level {i} on asks {rest.nfe} times and at other levels than the "
-                f"{self._plan.nfe - first} timesteps that are left: begin at 0, or use a sampler without a start of its own"
+                f"{self._plan.nfe - first} timesteps that are left: begin at 0, or use a sampler without "
+                "a start of its own"
             )
         return Walk(rest)
 
@@ -288,10 +290,9 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
 
     def _found(self, timestep: Any) -> int:
         own = self.timesteps
-        if isinstance(timestep, torch.Tensor) and timestep.device == own.device and timestep.numel() == 1:
-            # an entry of timesteps is a view of it: where it lies says which it is, and nothing is read
-            if timestep.untyped_storage().data_ptr() == own.untyped_storage().data_ptr():
-                return timestep.storage_offset() - own.storage_offset()
+        # an entry of timesteps is a view of it: where it lies says which it is, and nothing is read
+        if isinstance(timestep, torch.Tensor) and timestep.numel() == 1 and _shared(timestep, own):
+            return int(timestep.storage_offset()) - int(own.storage_offset())
         value = float(timestep)
         near = [k for k, t in enumerate(self._told) if abs(t - value) <= 1e-6 * max(1.0, abs(t))]
         if not near:
@@ -339,6 +340,10 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
             raise ValueError("the scheduler has no timesteps yet: call set_timesteps(num_inference_steps) first")
 
 
+def _shared(a: Any, b: Any) -> bool:
+    return a.device == b.device and a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()
+
+
 def _plain(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else value
 
@@ -377,7 +382,7 @@ def _fixed(data: Mapping[str, Any], conv: Convention, n: int | None, listed: Any
         )
     if plan.process.get("name") != conv.process.name:
         raise ValueError(
-            f"the plan lies on {plan.process.get('name')} and the network was trained on {conv.process.name}: compile it on a grid "
-            "of scheduler.convention.process"
+            f"the plan lies on {plan.process.get('name')} and the network was trained on {conv.process.name}: "
+            "compile it on a grid of scheduler.convention.process"
         )
     return plan

@@ -5,7 +5,7 @@
     sample = dn.interop.k_diffusion.sampler("dpmpp_3m_corrected")
     x = sample(model, torch.randn(4, 3, 32, 32) * sigmas[0], sigmas)      # model(x, sigma) -> denoised
 
-Their state is ``x0 + sigma eps``; with ``process=dn.Flow()`` it is ``(1 - sigma) x0 + sigma eps``, as ComfyUI has it for
+Their state is ``x0 + sigma eps``; with ``process=dn.Flow()`` it is ``(1 - sigma) x0 + sigma eps``, as in ComfyUI for
 networks of flow matching.
 """
 
@@ -64,11 +64,11 @@ def sampler(which: str | Solver | Plan, process: Process | None = None, **option
         options: of the sampler.
 
     Returns:
-        ``f(model, x, sigmas, extra_args=None, callback=None, disable=None, **options)``: ``model(x, sigma, **extra_args)``
-        returns the denoised ``x`` for a vector of sigmas, one a sample; ``callback`` gets ``x, i, sigma, sigma_hat,
-        denoised`` at the start of every step; ``noise_sampler(sigma, sigma_next)`` among the options is what plans that draw
-        draw from (else ``torch.randn_like``); ``disable`` is there for the signature, no bar is shown. Sigmas are read once,
-        before the first call.
+        ``f(model, x, sigmas, extra_args=None, callback=None, disable=None, **options)``. There
+        ``model(x, sigma, **extra_args)`` returns the denoised ``x`` for a vector of sigmas, one a sample; ``callback`` gets
+        ``x, i, sigma, sigma_hat, denoised`` at the start of every step; ``noise_sampler(sigma, sigma_next)`` among the
+        options is what plans with noise draw from (else ``torch.randn_like``); ``disable`` is there for the signature,
+        no bar is shown. Sigmas are read once, before the first call.
 
     Raises:
         ValueError: a plan in another scale or for another prediction, sigmas that are not the plan's.

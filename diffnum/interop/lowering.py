@@ -19,7 +19,7 @@ PAIRS = {"bh1": (UNIP_BH1, UNIC_BH1), "bh2": (UNIP_BH2, UNIC_BH2)}
 
 
 def lowered(n: int, order: int, zero: bool = False, low: bool = True, euler: bool = False) -> list[int]:
-    """Orders of DPMSolverMultistep and DEIS in diffusers: rising at the start, lowered at the end of fewer than 15 steps.
+    """Orders of DPMSolverMultistep and DEIS in diffusers: rising at the start, lowered at the end of less than 15.
 
     Args:
         zero: the last step goes to the clean level.

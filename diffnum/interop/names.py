@@ -1,8 +1,8 @@
 """Who calls what how: samplers of diffusers, k-diffusion, ComfyUI and A1111 by our names.
 
-:data:`TABLE` is the map, as data. Our names are those that are equal on every variance-preserving and variance-exploding
-process (``rho_heun`` steps in ``sigma / alpha``, as k-diffusion does whatever the network was trained on, where ``heun``
-steps in the process's own clock); for flow matching, where these codes step in ``sigma`` itself, see :attr:`Name.flow`.
+:data:`TABLE` is the map, as data. Our names are those that are equal on every process that preserves variance or lets
+it explode: ``rho_heun`` steps in ``sigma / alpha``, as k-diffusion does whatever the network was trained on, ``heun`` in
+the process's own clock. For flow matching, where these codes step in ``sigma`` itself, see :attr:`Name.flow`.
 What is not the same method is listed with an empty :attr:`Name.ours` and the reason.
 """
 
@@ -97,22 +97,23 @@ def _diffusers() -> list[Name]:
     ]
 
 
-# what the webuis call the functions of k-diffusion: (function there, ComfyUI, A1111, ours, settings, options, flow, note)
-_SIGMA: list[tuple[str, str, str, str, dict[str, Any], dict[str, Any], str | None, str]] = [
-    ("sample_euler", "euler", "Euler", "ddim", {}, {}, None, "with s_churn > 0: euler_churn"),
-    ("sample_euler_ancestral", "euler_ancestral", "Euler a", "euler_ancestral", {}, {}, "", "ComfyUI on flows: euler_ancestral_rf"),
-    ("sample_heun", "heun", "Heun", "rho_heun", {}, {}, "heun", "with s_churn > 0: edm_churn"),
-    ("sample_dpm_2", "dpm_2", "DPM2", "kdpm2", {}, {}, "", "with s_churn > 0: kdpm2_churn"),
-    ("sample_dpm_2_ancestral", "dpm_2_ancestral", "DPM2 a", "kdpm2_ancestral", {}, {}, "", ""),
-    ("sample_lms", "lms", "LMS", "deis_rhoab_4", {}, {}, "ab4", ""),
-    ("sample_dpm_fast", "dpm_fast", "DPM fast", "", {}, {}, None, "takes sigma_min, sigma_max, n: dpm_solver_fast there"),
-    ("sample_dpm_adaptive", "dpm_adaptive", "DPM adaptive", "", {}, {}, None, "adaptive: no plan; see dn.adapt"),
-    ("sample_dpmpp_2s_ancestral", "dpmpp_2s_ancestral", "DPM++ 2S a", "dpmpp_2s_ancestral", {}, {}, "", ""),
-    ("sample_dpmpp_sde", "dpmpp_sde", "DPM++ SDE", "dpmpp_sde", {}, {}, "", ""),
-    ("sample_dpmpp_2m", "dpmpp_2m", "DPM++ 2M", "dpmpp_2m", {}, {}, "", ""),
-    ("sample_dpmpp_2m_sde", "dpmpp_2m_sde", "DPM++ 2M SDE", "sde_dpmpp_2m", {}, {}, "", ""),
-    ("sample_dpmpp_2m_sde", "dpmpp_2m_sde_heun", "DPM++ 2M SDE Heun", "sde_dpmpp_2m_heun", {"solver_type": "heun"}, {}, "", ""),
-    ("sample_dpmpp_3m_sde", "dpmpp_3m_sde", "DPM++ 3M SDE", "sde_dpmpp_3m", {}, {}, "", "a factor 2 is missing"),
+# the functions of k-diffusion: (name there, in ComfyUI, in A1111, ours, settings there, on flow matching, note)
+_SIGMA: list[tuple[str, str, str, str, dict[str, Any], str | None, str]] = [
+    ("sample_euler", "euler", "Euler", "ddim", {}, None, "with s_churn > 0: euler_churn"),
+    ("sample_euler_ancestral", "euler_ancestral", "Euler a", "euler_ancestral", {}, "", "on flows: euler_ancestral_rf"),
+    ("sample_heun", "heun", "Heun", "rho_heun", {}, "heun", "with s_churn > 0: edm_churn"),
+    ("sample_dpm_2", "dpm_2", "DPM2", "kdpm2", {}, "", "with s_churn > 0: kdpm2_churn"),
+    ("sample_dpm_2_ancestral", "dpm_2_ancestral", "DPM2 a", "kdpm2_ancestral", {}, "", ""),
+    ("sample_lms", "lms", "LMS", "deis_rhoab_4", {}, "ab4", ""),
+    ("sample_dpm_fast", "dpm_fast", "DPM fast", "", {}, None, "takes sigma_min, sigma_max, n: dpm_solver_fast there"),
+    ("sample_dpm_adaptive", "dpm_adaptive", "DPM adaptive", "", {}, None, "adaptive: no plan; see dn.adapt"),
+    ("sample_dpmpp_2s_ancestral", "dpmpp_2s_ancestral", "DPM++ 2S a", "dpmpp_2s_ancestral", {}, "", ""),
+    ("sample_dpmpp_sde", "dpmpp_sde", "DPM++ SDE", "dpmpp_sde", {}, "", ""),
+    ("sample_dpmpp_2m", "dpmpp_2m", "DPM++ 2M", "dpmpp_2m", {}, "", ""),
+    ("sample_dpmpp_2m_sde", "dpmpp_2m_sde", "DPM++ 2M SDE", "sde_dpmpp_2m", {}, "", ""),
+    ("sample_dpmpp_2m_sde", "dpmpp_2m_sde_heun", "DPM++ 2M SDE Heun", "sde_dpmpp_2m_heun", {"solver_type": "heun"}, "",
+     ""),
+    ("sample_dpmpp_3m_sde", "dpmpp_3m_sde", "DPM++ 3M SDE", "sde_dpmpp_3m", {}, "", "a factor 2 is missing"),
 ]  # fmt: skip
 _ONLY_WEBUI = [
     Name("ComfyUI", "ddim", "ddim", note="runs its euler"),
@@ -127,10 +128,10 @@ _ONLY_WEBUI = [
 
 def _webuis() -> list[Name]:
     rows: list[Name] = []
-    for function, comfy, a1111, ours, settings, options, flow, note in _SIGMA:
-        rows.append(Name("k-diffusion", function, ours, settings, options, flow, note))
-        rows.append(Name("ComfyUI", comfy, ours, {}, options, flow, note))
-        rows.append(Name("A1111", a1111, ours, {}, options, flow, note))
+    for function, comfy, a1111, ours, settings, flow, note in _SIGMA:
+        rows.append(Name("k-diffusion", function, ours, settings, flow=flow, note=note))
+        rows.append(Name("ComfyUI", comfy, ours, flow=flow, note=note))
+        rows.append(Name("A1111", a1111, ours, flow=flow, note=note))
     return rows + _ONLY_WEBUI
 
 

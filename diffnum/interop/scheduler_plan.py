@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 from ..models.convention import completed, convention
@@ -52,12 +53,14 @@ def scheduler_to_plan(
     _check_known(name)
     _check_linear(name, config)
     if n is not None or timing:
-        scheduler = made(name, config)
-        scheduler.set_timesteps(*([] if n is None else [n]), **timing)
+        timed: Any = made(name, config)
+        timed.set_timesteps(*([] if n is None else [n]), **timing)
     elif not hasattr(scheduler, "timesteps") or getattr(scheduler, "num_inference_steps", None) is None:
         raise ValueError(f"{name} has no number of steps yet: pass n")
-    walk = walked(scheduler, convention(config))
-    sampler, grid = _choose(name, scheduler, config, walk, eta)
+    else:
+        timed = scheduler
+    walk = walked(timed, convention(config))
+    sampler, grid = _choose(name, timed, config, walk, eta)
     return compiled(sampler, grid, convention(config).prediction)
 
 
@@ -88,7 +91,7 @@ def _choose(name: str, scheduler: Any, config: Mapping[str, Any], walk: Walked, 
 
 def _check_steps(name: str, config: Mapping[str, Any], walk: Walked) -> None:
     times, back = list(walk.told.values()), config["num_train_timesteps"] // walk.grid.steps
-    for s, t in zip(times, times[1:], strict=False):
+    for s, t in pairwise(times):
         if s - back != t:
             raise ValueError(
                 f"{name} with timestep_spacing = {config.get('timestep_spacing')!r} steps from {s:g} to the level of "
@@ -153,8 +156,8 @@ def _dpm(scheduler: Any, config: Mapping[str, Any], walk: Walked) -> Chosen:
     found = SDE.get((algorithm, order, kind))
     if found is None or orders[: n - zero] != [min(i + 1, order) for i in range(n - zero)]:
         raise ValueError(
-            f"{algorithm} of order {order} and type {kind} with orders {orders} in its {n} steps has no equal here: use "
-            "solver_order <= 2 to sigma = 0, or lower_order_final=False"
+            f"{algorithm} of order {order} and type {kind} with orders {orders} in its {n} steps has no equal here: "
+            "use solver_order <= 2 to sigma = 0, or lower_order_final=False"
         )
     return ALL[found], walk.grid
 
@@ -200,7 +203,8 @@ def _unipc(scheduler: Any, config: Mapping[str, Any], walk: Walked) -> Chosen:
     order, kind = config["solver_order"], config["solver_type"]
     if kind == "bh1" and walk.grid[-1].clean:
         raise ValueError(
-            "UniPCMultistepScheduler of type bh1 is not a number at sigma = 0, and has no equal: use final_sigmas_type='sigma_min'"
+            "UniPCMultistepScheduler of type bh1 is not a number at sigma = 0, and has no equal: use "
+            "final_sigmas_type='sigma_min'"
         )
     n, skip = walk.grid.steps, tuple(config.get("disable_corrector") or ())
     orders = remaining(n, order, bool(config["lower_order_final"]))

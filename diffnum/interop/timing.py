@@ -1,4 +1,4 @@
-"""From a scheduler's config and what a pipeline asks of ``set_timesteps`` to the grid on which a sampler is compiled."""
+"""From a scheduler's config, and what a pipeline asks of ``set_timesteps``, to the grid of a sampler."""
 
 from __future__ import annotations
 
@@ -40,9 +40,8 @@ def timed(
 
     Args:
         name, config: the scheduler whose spacing is used where ``grid`` is None.
-        grid, options: one of :data:`GRIDS` on the process of the config, and its keywords; ``end`` is "zero" by default.
-        n, timesteps, sigmas, mu: of ``set_timesteps``; exactly one of the first three, but that flow matching may count its
-            ``sigmas``.
+        grid, options: one of :data:`GRIDS` on the process of the config, and its keywords, ``end="zero"`` by default.
+        n, timesteps, sigmas, mu: of ``set_timesteps``; a list goes before ``n``.
 
     Raises:
         ValueError: none or several of them; lists beside a named grid, except on flow matching, where the grid runs

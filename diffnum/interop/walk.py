@@ -16,9 +16,9 @@ Draw = Callable[[Noise, Any], Any]
 class Walk:
     """The lines of a plan between one evaluation and the next, with its registers.
 
-    The caller shows the state at which he asked his model, and what it answered; he gets the state at which to ask next,
-    and after the last evaluation the output. Coefficients are Python floats, indices are Python integers: nothing
-    on a device is read.
+    The caller shows the state at which the model was asked, and what it answered; what comes back is the state at which
+    to ask next, and after the last evaluation the output. Coefficients are Python floats, indices are Python integers:
+    nothing on a device is read.
 
     Args:
         plan: what to run; its first evaluation must be at ``x_T``.
@@ -34,8 +34,8 @@ class Walk:
             raise ValueError(f"{plan.solver or 'this plan'} evaluates no model: it has nothing to do in a pipeline")
         if _asked(plan, plan.evaluations[0]).x != 0:
             raise ValueError(
-                f"{plan.solver or 'this plan'} moves its state before the first evaluation, where a pipeline has asked its "
-                "network already: use a sampler that evaluates first"
+                f"{plan.solver or 'this plan'} moves its state before the first evaluation, where a pipeline has "
+                "asked its network already: use a sampler that evaluates first"
             )
         self.plan, self.next = plan, first
         self._values: dict[int, Any] = {}
@@ -113,6 +113,6 @@ def _check_start(plan: Plan, first: int) -> None:
         for source in sources(line):
             if source not in known:
                 raise ValueError(
-                    f"{plan.solver or 'this plan'} cannot begin at its evaluation {first}: step {line.step} reads what came "
-                    "before; give a sampler's name instead of a plan, so that it is compiled from there"
+                    f"{plan.solver or 'this plan'} cannot begin at its evaluation {first}: step {line.step} reads what "
+                    "came before; give a sampler's name instead of a plan, so that it is compiled from there"
                 )

@@ -7,8 +7,10 @@ A config is the dictionary that diffusers saves as ``scheduler_config.json``. Fo
 |---|---|---|---|
 | table of betas | ``x`` | ``t``, the index in the table | noise, data or velocity |
 | flow matching | ``x`` | ``N sigma`` | velocity ``eps - x0`` |
-| EDM | ``x / sqrt(sigma^2 + d^2)`` | ``log(sigma) / 4`` | ``F`` of ``D = c_skip x + c_out F`` (Karras et al. 2022, eq. 7) |
+| EDM | ``x / sqrt(sigma^2 + d^2)`` | ``log(sigma) / 4`` | ``F`` of ``D = c_skip x + c_out F`` |
 | continuous | ``x`` on the circle | ``log(sigma / alpha) / 4`` | velocity |
+
+EDM's is Karras et al. 2022, equation 7, with ``d = sigma_data``.
 """
 
 from __future__ import annotations
@@ -151,8 +153,8 @@ def betas(config: Mapping[str, Any]) -> tuple[float, ...]:
 
     ``beta_schedule`` is linear, scaled_linear (the square of a line between roots), squaredcos_cap_v2 (Nichol &
     Dhariwal 2021, eq. 17) or sigmoid; ``trained_betas`` goes before it, ``snr_shift_scale = c`` divides the ratio
-    of signal to noise power by ``c`` and ``rescale_betas_zero_snr`` moves the last level to ``alpha = 0`` (Lin et al. 2024,
-    algorithm 1).
+    of signal to noise power by ``c`` and ``rescale_betas_zero_snr`` moves the last level to ``alpha = 0`` (Lin et al.
+    2024, algorithm 1).
 
     Raises:
         ValueError: another schedule.

@@ -30,7 +30,7 @@ def nearest(process: Process, t: float) -> float:
 def rounding(process: Process, levels: Iterable[Level] | Plan) -> Rounding:
     """How far the levels at whole times are from ``levels``, or from those at which a plan asks its model.
 
-    The clean level, at which no model is asked, is left out; log-SNR is infinite at ``alpha = 0``, which is left out too.
+    The clean level, at which no model is asked, is left out, and of log-SNR ``alpha = 0``, where it is infinite.
     """
     asked = _asked(levels) if isinstance(levels, Plan) else [level for level in levels if not level.clean]
     pairs = [(level, nearest(process, level.t)) for level in asked]
