@@ -11,9 +11,12 @@ import diffusers
 import torch
 from diffusers import DiffusionPipeline
 
-__all__ = ["SHAPE", "Denoising", "network", "noise", "scheduler", "walked"]
+from diffnum.interop.diffusers import PlanScheduler
+
+__all__ = ["IMAGE", "SHAPE", "Denoising", "V", "apart", "label", "network", "noise", "ours", "scheduler", "walked"]
 
 SHAPE = (2, 3, 8, 8)
+V = {"prediction_type": "v_prediction"}
 BLOCKS = {"block_out_channels": (8, 16), "norm_num_groups": 4, "layers_per_block": 1}
 
 
@@ -39,8 +42,9 @@ def _conditional() -> Any:
 
 
 def _dit() -> Any:
+    # pipelines reserve class 1000 for none
     made = diffusers.DiTTransformer2DModel(
-        2, 8, in_channels=3, out_channels=6, num_layers=2, sample_size=8, patch_size=2, norm_num_groups=4
+        2, 8, in_channels=3, out_channels=6, num_layers=2, sample_size=8, num_embeds_ada_norm=1000, norm_num_groups=4
     )
     # its last layer starts at zero
     torch.nn.init.normal_(made.proj_out_2.weight, std=0.1)
@@ -65,6 +69,23 @@ def _sd3() -> Any:
 
 def noise(seed: int = 1, shape: tuple[int, ...] = SHAPE) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+IMAGE = noise(5).clamp(-1, 1)
+
+
+def label(value: Any) -> Any:
+    return "-".join(f"{k}={v}" for k, v in value.items()) or "default" if isinstance(value, dict) else value
+
+
+def apart(a: torch.Tensor, b: torch.Tensor) -> float:
+    """The largest difference, over the largest pixel."""
+    return float((a - b).abs().max() / a.abs().max())
+
+
+def ours(theirs: Any, sampler: str, **more: Any) -> PlanScheduler:
+    """A plan's scheduler in the place of ``theirs``."""
+    return PlanScheduler.from_config(theirs.config, sampler=sampler, **more)
 
 
 def scheduler(name: str, **config: Any) -> Any:

@@ -99,6 +99,17 @@ def test_flow_matching_steps_between_data_and_noise():
     assert k_diffusion.sigmas(k_diffusion.grid(sigmas, dn.Flow()), sigmas).tolist() == sigmas.tolist()
 
 
+def test_on_flow_matching_their_heun_steps_in_sigma():
+    sigmas = torch.tensor([1.0, 0.8, 0.5, 0.2, 0.0], dtype=torch.float64)
+    x = X / 14
+    made = k_diffusion.sampler("Heun", process=dn.Flow())(model, x, sigmas)
+    for s, t in pairwise(sigmas):
+        d = (x - model(x, s.expand(len(x)))) / s
+        ahead = x + (t - s) * d
+        x = ahead if t == 0 else x + (t - s) * (d + (ahead - model(ahead, t.expand(len(x)))) / t) / 2
+    assert torch.allclose(made, x, rtol=1e-12)
+
+
 def test_sigmas_go_out_as_they_came_in():
     assert torch.equal(k_diffusion.sigmas(k_diffusion.grid(SIGMAS), SIGMAS), SIGMAS)
     karras = dn.grid.karras(dn.VP(), 5)

@@ -65,9 +65,9 @@ def sampler(which: str | Solver | Plan, process: Process | None = None, **option
 
     Returns:
         ``f(model, x, sigmas, extra_args=None, callback=None, disable=None, **options)``. There
-        ``model(x, sigma, **extra_args)`` returns the denoised ``x`` for a vector of sigmas, one a sample; ``callback`` gets
-        ``x, i, sigma, sigma_hat, denoised`` at the start of every step; ``noise_sampler(sigma, sigma_next)`` among the
-        options is what plans with noise draw from (else ``torch.randn_like``); ``disable`` is there for the signature,
+        ``model(x, sigma, **extra_args)`` returns the denoised ``x`` for a vector of sigmas, one a sample; ``callback``
+        gets ``x, i, sigma, sigma_hat, denoised`` at the start of every step; ``noise_sampler(sigma, sigma_next)`` among
+        the options is what plans with noise draw from (else ``torch.randn_like``); ``disable`` is for the signature,
         no bar is shown. Sigmas are read once, before the first call.
 
     Raises:

@@ -1,9 +1,9 @@
 """Who calls what how: samplers of diffusers, k-diffusion, ComfyUI and A1111 by our names.
 
 :data:`TABLE` is the map, as data. Our names are those that are equal on every process that preserves variance or lets
-it explode: ``rho_heun`` steps in ``sigma / alpha``, as k-diffusion does whatever the network was trained on, ``heun`` in
-the process's own clock. For flow matching, where these codes step in ``sigma`` itself, see :attr:`Name.flow`.
-What is not the same method is listed with an empty :attr:`Name.ours` and the reason.
+it explode: ``rho_heun`` steps in ``sigma / alpha``, as k-diffusion does whatever the network was trained on, and
+``heun`` in the process's own clock. For flow matching, where these codes step in ``sigma`` itself, see
+:attr:`Name.flow`. What is not the same method is listed with an empty :attr:`Name.ours` and the reason.
 """
 
 from __future__ import annotations

@@ -59,9 +59,10 @@ def scheduler_to_plan(
         raise ValueError(f"{name} has no number of steps yet: pass n")
     else:
         timed = scheduler
-    walk = walked(timed, convention(config))
+    conv = convention(config)
+    walk = walked(timed, conv)
     sampler, grid = _choose(name, timed, config, walk, eta)
-    return compiled(sampler, grid, convention(config).prediction)
+    return compiled(sampler, grid, conv.prediction)
 
 
 def _check_known(name: str) -> None:
