@@ -102,3 +102,19 @@ def test_another_run_needs_its_timesteps_set():
     s.set_timesteps(2)
     with pytest.raises(ValueError, match="none of scheduler"):
         s.step(x, 123.4, x)
+
+
+# --- what theirs does there ---
+
+
+def test_lms_begun_inside_takes_the_weights_of_four_slopes_and_has_one():
+    theirs = scheduler("LMSDiscreteScheduler", **V)
+    whole, middle = ([walked(s, start=i, image=IMAGE) for s in (theirs, ours(theirs, "LMS"))] for i in (0, 3))
+    assert apart(*whole) < ROUNDING
+    assert apart(*middle) > 0.01
+
+
+def test_unipc_of_type_bh1_is_not_a_number_at_the_data():
+    theirs = scheduler("UniPCMultistepScheduler", solver_type="bh1", **V)
+    assert walked(theirs).isnan().all()
+    assert walked(ours(theirs, "unipc_2_bh1")).isfinite().all()

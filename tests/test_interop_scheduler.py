@@ -1,6 +1,9 @@
 """PlanScheduler in pipelines: the library's own images on its own levels, whole and from the middle."""
 
+import copy
 import json
+import math
+import pickle
 
 import pytest
 import torch
@@ -34,6 +37,7 @@ SAME = [
     ("DEISMultistepScheduler", {**V, "lower_order_final": False}, "exp_ab2_noise"),
     ("DDIMScheduler", {**V, "clip_sample": False}, "ddim"),
     ("DDPMScheduler", {**V, "clip_sample": False}, "ddpm_ancestral"),
+    ("DDPMScheduler", V, "ddpm_ancestral"),
     ("DDPMScheduler", {"clip_sample": False, "beta_schedule": "squaredcos_cap_v2"}, "ddpm_ancestral"),
     ("EulerDiscreteScheduler", V, "Euler"),
     ("EulerDiscreteScheduler", {"timestep_spacing": "leading", "steps_offset": 1}, "ddim"),
@@ -86,7 +90,11 @@ def test_a_level_inside_a_step_differs_by_what_it_is_called(sampler, name):
     assert (plan.order, theirs.order) == (2, 2)
 
 
-@pytest.mark.parametrize("name, config", [(name, config) for name, config, sampler in SAME[:11]], ids=label)
+# a plan is linear
+LINEAR = [(name, config) for name, config, _ in SAME[:12] if (name, config) != ("DDPMScheduler", V)]
+
+
+@pytest.mark.parametrize("name, config", LINEAR, ids=label)
 def test_a_scheduler_as_a_plan_runs_in_its_place(name, config):
     theirs = scheduler(name, **config)
     plan = scheduler_to_plan(theirs, 8)
@@ -202,6 +210,19 @@ def test_custom_levels_mean_what_they_mean_to_the_scheduler(name, config, custom
     assert apart(walked(theirs, **call), walked(ours(theirs, sampler), **call)) < ROUNDING
 
 
+@pytest.mark.parametrize("shift", [{"shift": 3.0}, {"use_dynamic_shifting": True}], ids=label)
+def test_a_named_grid_of_flow_matching_runs_between_the_ends_that_a_pipeline_gives(shift):
+    theirs, mu, given = scheduler("FlowMatchEulerDiscreteScheduler", **shift), math.log(3.0), [1.0, 0.75, 0.5, 0.25]
+    plan = ours(theirs, "ddim", grid="uniform")
+    plan.set_timesteps(sigmas=given, mu=mu)
+    expected = [level.sigma for level in dn.grid.uniform(dn.Flow(3.0), 3, 1.0, 0.25)]
+    assert [level.sigma for level in plan.plan.levels[:-1]] == pytest.approx(expected, rel=1e-12)
+    theirs.set_timesteps(sigmas=given, mu=mu)
+    assert torch.allclose(plan.timesteps, theirs.timesteps, rtol=1e-5)
+    with pytest.raises(ValueError, match="4 sigmas"):
+        plan.set_timesteps(7, sigmas=given, mu=mu)
+
+
 def test_custom_sigmas_where_the_scheduler_takes_none():
     plan = ours(scheduler("DDIMScheduler", **V), "ddim")
     plan.set_timesteps(sigmas=[20.0, 3.0, 0.5])
@@ -281,6 +302,13 @@ def test_the_state_keeps_its_dtype(dtype):
     assert apart(y, x.double()) < 4 * 4 * unit
 
 
+def test_a_scheduler_can_be_copied_and_pickled():
+    s = ours(scheduler("DDPMScheduler", **V), "dpmpp_2m")
+    expected = walked(s)
+    for other in (copy.deepcopy(s), pickle.loads(pickle.dumps(s))):
+        assert torch.equal(walked(other), expected)
+
+
 def test_the_generator_of_the_pipeline_is_drawn_from():
     s = ours(scheduler("DDPMScheduler", **V), "ddpm_ancestral")
     assert torch.equal(walked(s, seed=3), walked(s, seed=3))
@@ -354,4 +382,5 @@ def test_a_pipeline_of_dit_decodes_the_same_images(guidance):
         pipe = diffusers.DiTPipeline(network("dit"), vae, s)
         pipe.set_progress_bar_config(disable=True)
         images.append(pipe([1, 7], guidance, torch.manual_seed(0), 6, output_type="pt").images)
-    assert torch.allclose(*images, rtol=0, atol=1e-5) and images[0].std() > 0.01
+    a, b = (torch.as_tensor(image) for image in images)
+    assert torch.allclose(a, b, rtol=0, atol=1e-5) and a.std() > 0.01

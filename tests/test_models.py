@@ -9,6 +9,7 @@ import torch
 import diffnum as dn
 from diffnum import models
 from diffnum.models.convention import KINDS
+from diffnum.prediction import to_data
 
 pytest.importorskip("diffusers")
 from pipelines import SHAPE, Denoising, network, noise, scheduler
@@ -109,21 +110,41 @@ def test_edm_preconditioning_is_theirs():
 
 # --- networks ---
 
+# the data is not cut
+FREE = {"clip_sample": False}
+
 
 def test_a_network_is_asked_as_a_pipeline_asks_it():
-    net = models.from_diffusers(network(), scheduler("DDPMScheduler"))
+    net = models.from_diffusers(network(), scheduler("DDPMScheduler", **FREE))
     assert (net.prediction, net.shape) == ("noise", SHAPE[1:])
     level = net.process.level(400.5)
     assert torch.equal(net(noise(), level), network()(noise(), torch.tensor(400.5)).sample)
-    whole = models.from_diffusers(network(), scheduler("DDPMScheduler"), whole_times=True)
+    whole = models.from_diffusers(network(), scheduler("DDPMScheduler", **FREE), whole_times=True)
     assert torch.equal(whole(noise(), level), network()(noise(), 400).sample)
     assert net(noise().double(), level).dtype == torch.float64
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "sample", "v_prediction"])
+def test_a_config_that_clips_cuts_the_data_prediction(kind):
+    settings = {"prediction_type": kind, "clip_sample_range": 0.7}
+    free = models.from_diffusers(network(), scheduler("DDPMScheduler", clip_sample=False, **settings))
+    cut = models.from_diffusers(network(), scheduler("DDPMScheduler", **settings))
+    level = free.process.level(500.0)
+
+    def data(net):
+        a, b = to_data(level, net.prediction)
+        return a * noise() + b * net(noise(), level)
+
+    assert data(free).abs().max() > 0.8
+    assert torch.allclose(data(cut), data(free).clamp(-0.7, 0.7), atol=1e-6)
 
 
 def test_networks_with_conditions():
     conditions, labels = noise(3, (2, 4, 8)), torch.tensor([1, 2])
     net = models.from_diffusers(
-        network("conditional"), scheduler("DDIMScheduler"), conditions={"encoder_hidden_states": conditions}
+        network("conditional"),
+        scheduler("DDIMScheduler", **FREE),
+        conditions={"encoder_hidden_states": conditions},
     )
     level = net.process.level(300.0)
     assert torch.equal(net(noise(), level), network("conditional")(noise(), 300.0, conditions).sample)
@@ -131,7 +152,7 @@ def test_networks_with_conditions():
         net.given(encoder_hidden_states=0 * conditions)(noise(), level),
         network("conditional")(noise(), 300.0, 0 * conditions).sample,
     )
-    dit = models.from_diffusers(network("dit"), scheduler("DDIMScheduler"), conditions={"class_labels": labels})
+    dit = models.from_diffusers(network("dit"), scheduler("DDIMScheduler", **FREE), conditions={"class_labels": labels})
     t = torch.full((2,), 300.0)
     # it predicts a variance beside the noise
     both = network("dit")(noise(), timestep=t, class_labels=labels).sample
@@ -172,7 +193,7 @@ def test_the_network_of_a_pipeline_with_a_plan_has_the_process_of_its_config(tmp
 
 
 def test_weights_that_are_not_safetensors_are_refused(tmp_path):
-    Denoising(network(), scheduler("DDPMScheduler")).save_pretrained(tmp_path, safe_serialization=False)
+    Denoising(network(), scheduler("DDPMScheduler", **FREE)).save_pretrained(tmp_path, safe_serialization=False)
     assert not list(tmp_path.rglob("*.safetensors"))
     with pytest.raises(ValueError, match="safetensors"):
         models.from_diffusers(tmp_path, local_files_only=True)
@@ -186,8 +207,8 @@ def test_what_is_no_network_is_refused(tmp_path):
     with pytest.raises(ValueError, match="pass scheduler"):
         models.from_diffusers(network())
     with pytest.raises(ValueError, match="the pipeline has no prior2"):
-        models.from_diffusers(Denoising(network(), scheduler("DDPMScheduler")), part="prior2")
-    net = models.from_diffusers(network(), scheduler("DDPMScheduler"))
+        models.from_diffusers(Denoising(network(), scheduler("DDPMScheduler", **FREE)), part="prior2")
+    net = models.from_diffusers(network(), scheduler("DDPMScheduler", **FREE))
     with pytest.raises(ValueError, match="torch tensor"):
         net(np.zeros(SHAPE), net.process.level(3.0))
     with pytest.raises(ValueError, match="beta_schedule = 'square'"):
@@ -238,7 +259,7 @@ def test_whole_times_leave_a_floor_that_no_number_of_steps_lowers():
 
 
 def test_the_rounded_plan_is_the_network_with_whole_times():
-    conv = scheduler("DDPMScheduler")
+    conv = scheduler("DDPMScheduler", **FREE)
     net, whole = (models.from_diffusers(network(), conv, whole_times=w) for w in (False, True))
     plan = dn.compile("dpmpp_2m", dn.grid.log_snr(net.process, 5, stop=3.0), net.prediction)
     a = dn.sample(plan, whole, noise())

@@ -41,7 +41,8 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
     for every evaluation, so that a method of two stages lists two a step, and ``order`` is their number where all steps
     have the same. A call of ``step`` runs the plan's lines up to the next evaluation: Python floats times tensors,
     in the dtype of the state, or float32 where that is a half; positions are counted and nothing on the device is read.
-    Clipping and thresholding are not linear, and are left to the network.
+    With ``clip_sample = True`` in the config every data prediction is cut before it is used, as DDPM does; that is no
+    part of :attr:`plan`, and thresholding is refused.
 
     Args:
         sampler: one of ``dn.solvers.ALL``, a name that another library gives it (``"DPM++ 2M"``), or a sampler.
@@ -103,6 +104,9 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
             given = {**{k: _plain(v) for k, v in given.items() if k[0] != "_"}, "source": given["_class_name"]}
         given |= {k: kwargs.pop(k) for k in list(kwargs) if k in given}
         return super().from_config(given, return_unused_kwargs=return_unused_kwargs, **kwargs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_known": None}
 
     def __len__(self) -> int:
         return int(self.config.get("num_train_timesteps") or 1000)
@@ -171,17 +175,8 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
             walk = Walked(None, {}, float(plan.prior))  # type: ignore[arg-type]
         else:
             full = completed({**config, "_class_name": config["source"]})
-            walk = timed(
-                config["source"],
-                full,
-                conv,
-                config["grid"],
-                config["grid_options"] or {},
-                num_inference_steps,
-                timesteps,
-                sigmas,
-                mu,
-            )
+            grid, options = config["grid"], config["grid_options"] or {}
+            walk = timed(full, conv, grid, options, num_inference_steps, timesteps, sigmas, mu)
             plan = self._compiled(walk.grid)
         self._plan, self._grid, self._walk = plan, walk.grid, Walk(plan)
         self._levels = _asked(plan)
@@ -268,11 +263,8 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
                 f"the plan has done its {self._plan.nfe} evaluations: call set_timesteps before another run"
             )
         kind = torch.float32 if sample.dtype in HALVES else sample.dtype
-        x, y = sample.to(kind), model_output.to(kind)
-        if y.shape[1] == 2 * x.shape[1]:
-            y = y[:, : x.shape[1]]
-        a, b = self.convention.read(self._levels[k])
-        native = y if (a, b) == (0.0, 1.0) else a * x + b * y
+        x = sample.to(kind)
+        native = self.convention.answer(x, model_output.to(kind), self._levels[k])
         moved = self._walk.give(x, native, partial(_drawn, generator)).to(sample.dtype)
         self._step_index = k + 1
         return SchedulerOutput(prev_sample=moved) if return_dict else (moved,)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from .. import grid as grids
 from ..grid import Grid, custom, through
 from ..models.convention import Convention
 from ..plan import Level
+from ..process import Flow
 from .levels import Walked, plain, walked
 
 __all__ = ["GRIDS", "timed"]
@@ -26,7 +28,6 @@ GRIDS: dict[str, Callable[..., Grid]] = {
 
 
 def timed(
-    name: str,
     config: Mapping[str, Any],
     convention: Convention,
     grid: str | None,
@@ -39,7 +40,7 @@ def timed(
     """Levels, and what the network is told at them.
 
     Args:
-        name, config: the scheduler whose spacing is used where ``grid`` is None.
+        config: of the scheduler whose spacing is used where ``grid`` is None, complete.
         grid, options: one of :data:`GRIDS` on the process of the config, and its keywords, ``end="zero"`` by default.
         n, timesteps, sigmas, mu: of ``set_timesteps``; a list goes before ``n``.
 
@@ -51,8 +52,11 @@ def timed(
     given = [(key, [float(v) for v in values]) for key, values in lists if values is not None]
     if len(given) > 1 or (n is None and not given):
         raise ValueError("give set_timesteps one of num_inference_steps, timesteps and sigmas")
+    if given and n is not None and n not in (len(given[0][1]), len(given[0][1]) - 1):
+        raise ValueError(f"num_inference_steps = {n} beside {len(given[0][1])} {given[0][0]}: leave it out")
     if grid is not None:
-        return _on_grid(grid, options, convention, n, given)
+        return _on_grid(grid, options, _shifted(convention, config, mu), n, given)
+    name = str(config["_class_name"])
     scheduler = plain(name, config)
     accepted = inspect.signature(scheduler.set_timesteps).parameters
     if given and given[0][0] not in accepted:
@@ -80,12 +84,22 @@ def _on_grid(
         key, values = given[0]
         if key != "sigmas" or convention.name != "flow":
             raise ValueError(f"{key} were given beside grid = {grid!r}: use grid=None, or num_inference_steps alone")
-        # pipelines of flow matching always list their sigmas; diffusers, too, then keeps their ends
+        # pipelines of flow matching list their sigmas, which are still to be shifted; diffusers, too, keeps the ends
         values = values[:-1] if values[-1] == 0 else values
         n = len(values)
-        ends = {"start": process.at_clock(values[0]), "stop": process.at_clock(values[-1]), **ends}
+        ends = {"start": process.level(values[0]), "stop": process.level(values[-1]), **ends}
     made = GRIDS[grid](process, n, **{"end": "zero", **ends})  # type: ignore[arg-type]
     return Walked(made, {}, float(process.prior(made[0])))
+
+
+def _shifted(convention: Convention, config: Mapping[str, Any], mu: float | None) -> Convention:
+    """The shift of flow matching that a pipeline chose for the size of its image."""
+    if convention.name != "flow" or not config.get("use_dynamic_shifting"):
+        return convention
+    if mu is None:
+        raise ValueError("use_dynamic_shifting = True takes its shift from the pipeline: pass mu")
+    shift = mu if config.get("time_shift_type") == "linear" else math.exp(mu)
+    return replace(convention, process=Flow(shift))
 
 
 def _listed(key: str, values: list[float], convention: Convention) -> Walked:

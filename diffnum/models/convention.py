@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from ..plan import Level
+from ..prediction import to_data, to_native
 from ..process import DDPM, EDM, Cosine, Flow, Process
 
 __all__ = ["Convention", "betas", "completed", "convention"]
@@ -43,6 +44,7 @@ class Convention:
         at: the level that belongs to such a number; inverse of ``told``.
         scale: factor of the state at the network's input.
         read: ``(a, b)`` of ``prediction = a x + b output``.
+        clip: the data prediction is cut to ``[-clip, clip]``, if a number (``clip_sample``).
     """
 
     name: str
@@ -52,6 +54,21 @@ class Convention:
     at: Callable[[float], Level]
     scale: Callable[[Level], float]
     read: Callable[[Level], tuple[float, float]]
+    clip: float | None = None
+
+    def answer(self, x: Any, output: Any, level: Level) -> Any:
+        """The prediction, from what the network returned for the state ``x`` (not scaled): its second half, a learned
+        variance, left out; read; its data prediction cut if that is the convention."""
+        if output.shape[1] == 2 * x.shape[1]:
+            output = output[:, : x.shape[1]]
+        a, b = self.read(level)
+        native = output if (a, b) == (0.0, 1.0) else a * x + b * output
+        if self.clip is None:
+            return native
+        a, b = to_data(level, self.prediction)
+        D = (a * x + b * native).clamp(-self.clip, self.clip)
+        a, b = to_native(level, self.prediction)
+        return a * x + b * D
 
 
 def convention(config: Mapping[str, Any]) -> Convention:
@@ -209,7 +226,8 @@ def _as_is(level: Level) -> tuple[float, float]:
 
 def _table(config: Mapping[str, Any]) -> Convention:
     process = DDPM(betas(config))
-    return Convention("table", process, _native(config), lambda level: level.t, process.level, _one, _as_is)
+    clip = float(config.get("clip_sample_range") or 1.0) if config.get("clip_sample") else None
+    return Convention("table", process, _native(config), lambda level: level.t, process.level, _one, _as_is, clip)
 
 
 def _flow(config: Mapping[str, Any]) -> Convention:

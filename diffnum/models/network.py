@@ -88,12 +88,8 @@ class Network:
         seen = (x if scale == 1.0 else x * scale).to(weights.dtype)
         time = torch.full((len(x),), self.told(level), dtype=torch.float32, device=x.device)
         output = self._ask(seen, time)
-        output = (output[0] if isinstance(output, tuple) else output.sample).to(x.dtype)
-        if output.shape[1] == 2 * x.shape[1]:
-            # the second half is a learned variance
-            output = output[:, : x.shape[1]]
-        a, b = self.convention.read(level)
-        return output if (a, b) == (0.0, 1.0) else a * x + b * output
+        output = output[0] if isinstance(output, tuple) else output.sample
+        return self.convention.answer(x, output.to(x.dtype), level)
 
     @cached_property
     def _ask(self) -> Callable[[Any, Any], Any]:
