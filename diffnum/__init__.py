@@ -43,9 +43,9 @@ _HOMES = {
 }
 _NAMES = {name: home for home, names in _HOMES.items() for name in names}
 _ROOMS = (
-    "adaptive", "bridges", "budget", "certificate", "ensemble", "facts", "figures", "grid", "images", "lab", "noise",
-    "num", "order", "plan", "prediction", "process", "read", "series", "solvers", "study", "targets", "trace",
-    "weak_order", "witness",
+    "adaptive", "bridges", "budget", "certificate", "ensemble", "facts", "figures", "grid", "images", "interop",
+    "lab", "models", "noise", "num", "order", "plan", "prediction", "process", "read", "series", "solvers", "study",
+    "targets", "trace", "weak_order", "witness",
 )  # fmt: skip
 
 __all__ = ["certify", "compile", "within", *_NAMES, *_ROOMS]  # pyright: ignore[reportUnsupportedDunderAll]
@@ -61,7 +61,9 @@ if TYPE_CHECKING:
         figures,
         grid,
         images,
+        interop,
         lab,
+        models,
         noise,
         num,
         order,

@@ -39,6 +39,7 @@ __all__ = [
     "lint",
     "log_snr",
     "quadratic",
+    "through",
     "uniform",
 ]
 
@@ -191,6 +192,12 @@ def custom(
     if end == "zero" and not levels[-1].clean:
         levels, h = [*levels, process.at(math.inf)], [*h, math.inf]
     return _grid(process, levels, h, end)
+
+
+def through(process: Process, levels: Iterable[Level], end: str = "stop") -> Grid:
+    """A grid through given levels of ``process``, noise first; see :class:`Grid` for what is refused."""
+    listed = list(levels)
+    return _grid(process, listed, _ratio_steps(listed), end)
 
 
 Schedule = Callable[[Process, int, Level, Level], tuple[list[Level], list[Any]]]

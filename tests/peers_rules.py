@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from diffnum.interop.lowering import PAIRS, adams, corrected, lowered, remaining
 from diffnum.num import extended
 from diffnum.plan import Eval, Level, Plan
 from diffnum.solvers import generated as g
 from diffnum.solvers.coords import RATIO, Coords, transfer
-from diffnum.solvers.corrected import UNIC_BH1, UNIC_BH2, UNIP_BH1, UNIP_BH2
-from diffnum.solvers.rules import Point, implicit_weights, weights
 from diffnum.trace import Form
 
 __all__ = [
@@ -26,90 +25,7 @@ __all__ = [
     "singlestep",
 ]
 
-Rule = Callable[[Coords, Any, Sequence[Point]], Sequence[Any]]
 Build = Callable[..., None]
-
-
-def adams(coords: Coords, orders: Sequence[int], rule: Rule = weights) -> Build:
-    """A multistep method with an order for each step, as libraries lower it at the start and at the end."""
-
-    def build(T: Any, grid: Any) -> None:
-        past: tuple[Point, ...] = ()
-        for (s, t), order in zip(T.steps(grid), orders, strict=True):
-            e = T.evaluate(T.x, s)
-            if not coords.regular(s, t):
-                T.x = transfer(T.x, s, t, e.data)
-                continue
-            now = Point(coords.quantity(e), coords.step(T, s, t))
-            T.x = _moved(coords, T.x, s, t, now, past[: order - 1], rule)
-            past = (now, *past)
-
-    return build
-
-
-def corrected(
-    coords: Coords,
-    orders: Sequence[int],
-    predict: Rule = weights,
-    correct: Rule = implicit_weights,
-    behind: Sequence[int] | None = None,
-    skip: Sequence[int] = (),
-) -> Build:
-    """Predict, evaluate, correct, with orders for each step; neither the last step nor those in ``skip`` is corrected.
-
-    Args:
-        orders: points of the predictor, the current one included.
-        behind: points of the corrector, the new one not included; default ``orders``.
-    """
-    known = orders if behind is None else behind
-
-    def build(T: Any, grid: Any) -> None:
-        past: tuple[Point, ...] = ()
-        e = None
-        for i, (s, t) in enumerate(T.steps(grid)):
-            e = T.evaluate(T.x, s) if e is None else e
-            if not coords.regular(s, t):
-                T.x = transfer(T.x, s, t, e.data)
-                continue
-            now = Point(coords.quantity(e), coords.step(T, s, t))
-            x, e = _moved(coords, T.x, s, t, now, past[: orders[i] - 1], predict), None
-            if i < len(orders) - 1:
-                e = T.evaluate(x, t)
-                if i not in skip:
-                    x = _moved(coords, T.x, s, t, now, past[: known[i] - 1], correct, (coords.quantity(e),))
-            T.x, past = x, (now, *past)
-
-    return build
-
-
-def _moved(
-    coords: Coords, x: Any, s: Level, t: Level, now: Point, past: Sequence[Point], rule: Rule, ahead: Any = ()
-) -> Any:
-    moved, gain = coords.ratio(s, t) * x, coords.gain(t) * now.step
-    for w, N in zip(rule(coords, now.step, past), (*ahead, now.N, *(p.N for p in past)), strict=True):
-        moved = moved + (gain * float(w)) * N
-    return moved
-
-
-PAIRS = {"bh1": (UNIP_BH1, UNIC_BH1), "bh2": (UNIP_BH2, UNIC_BH2)}
-
-
-# --- the orders of the steps ---
-
-
-def lowered(n: int, order: int, zero: bool = False, low: bool = True, euler: bool = False) -> list[int]:
-    """Orders of DPMSolverMultistep and DEIS: rising at the start, lowered at the end of fewer than 15 steps."""
-    orders = [min(i + 1, order) for i in range(n)]
-    if n > 1 and low and n < 15:
-        orders[-2] = min(orders[-2], 2)
-    if euler or (low and n < 15) or zero:
-        orders[-1] = 1
-    return orders
-
-
-def remaining(n: int, order: int, low: bool = True, more: int = 0) -> list[int]:
-    """Orders of UniPC: rising at the start, and no more than the steps that remain."""
-    return [min(order, i + 1 + more, n - i + more if low else order) for i in range(n)]
 
 
 # --- one step made of several of the grid's ---

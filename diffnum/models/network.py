@@ -1,0 +1,174 @@
+"""Networks of diffusers as models ``model(x, level)``.
+
+.. code-block:: python
+
+    network = dn.models.from_diffusers("path/or/hub-id")
+    plan = dn.compile("dpmpp_2m", dn.grid.karras(network.process, 10, stop=0, end="zero"), network.prediction)
+    x = dn.sample(plan, network, torch.randn(4, *network.shape))
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from ..plan import Level
+from ..process import Process
+from .convention import Convention, completed, convention
+from .rounding import nearest
+
+__all__ = ["Network", "from_diffusers"]
+
+# what a pipeline calls the network that it asks at every step
+PARTS = ("unet", "transformer", "prior")
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network with the convention of its scheduler's config: ``network(x, level)`` is the plan's prediction.
+
+    Attributes:
+        module: the torch module; its first argument is the state, another is ``timestep``.
+        convention: see :class:`~diffnum.models.convention.Convention`.
+        conditions: further keywords of every call, such as ``encoder_hidden_states`` or ``class_labels``.
+        whole_times: round the told time to an integer, for networks with a table of time embeddings; what that costs
+            is :func:`~diffnum.models.rounding.rounding_error`.
+        time_scale: factor of the told time, for transformers that multiply it by 1000 themselves (0.001).
+    """
+
+    module: Any
+    convention: Convention
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+    whole_times: bool = False
+    time_scale: float = 1.0
+
+    @property
+    def process(self) -> Process:
+        """The noise process of the config."""
+        return self.convention.process
+
+    @property
+    def prediction(self) -> str:
+        """What plans for this network must be compiled for."""
+        return self.convention.prediction
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """``(channels, height, width)`` of a state, where the module's config says so."""
+        config = self.module.config
+        size = config.sample_size
+        height, width = (size, size) if isinstance(size, int) else size
+        return config.in_channels, height, width
+
+    def given(self, **conditions: Any) -> Network:
+        """The same network under other conditions."""
+        return replace(self, conditions={**self.conditions, **conditions})
+
+    def told(self, level: Level) -> float:
+        """The number that stands for ``level`` at the network's time input."""
+        told = self.convention.told(level)
+        return (nearest(self.process, told) if self.whole_times else told) * self.time_scale
+
+    def __call__(self, x: Any, level: Level) -> Any:
+        """``(batch, channels, ...)`` in the dtype of ``x``.
+
+        Raises:
+            ValueError: ``x`` is no tensor.
+        """
+        import torch
+
+        if not isinstance(x, torch.Tensor):
+            raise ValueError(f"a network of diffusers was given a {type(x).__name__}: give a torch tensor as x_T")
+        weights = next(iter(self.module.parameters()), x)
+        scale = self.convention.scale(level)
+        seen = (x if scale == 1.0 else x * scale).to(weights.dtype)
+        time = torch.full((len(x),), self.told(level), dtype=torch.float32, device=x.device)
+        output = self._ask(seen, time)
+        output = output[0] if isinstance(output, tuple) else output.sample
+        return self.convention.answer(x, output.to(x.dtype), level)
+
+    @cached_property
+    def _ask(self) -> Callable[[Any, Any], Any]:
+        names = list(inspect.signature(self.module.forward).parameters)
+        state = names[0]
+        return lambda x, t: self.module(**{state: x, "timestep": t, **self.conditions})
+
+
+def from_diffusers(
+    source: str | os.PathLike[str] | Any,
+    scheduler: Mapping[str, Any] | Any = None,
+    part: str | None = None,
+    whole_times: bool = False,
+    time_scale: float = 1.0,
+    conditions: Mapping[str, Any] | None = None,
+    **load: Any,
+) -> Network:
+    """A network of diffusers, with the noise process and the prediction of its scheduler's config.
+
+    Args:
+        source: a folder written by ``save_pretrained``, a hub id, a pipeline, or the network itself.
+        scheduler: a scheduler or its config; default the source's own.
+        part: which network of a pipeline; default its ``unet``, ``transformer`` or ``prior``.
+        whole_times, time_scale, conditions: see :class:`Network`.
+        load: keywords of ``from_pretrained``, such as ``local_files_only=True``, ``revision``, ``torch_dtype``.
+
+    Raises:
+        ValueError: no network or no scheduler in the source; weights that are not safetensors; a config whose process
+            is unknown.
+    """
+    import torch
+
+    if isinstance(source, (str, os.PathLike)):
+        module, found = _loaded(os.fspath(source), part, load)
+    elif isinstance(source, torch.nn.Module):
+        module, found = source, None
+    else:
+        module, found = getattr(source, _part(source.config, part)), source.scheduler
+    given = scheduler if scheduler is not None else found
+    if given is None:
+        raise ValueError(f"{type(module).__name__} comes without a scheduler's config: pass scheduler=config")
+    conv = convention(completed(given))
+    return Network(module, conv, dict(conditions or {}), whole_times, time_scale)
+
+
+def _part(index: Mapping[str, Any], part: str | None) -> str:
+    names = [name for name in ((part,) if part else PARTS) if index.get(name)]
+    if not names:
+        listed = ", ".join(k for k in index if not k.startswith("_"))
+        raise ValueError(f"the pipeline has no {part or ' or '.join(PARTS)}: pass part= as one of {listed}")
+    return names[0]
+
+
+def _loaded(source: str, part: str | None, load: Mapping[str, Any]) -> tuple[Any, Any]:
+    import diffusers
+
+    hub = {
+        k: v for k, v in load.items() if k in ("cache_dir", "force_download", "local_files_only", "revision", "token")
+    }
+    index: Any = _config(diffusers.DiffusionPipeline, source, hub)
+    name = _part(index, part)
+    kind = getattr(diffusers, index[name][1], None)
+    if kind is None:
+        raise ValueError(
+            f"{name} of {source} is a {index[name][1]}, which diffusers does not have: load it and pass it"
+        )
+    try:
+        module = kind.from_pretrained(source, subfolder=name, use_safetensors=True, **load)
+    except OSError as error:
+        raise ValueError(f"{source} has no {name} in safetensors, the only weights that are read: {error}") from error
+    # any scheduler's class reads the config of any other
+    timing = (
+        _config(diffusers.DDPMScheduler, source, {**hub, "subfolder": "scheduler"}) if "scheduler" in index else None
+    )
+    return module.eval().requires_grad_(False), timing
+
+
+def _config(kind: Any, source: str, hub: Mapping[str, Any]) -> Any:
+    try:
+        return kind.load_config(source, **hub)
+    except OSError as error:
+        raise ValueError(f"{source} holds no pipeline written by save_pretrained: {error}") from error
