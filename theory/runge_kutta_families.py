@@ -17,8 +17,9 @@ from typing import Any
 
 import sympy
 
+from diffnum.rooted_trees import residuals, row_sums
+
 from .generator import Piece, formula
-from .trees import residuals, row_sums
 
 __all__ = ["FAMILIES", "Family", "exact_table", "family", "member", "pieces", "quadrature", "solve", "table"]
 
