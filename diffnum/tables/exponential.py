@@ -21,6 +21,8 @@ __all__ = ["HIGHEST", "check", "kind", "order", "row_defects", "slips", "stiff"]
 # 34 conditions of order four, 117 of order five; beyond, an order is said to be at least so much
 HIGHEST = 5
 _LONGEST = 10**9
+# up to it a table that claims nothing may owe its order to a slip
+_LOW = 2
 _Rows = tuple[Sequence[Sequence[Any]], Sequence[Any], Sequence[Any]]
 
 
@@ -150,7 +152,7 @@ def slips(table: Exponential, claim: int | None, found: int) -> list[Slip]:
     """Single coefficients, arguments, indices or nodes whose change restores the claim, or the best that one can do."""
     made = _best(_search(table, claim)) if claim is not None and claim > found else []
     broken = any(not vanishes(d.taylor(0)) for d in row_defects(table))
-    if not made and found < HIGHEST:
+    if not made and (broken or (found <= _LOW and (claim is None or claim > found))):
         made = [s for s in _best(_search(table, found + 1)) if broken or s.order >= found + 2]
     if not made and broken:
         made = _best(_search(table, found))

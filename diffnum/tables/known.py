@@ -48,6 +48,20 @@ class _Candidate:
     c: tuple[Any, ...]
 
 
+@dataclass(frozen=True)
+class _Match:
+    """A table against a candidate, stages in the order that suits best."""
+
+    name: str
+    distance: float
+    apart: tuple[tuple[str, Any, Any], ...]
+    how: str
+
+    def known(self) -> Known:
+        said = tuple(f"{where} = {_written(x)} here, {_written(y)} there" for where, x, y in self.apart)
+        return Known(self.name, self.distance, said, self.how)
+
+
 def known(table: TableRecord) -> tuple[Known, ...]:
     """The methods of :mod:`diffnum.solvers.generated` that a table is, or else the nearest where few entries differ.
 
@@ -58,13 +72,12 @@ def known(table: TableRecord) -> tuple[Known, ...]:
         return _multistep(table)
     here, how = reduced(table)
     found = [_compared(here, how, candidate) for candidate in _candidates(here, table)]
-    near = [x for x in found if x is not None]
-    same = [x for x in near if not x.differs]
+    same = tuple(x.known() for x in found if not x.apart)
     if same:
-        return tuple(same)
+        return same
     entries = here.stages * (here.stages - 1) // 2 + 2 * here.stages
-    near = [x for x in near if len(x.differs) <= max(1, entries // 5)]
-    return (min(near, key=lambda x: (len(x.differs), x.distance)),) if near else ()
+    near = [x for x in found if len(x.apart) <= max(1, entries // 5)]
+    return (min(near, key=lambda x: (len(x.apart), x.distance)).known(),) if near else ()
 
 
 def reduced(table: Any) -> tuple[Any, str]:
@@ -138,7 +151,7 @@ def _settled(name: str, parts: Any, exponential: bool) -> _Candidate:
     return _Candidate(name, whole.A, whole.b, whole.c)
 
 
-def _compared(here: Any, how: str, there: _Candidate) -> Known | None:
+def _compared(here: Any, how: str, there: _Candidate) -> _Match:
     best: tuple[int, float, tuple[int, ...], list[tuple[str, Any, Any]]] | None = None
     for order in _orders(here, there):
         apart = _apart(here, there, order, None if best is None else best[0])
@@ -149,12 +162,10 @@ def _compared(here: Any, how: str, there: _Candidate) -> Known | None:
             best = len(apart), size, order, apart
         if not apart:
             break
-    if best is None:
-        return None
+    assert best is not None
     _, size, order, apart = best
     moved = "" if order == tuple(range(here.stages)) else f"stages in the order {', '.join(str(i + 1) for i in order)}"
-    said = tuple(f"{where} = {_written(x)} here, {_written(y)} there" for where, x, y in apart)
-    return Known(there.name, size, said, "; ".join(filter(None, [how, moved])))
+    return _Match(there.name, size, tuple(apart), "; ".join(filter(None, [how, moved])))
 
 
 def _orders(here: Any, there: _Candidate) -> Iterator[tuple[int, ...]]:
@@ -235,8 +246,7 @@ def _multistep(table: Multistep) -> tuple[Known, ...]:
             pairs = [(f"{side}_{j}", x, y) for side, mine, theirs in (("alpha", alpha, a), ("beta", beta, b))
                      for j, (x, y) in enumerate(zip(mine, theirs, strict=True)) if not vanishes(x - y)]  # fmt: skip
             size = max((_distance(x, y) for _, x, y in pairs), default=0.0)
-            said = tuple(f"{where} = {_written(x)} here, {_written(y)} there" for where, x, y in pairs)
-            found.append(Known(name, size, said, scaled))
-    same = tuple(x for x in found if not x.differs)
-    near = [x for x in found if len(x.differs) == 1 and len(alpha) > 2]
-    return same or ((min(near, key=lambda x: x.distance),) if near else ())
+            found.append(_Match(name, size, tuple(pairs), scaled))
+    same = tuple(x.known() for x in found if not x.apart)
+    near = [x for x in found if len(x.apart) == 1 and len(alpha) > 2]
+    return same or ((min(near, key=lambda x: x.distance).known(),) if near else ())

@@ -122,6 +122,8 @@ def slips(table: Multistep, claim: int | None, found: int) -> list[Slip]:
         made = list(_search(table, claim))
         if made:
             return _best(made)
+    if claim is not None and p >= claim:
+        return []
     made = _best(list(_search(table, p + 1)))
     # any method may gain an order by a change of one entry, a mended one gains more
     return [slip for slip in made if p < 1 or slip.order >= p + 2]

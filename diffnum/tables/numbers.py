@@ -247,9 +247,9 @@ def real_roots(c: Sequence[Any]) -> list[float]:
     zero, c = [0.0] * (low > 0), c[low:]
     if len(c) < 2:
         return zero
-    with mpmath.workdps(60):
+    with mpmath.workdps(50):
         scale = max(abs(x) for x in c)
         numbers = [mpmath.mpf(int((x / scale).numerator)) / int((x / scale).denominator) for x in reversed(c)]
-        found = mpmath.polyroots(numbers, maxsteps=400, extraprec=400)
+        found = mpmath.polyroots(numbers, maxsteps=400, extraprec=150)
         real = [float(r.real) for r in found if abs(r.imag) <= mpmath.mpf(10) ** -25 * (1 + abs(r))]
     return sorted([*zero, *real])

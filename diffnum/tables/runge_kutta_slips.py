@@ -28,10 +28,11 @@ def slips(table: RungeKutta, claim: int | None, found: int) -> list[Slip]:
     """Single entries whose change restores the claim; the best that one entry can do where none does."""
     made = _ranked(table, _search(table, claim)) if claim is not None and found < claim <= HIGHEST else []
     wrong = sum(not vanishes(r) for r in row_sums(table))
-    if not made and (wrong or found <= _LOW):
+    broken = wrong or not vanishes(sum(table.b, rational(0)) - 1)
+    if not made and (broken or (found <= _LOW and (claim is None or claim > found))):
         made = _ranked(table, _search(table, found + 1))
         # any method may gain an order by a change of one entry: a mended one gains more, or is the only one of its kind
-        one_sum = wrong == 1 or not (wrong or vanishes(sum(table.b, rational(0)) - 1))
+        one_sum = wrong == 1 or (broken and not wrong)
         made = [slip for slip in made if slip.order >= found + 2 or (one_sum and len(made) == 1)]
     if not made and wrong == 1:
         made = _ranked(table, _search(table, found))
