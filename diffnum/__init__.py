@@ -44,7 +44,7 @@ _HOMES = {
 _NAMES = {name: home for home, names in _HOMES.items() for name in names}
 _ROOMS = (
     "adaptive", "bridges", "budget", "certificate", "ensemble", "facts", "figures", "grid", "images", "lab", "noise",
-    "num", "order", "plan", "prediction", "process", "read", "series", "solvers", "study", "targets", "trace",
+    "num", "order", "plan", "prediction", "process", "read", "series", "solvers", "study", "tables", "targets", "trace",
     "weak_order", "witness",
 )  # fmt: skip
 
@@ -72,6 +72,7 @@ if TYPE_CHECKING:
         series,
         solvers,
         study,
+        tables,
         targets,
         trace,
         weak_order,

@@ -155,7 +155,8 @@ def tables_of_res4lyf() -> dict[str, Any]:
     """``rk_coeff``: from names to ``(A, b, c)``, without what the module imports."""
     wanted = {"alpha_crouzeix", "gamma_crouzeix", "delta_crouzeix", "rk_coeff"}
     path = folder("RES4LYF", "beta", "rk_coefficients_beta.py")
-    found = [n for n in ast.parse(path.read_text()).body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) in wanted]
+    lines = [n for n in ast.parse(path.read_text()).body if isinstance(n, ast.Assign)]
+    found = [n for n in lines if ast.unparse(n.targets[0]) in wanted]
     exec(compile(ast.Module(list(found), []), path.name, "exec"), space := {"math": math})
     return space["rk_coeff"]
 

@@ -206,6 +206,17 @@ def test_two_slips_in_two_rows_are_found_together():
     assert {(s.where, s.value, s.order) for s in slips} == {("a_54", F(-212, 729), 5), ("a_61", F(9017, 3168), 5)}
 
 
+def test_a_claim_beyond_the_trees_that_are_looked_at_is_not_said_to_fail():
+    gauss = np.polynomial.legendre.leggauss(6)[0] / 2 + 0.5
+    powers = np.arange(1, 7)
+    # collocation: sum_j a_ij c_j^(k-1) = c_i^k / k
+    below = gauss[:, None] ** (powers - 1)
+    A = np.linalg.solve(below.T, (gauss[:, None] ** powers / powers).T).T
+    b = np.linalg.solve(below.T, 1 / powers)
+    said = audit(RungeKutta(A, b, gauss, order=12))
+    assert said.order == 10 and said.finding("order").verdict == "note"
+
+
 def test_a_method_of_its_order_is_not_made_better():
     for table in (generated.SSP43, generated.HEUN2, generated.OPEN4, generated.BOOLE5):
         assert audit(record(table)).slips == ()

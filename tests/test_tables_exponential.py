@@ -149,6 +149,11 @@ def test_the_best_order_with_two_steps_explicit_is_not_stable():
     assert said.finding("zero-stability").where == ("-5",)
 
 
+def test_a_method_whose_sigma_vanishes_on_the_circle_is_audited():
+    said = audit(Multistep([-1, 0, 1], [1, 0, 1], order=2))
+    assert said.order == 2 and said.verdict == "holds"
+
+
 @pytest.mark.parametrize("entry", range(8))
 def test_every_slip_in_adams_bashforth_is_found_with_its_cure(entry):
     for kind in (F, float):

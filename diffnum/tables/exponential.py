@@ -121,7 +121,8 @@ def _order(found: int, failed: Mapping[Any, Any], claim: int | None) -> Finding:
     said += [f"{show_bicoloured(t)} is missed by {residual_text(r)}" for t, r in list(failed.items())[:3]]
     if len(failed) > 3:
         said.append(f"and {len(failed) - 3} more of order {found + 1}")
-    verdict = FAILS if short or not found else HOLDS if claim is not None else NOTE
+    unseen = claim is not None and found < claim and not failed
+    verdict = FAILS if short or not found else NOTE if claim is None or unseen else HOLDS
     where, residuals = tuple(show_bicoloured(t) for t in failed), tuple(float(middle(r)) for r in failed.values())
     return Finding("order", verdict, sentence(said), where, residuals)
 

@@ -103,14 +103,17 @@ def _order(table: RungeKutta, claim: int | None, found: int, failed: dict[Any, A
     if len(failed) > 3:
         said.append(f"and {len(failed) - 3} more of order {found + 1}")
     short = claim is not None and found < claim and bool(failed)
+    unseen = claim is not None and found < claim and not failed
     where, residuals = tuple(bracket(t, clock) for t in failed), tuple(_float(r) for r in failed.values())
-    return Finding(
-        "order", FAILS if short or not found else HOLDS if claim is not None else NOTE, sentence(said), where, residuals
-    )
+    verdict = FAILS if short or not found else NOTE if claim is None or unseen else HOLDS
+    return Finding("order", verdict, sentence(said), where, residuals)
 
 
 def _reached(found: int, failed: dict[Any, Any], claim: int | None) -> str:
-    said = f"order {found}" if failed else f"order {found} or more: every condition up to it holds"
+    if not failed:
+        said = f"order {found} or more: every condition up to it holds"
+        return said + (f", and no more are looked at for {claim}" if claim is not None and claim > found else "")
+    said = f"order {found}"
     if claim is None or claim == found:
         return said
     return f"{said}, not {claim}" if found < claim else f"{said}, more than the claimed {claim}"

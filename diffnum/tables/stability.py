@@ -210,7 +210,7 @@ def multistep_stability(table: Multistep) -> MultistepStability:
 
     circle = np.exp(1j * np.linspace(0, np.pi, 1001)[1:])
     below = np.polyval(sigma, circle)
-    locus = np.polyval(rho, circle) / np.where(below == 0, np.nan, below)
+    locus = np.polyval(rho, circle)[below != 0] / below[below != 0]
     implicit = not table.explicit
-    a_stable = stable and implicit and bounded(-1.0) and bool(np.nanmin(locus.real) > -1e-9) and bounded(-1e6)
+    a_stable = stable and implicit and bounded(-1.0) and bool((locus.real > -1e-9).all()) and bounded(-1e6)
     return MultistepStability(found, stable, interval(-1.0), interval(1j), a_stable)
