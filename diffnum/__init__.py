@@ -45,7 +45,7 @@ _NAMES = {name: home for home, names in _HOMES.items() for name in names}
 _ROOMS = (
     "adaptive", "bridges", "budget", "certificate", "ensemble", "facts", "figures", "grid", "images", "interop",
     "lab", "models", "noise", "num", "order", "plan", "prediction", "process", "read", "series", "solvers", "study",
-    "targets", "trace", "weak_order", "witness",
+    "tables", "targets", "trace", "weak_order", "witness",
 )  # fmt: skip
 
 __all__ = ["certify", "compile", "within", *_NAMES, *_ROOMS]  # pyright: ignore[reportUnsupportedDunderAll]
@@ -74,6 +74,7 @@ if TYPE_CHECKING:
         series,
         solvers,
         study,
+        tables,
         targets,
         trace,
         weak_order,

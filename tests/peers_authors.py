@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import math
 import os
 import sys
 import types
@@ -41,6 +42,7 @@ __all__ = [
     "sampler_of_edm",
     "sampler_of_restart",
     "sampler_of_ucgm",
+    "tables_of_res4lyf",
 ]
 
 COMMITS = {
@@ -53,6 +55,7 @@ COMMITS = {
     "NVlabs/edm": "008a4e5316c8e3bfe61a62f874bddba254295afb",
     "Newbeeer/diffusion_restart_sampling": "8cbcb076330381216b2f60578bb6e381ce182683",
     "LINs-lab/UCGM": "407636a673a0b46fa24c50fe310b539fcbe10d1e",
+    "ClownsharkBatwing/RES4LYF": "022c873c6d198c67b3312a1804336533a050df18",
 }
 PACKAGES = ("azula==0.11.1", "einops==0.8.2", "jax==0.10.2", "jaxlib==0.10.2", "ml_dtypes==0.6.0", "opt_einsum==3.4.0")
 VP = processes.VP()
@@ -146,6 +149,16 @@ def sampler_of_restart() -> Callable[..., torch.Tensor]:
 def sampler_of_ucgm(normal: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
     """The method ``uni_sample`` of ``unigen.py`` in double precision, which draws ``normal(shape)``."""
     return _function("uni_sample", folder("UCGM", "methods", "unigen.py"), torch=_double(randn=normal))
+
+
+def tables_of_res4lyf() -> dict[str, Any]:
+    """``rk_coeff``: from names to ``(A, b, c)``, without what the module imports."""
+    wanted = {"alpha_crouzeix", "gamma_crouzeix", "delta_crouzeix", "rk_coeff"}
+    path = folder("RES4LYF", "beta", "rk_coefficients_beta.py")
+    lines = [n for n in ast.parse(path.read_text()).body if isinstance(n, ast.Assign)]
+    found = [n for n in lines if ast.unparse(n.targets[0]) in wanted]
+    exec(compile(ast.Module(list(found), []), path.name, "exec"), space := {"math": math})
+    return space["rk_coeff"]
 
 
 def _double(**more: Any) -> Any:

@@ -142,7 +142,7 @@ def test_an_unknown_name_is_answered_with_all_that_are_known(words, choices, cap
 
 def test_help_names_every_command_and_option(capsys):
     _, front, _ = output(capsys, "--help")
-    for command in ("solvers", "certify", "study", "sample"):
+    for command in ("solvers", "certify", "study", "sample", "table"):
         assert command in front
         code, text, _ = output(capsys, command, "--help")
         assert code == 0 and "--json" in text

@@ -9,13 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffnum.num import extended, phi
-from diffnum.series import Series, h_series
-from theory import exponential_rk
-from theory.exponential_numbers import ExpSum, point
-from theory.exponential_pieces import PIECES, generated, method, scheme
-from theory.exponential_schemes import SCHEMES, Coefficients
-from theory.exponential_trees import (
+from diffnum.exponential_numbers import ExpSum, point
+from diffnum.exponential_trees import (
     bicoloured_trees,
     classical_order,
     classical_residuals,
@@ -28,8 +23,13 @@ from theory.exponential_trees import (
     stiff_order,
     stiff_residual,
 )
+from diffnum.num import extended, phi
+from diffnum.rooted_trees import rooted_trees
+from diffnum.series import Series, h_series
+from theory import exponential_rk
+from theory.exponential_pieces import PIECES, generated, method, scheme
+from theory.exponential_schemes import SCHEMES, Coefficients
 from theory.generator import load, mutants, source, verify
-from theory.trees import rooted_trees
 
 H, T = F(1, 2), F(1, 3)
 rationals = st.fractions(min_value=-3, max_value=3, max_denominator=40)

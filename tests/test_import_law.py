@@ -21,10 +21,12 @@ ROOMS = """
     trace
     noise
     order bseries roots series generic weak_order weak_trees extended_numbers
+    rooted_trees exponential_numbers exponential_trees
     solvers
     targets
     read
     bridges
+    tables
     facts
     ensemble
     adaptive

@@ -9,13 +9,7 @@ import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffnum.series import Series, h_series
-from theory import runge_kutta
-from theory.generator import load, mutants, source, verify
-from theory.runge_kutta_families import FAMILIES, exact_table, member, quadrature, solve
-from theory.runge_kutta_fifth import fifth
-from theory.runge_kutta_tables import EMBEDDED, TABLES
-from theory.trees import (
+from diffnum.rooted_trees import (
     condition,
     density,
     elementary_weight,
@@ -27,6 +21,12 @@ from theory.trees import (
     row_sums,
     symmetry,
 )
+from diffnum.series import Series, h_series
+from theory import runge_kutta
+from theory.generator import load, mutants, source, verify
+from theory.runge_kutta_families import FAMILIES, exact_table, member, quadrature, solve
+from theory.runge_kutta_fifth import fifth
+from theory.runge_kutta_tables import EMBEDDED, TABLES
 
 NAMED = (*TABLES, *EMBEDDED)
 rationals = st.fractions(min_value=-3, max_value=3, max_denominator=40)

@@ -9,13 +9,13 @@ from typing import Any
 
 import sympy
 
+from diffnum.exponential_trees import classical_residuals, first_argument, stiff_residual
 from diffnum.num import phi
+from diffnum.rooted_trees import rooted_trees
 
 from .exponential_schemes import SCHEMES, Coefficients, Scheme
-from .exponential_trees import classical_residuals, first_argument, stiff_residual
 from .generator import PHI, Piece, formula, load, source
 from .runge_kutta_families import solve
-from .trees import rooted_trees
 
 __all__ = ["PIECES", "generated", "method", "scheme"]
 

@@ -12,16 +12,8 @@ from typing import Any
 
 import sympy
 
-from diffnum.num import phi
-from diffnum.process import EDM
-from diffnum.solvers import dpm_solver_1, dpm_solver_2, dpmpp_1, dpmpp_2s
-from diffnum.trace import Trace, compile
-
-from . import runge_kutta
-from .exponential_numbers import ExpSum, point
-from .exponential_pieces import PIECES, generated, method, scheme
-from .exponential_schemes import SCHEMES, gamma
-from .exponential_trees import (
+from diffnum.exponential_numbers import ExpSum, point
+from diffnum.exponential_trees import (
     bicoloured_trees,
     classical_order,
     classical_residuals,
@@ -32,11 +24,19 @@ from .exponential_trees import (
     stiff_order,
     stiff_residual,
 )
+from diffnum.num import phi
+from diffnum.process import EDM
+from diffnum.rooted_trees import rooted_trees
+from diffnum.solvers import dpm_solver_1, dpm_solver_2, dpmpp_1, dpmpp_2s
+from diffnum.trace import Trace, compile
+
+from . import runge_kutta
+from .exponential_pieces import PIECES, generated, method, scheme
+from .exponential_schemes import SCHEMES, gamma
 from .runge_kutta import code, rows_in_latex
 from .runge_kutta_families import exact_table
 from .statement import Chapter, Statement, differ, prove
 from .symbols import difference, grid, log_snr_levels
-from .trees import rooted_trees
 
 __all__ = ["CHAPTER", "PIECES", "by_table"]
 
@@ -76,7 +76,7 @@ def numbers_of_conditions() -> Statement:
         + [fewest_conditions(n) - count for n, count in enumerate(plain, 1)]
         # Luan & Ostermann 2014: 16 up to order five; Luan & Alhsmy 2023: 36 up to order six; both without psi_1
         + [sum(stiff[1:5]) - 16, sum(stiff[1:6]) - 36],
-        "theory.exponential_trees; Berland, Owren & Skaflestad 2005; Hochbruck & Ostermann 2005",
+        "diffnum.exponential_trees; Berland, Owren & Skaflestad 2005; Hochbruck & Ostermann 2005",
     )
 
 

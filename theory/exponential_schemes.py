@@ -1,7 +1,7 @@
 """Exponential Runge-Kutta methods, each from the linear equations that single it out.
 
 A scheme is its nodes and as many equations as it has coefficients, in terms of the defects ``psi_k`` of
-:mod:`theory.exponential_trees`. The same equations derive the coefficients, with symbols for them, and check the
+:mod:`diffnum.exponential_trees`. The same equations derive the coefficients, with symbols for them, and check the
 generated ones, with exact numbers: sums of exponentials at a rational ``z``.
 
 ``L`` is a number here. In data prediction ``w = x / alpha`` obeys ``w' = -w + D`` in log-SNR: ``L = -1, z = -h``. In
@@ -18,7 +18,7 @@ from typing import Any
 
 import sympy
 
-from .exponential_trees import psi
+from diffnum.exponential_trees import psi
 
 __all__ = ["SCHEMES", "Coefficients", "Scheme", "gamma"]
 

@@ -15,13 +15,24 @@ from typing import Any
 import sympy
 from sympy.polys.fields import field
 
+from diffnum.rooted_trees import (
+    Tree,
+    density,
+    elementary_weight,
+    latex,
+    order_of,
+    residuals,
+    rooted_trees,
+    row_sums,
+    symmetry,
+)
+
 from .generator import Piece, load, source
 from .runge_kutta_families import FAMILIES, exact_table, family, member
 from .runge_kutta_families import pieces as family_pieces
 from .runge_kutta_tables import EMBEDDED, TABLES, stage_order_three
 from .runge_kutta_tables import pieces as table_pieces
 from .statement import Chapter, Statement, prove
-from .trees import Tree, density, elementary_weight, latex, order_of, residuals, rooted_trees, row_sums, symmetry
 
 __all__ = ["CHAPTER", "PIECES", "generated", "tall"]
 
@@ -70,7 +81,7 @@ def number_of_conditions() -> Statement:
         r"a_{n+1} = \frac{1}{n} \sum_{k=1}^n \Bigl(\sum_{d \mid k} d\, a_d\Bigr) a_{n-k+1}, \qquad "
         r"\sum_{|t| = n} \frac{n!}{\gamma(t)\, \sigma(t)} = (n - 1)!",
         [len(rooted_trees(n)) - a for n, a in enumerate(counted, 1)] + labelled,
-        "theory.trees; Hairer, Norsett & Wanner 1993, II.2; Cayley 1857",
+        "diffnum.rooted_trees; Hairer, Norsett & Wanner 1993, II.2; Cayley 1857",
     )
 
 

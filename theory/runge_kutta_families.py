@@ -18,9 +18,10 @@ from typing import Any
 
 import sympy
 
+from diffnum.rooted_trees import residuals, row_sums
+
 from .generator import Piece, formula
 from .runge_kutta_fifth import family_of_order_five
-from .trees import residuals, row_sums
 
 __all__ = ["FAMILIES", "Family", "exact_table", "family", "member", "pieces", "quadrature", "solve", "table"]
 

@@ -18,10 +18,11 @@ from typing import Any
 
 import sympy
 
+from diffnum.rooted_trees import residuals, row_sums
+
 from .generator import Piece, constant
 from .runge_kutta_families import Entries, exact_table, family, member, quadrature, solve, table
 from .runge_kutta_fifth import fifth, stage
-from .trees import residuals, row_sums
 
 __all__ = ["EMBEDDED", "TABLES", "Named", "entries", "pieces"]
 

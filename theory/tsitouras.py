@@ -24,12 +24,12 @@ from typing import Any
 
 import sympy
 
+from diffnum.rooted_trees import residuals, row_sums
 from diffnum.solvers.surd import Surd, root
 
 from .generator import Piece, formula, numbers
 from .runge_kutta_families import Entries, exact_table, quadrature
 from .statement import Chapter, Statement, prove
-from .trees import residuals, row_sums
 
 __all__ = ["CHAPTER", "PIECES", "PRINTED", "entries"]
 

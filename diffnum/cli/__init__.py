@@ -13,6 +13,7 @@ import typer
 from .certificates import certify
 from .listing import listing
 from .studies import PROCESSES, sample, study
+from .tables import table
 
 __all__ = ["PROCESSES", "app", "main", "run"]
 
@@ -89,3 +90,4 @@ app.command("solvers")(listing)
 app.command()(certify)
 app.command()(study)
 app.command()(sample)
+app.command()(table)

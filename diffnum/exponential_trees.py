@@ -31,11 +31,10 @@ from functools import lru_cache
 from itertools import count, repeat
 from typing import Any
 
-from diffnum.num import phi
-from diffnum.series import Series, h_series
-
 from .exponential_numbers import point
-from .trees import Tree, forests, rooted_trees
+from .num import phi
+from .rooted_trees import Tree, forests, rooted_trees
+from .series import Series, h_series
 
 __all__ = [
     "StiffOrder",
