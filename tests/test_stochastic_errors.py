@@ -31,7 +31,7 @@ PAGE = Path(book.__file__).with_name("PROOFS.md")
 COVERED = {sampler.name for sampler in se.covered()}
 covered = pytest.mark.parametrize("sampler", samplers(lambda s: s.name in COVERED))
 # order one or more, and still no row: their coefficients depend on more than the share of the noise
-OTHER = {"flow_sde", "flow_sde_heun", "kdpm2_ancestral_rf", "exponential_integrator"}
+OTHER = {"flow_sde", "flow_sde_heun", "kdpm2_ancestral_rf", "exponential_integrator", "ucgm_auto_coded"}
 # without noise they are these
 STILL = {
     "sde_dpmpp_1": "dpmpp_1",

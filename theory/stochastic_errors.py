@@ -71,8 +71,9 @@ ALPHA_ONE = (
     "reverse_diffusion_pc_refined",
     "ddpm_ancestral_large",
     "ddpm_ancestral_range",
+    "ucgm_auto",
 )
-"""Samplers that read the rates of the process, or its variance from level to level: on ``alpha = 1``, clock sigma."""
+"""Samplers that read the rates or the times of the process, or its variance from level to level: on ``alpha = 1``, clock sigma."""
 
 _BIAS = "steps do not tend to the identity as h does to zero, so that no power of h leads"
 _STAYS = "what a step misses does not shrink faster than the step"
@@ -92,6 +93,7 @@ LEFT_OUT: Mapping[str, str] = {
     "flow_sde": _FLOW,
     "flow_sde_heun": _FLOW,
     "kdpm2_ancestral_rf": _FLOW,
+    "ucgm_auto_coded": "the noise of a step is set by the first step of the run",
     "exponential_integrator": "it needs alpha^2 + sigma^2 = 1, and K depends on alpha beside s",
 }
 """Stochastic samplers without a row, and why."""
