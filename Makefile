@@ -27,7 +27,7 @@ PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 PYTEST := $(PY) -m pytest -q
 # one process per core, each with whole files, whose fixtures are shared (tests/conftest.py says which are apart)
-SPREAD := -n auto --dist loadgroup
+SPREAD := -n auto --dist loadscope
 
 .DEFAULT_GOAL := study
 .DELETE_ON_ERROR:

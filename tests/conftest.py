@@ -15,14 +15,19 @@ settings.register_profile("diffnum", deadline=None, derandomize=True)
 settings.load_profile("diffnum")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config, items):
-    """With ``--dist loadgroup`` a file is one piece of work, since its tests share fixtures; claims share none, and are
-    done last, one by one, where a process has time left."""
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            if item.path.name != "test_claims.py":
-                item.add_marker(pytest.mark.xdist_group(item.path.stem))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A file is one piece of work, since its tests share fixtures; claims share none, and are done last, one by one,
+    where a process has time left."""
+    # xdist 3.8 marks groups in an attribute that pytest 9.2 no longer reads: every test went where there was room
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            path = nodeid.partition("::")[0]
+            return nodeid if path.endswith("test_claims.py") else path
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

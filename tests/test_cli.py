@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,15 @@ SMALL = ["--size", "3", "--limit", "40", "--nfe", "2"]
 
 def tree(folder: Path) -> set[str]:
     return {str(p.relative_to(folder)) for p in folder.rglob("*")}
+
+
+facts_of = lru_cache(measure)
+
+
+@pytest.fixture(autouse=True)
+def facts_once(monkeypatch):
+    """The facts of a sampler are measured once for all tests: four of them list them all."""
+    monkeypatch.setattr("diffnum.facts.measure", facts_of)
 
 
 @pytest.fixture
@@ -174,7 +184,7 @@ def test_a_family_fits_the_terminal_with_every_number_and_source(family, width, 
         rows = [line.split() for line in lines if line.startswith(f"{solver.name} ")]
         assert len(rows) == (solver.family == family.lower())
         if rows:
-            shown = cells(measure(solver))
+            shown = cells(facts_of(solver))
             assert {*shown["NFE"].split(), shown["live"], *shown["interval"].split(), shown["guidance"]} <= {*rows[0]}
             assert solver.cite in words and solver.note in words
 
