@@ -130,7 +130,7 @@ def settled(errors: Sequence[float], counts: Sequence[int], floor: Floor = round
         return False
     before, last = -np.diff(np.log2(above[-4:]), 2)
     near = max(abs(before), abs(last), abs(before + last)) < TOLERANCE / 2
-    return bool(near or (abs(last) < TOLERANCE / 3 and 0 < last / before < 0.7))
+    return bool(near or (abs(last) < TOLERANCE / 3 and 0.3 < last / before < 0.7))
 
 
 def measured(
