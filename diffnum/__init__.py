@@ -38,13 +38,14 @@ _HOMES = {
     "read.law": ("law", "joint", "split"),
     "read.density": ("densities", "expectation"),
     "adaptive": ("adapt", "adapt_each", "doubling"),
+    "lifting": ("lift", "examine", "nearest"),
     "certificate": ("Certificate",),
     "budget": ("best_within",),
 }
 _NAMES = {name: home for home, names in _HOMES.items() for name in names}
 _ROOMS = (
-    "adaptive", "bridges", "budget", "certificate", "ensemble", "facts", "figures", "grid", "images", "lab", "noise",
-    "num", "order", "plan", "prediction", "process", "read", "series", "solvers", "study", "targets", "trace",
+    "adaptive", "bridges", "budget", "certificate", "ensemble", "facts", "figures", "grid", "images", "lab", "lifting",
+    "noise", "num", "order", "plan", "prediction", "process", "read", "series", "solvers", "study", "targets", "trace",
     "weak_order", "witness",
 )  # fmt: skip
 
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
         grid,
         images,
         lab,
+        lifting,
         noise,
         num,
         order,
@@ -81,6 +83,7 @@ if TYPE_CHECKING:
     from .bridges import Centred
     from .budget import best_within
     from .certificate import Certificate
+    from .lifting import examine, lift, nearest
     from .plan import Level, Plan
     from .process import DDPM, EDM, VE, VP, Cosine, CosineRate, Flow, MeanReverting, SubVP
     from .read.cost import cost

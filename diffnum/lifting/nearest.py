@@ -1,0 +1,215 @@
+"""The known sampler that is nearest to a plan, and the first coefficient in which they differ."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ..grid import Grid, custom
+from ..plan import Level, Plan, interpret
+from ..process import EDM, Cosine, Flow
+from ..solvers import ALL
+from ..trace import compile as compiled
+
+__all__ = ["Difference", "Near", "nearest"]
+
+PROCESSES = (Cosine(), EDM(sigma_max=1e6), Flow())
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first coefficient in which two samplers differ.
+
+    Attributes:
+        row: index of the model's input that differs; the number of calls for the output.
+        column: ``"x"``, the input before this one; ``"D2"``, the prediction of call 2; ``"z1"``, draw 1.
+        theirs, ours: the coefficients, inputs over ``alpha``, predictions as the model returns them.
+        step: of the plan, that computes the row.
+    """
+
+    row: int
+    column: str
+    theirs: float
+    ours: float
+    step: int
+
+
+@dataclass(frozen=True)
+class Near:
+    """A known sampler, compared with a plan on the plan's levels.
+
+    Attributes:
+        name: in :data:`diffnum.solvers.ALL`.
+        process: whose clock it steps in, where that matters.
+        distance: largest difference of a coefficient over its row's maximum.
+        rows: how many rows differ.
+        difference: the first one, None where they are one method.
+    """
+
+    name: str
+    process: str
+    distance: float
+    rows: int
+    difference: Difference | None
+
+
+def nearest(plan: Plan, tol: float = 1e-9, most: int = 5) -> tuple[Near, ...]:
+    """Known samplers with as many calls and draws as ``plan``, nearest first.
+
+    A row is a model's input, or the output, as what is added to a multiple of the row before: an error in one step then
+    shows in one row. Samplers are ordered by the number of rows that differ, then by distance.
+
+    Args:
+        plan: a lifted plan (with evaluations where their inputs are: ``examine(...).assumed``), or any other.
+        tol: of a row's maximum, above which it differs; 1e-9 for double precision, 1e-5 for single.
+        most: how many to return.
+
+    Returns:
+        At most ``most`` samplers; none where no sampler has as many calls and draws on these levels.
+    """
+    theirs = _rows(plan)
+    found: dict[str, Near] = {}
+    for grid in _grids(plan):
+        for name in ALL:
+            for made in _candidates(name, grid, plan):
+                near = _compare(plan, theirs, name, grid.process.name, made, tol)
+                if name not in found or _key(near) < _key(found[name]):
+                    found[name] = near
+    return tuple(sorted(found.values(), key=_key)[:most])
+
+
+def _key(near: Near) -> tuple[float, ...]:
+    # a sampler whose distance is rounding is not nearer than another of that kind
+    return (near.rows, near.distance if near.rows else 0.0, list(ALL).index(near.name))
+
+
+# --- rows ---
+
+
+@dataclass(frozen=True)
+class _Rows:
+    matrix: np.ndarray
+    draws: int
+    steps: tuple[int, ...]
+    lams: tuple[float, ...]
+
+
+def _rows(plan: Plan) -> _Rows:
+    """Local rows over the input before, the predictions as returned, the draws; evaluations in the plan's order."""
+    width = 1 + plan.nfe + len(plan.draws)
+    rows: list[np.ndarray] = []
+    lams: list[float] = []
+    draws = iter(range(1 + plan.nfe, width))
+
+    def unit(i: int) -> np.ndarray:
+        return np.eye(1, width, i)[0]
+
+    def evaluate(value: np.ndarray, level: Level, quantity: str) -> np.ndarray:
+        rows.append(value / _scale(level))
+        lams.append(float(level.lam))
+        return unit(len(rows))
+
+    def lin(terms: Any) -> np.ndarray:
+        return sum((float(c) * value for c, value in terms), np.zeros(width))
+
+    start = unit(0) * _scale(plan.start)
+    out = interpret(plan, start, lin, evaluate, lambda line: unit(next(draws)))[0]
+    rows.append(out / _scale(plan.stop))
+    local, before = [], unit(0)
+    for row in rows:
+        r = row[0] / before[0] if before[0] else 0.0
+        local.append(np.array([r, *(row - r * before)[1:]]) if before[0] else row)
+        before = row
+    steps = [plan.lines[r - 1].step for r in plan.evaluations]
+    last = plan.lines[-1].step if plan.lines else 0
+    return _Rows(
+        np.array(local),
+        len(plan.draws),
+        (*(max(s - 1, 0) if i and s > steps[i - 1] else s for i, s in enumerate(steps)), last),
+        tuple(lams),
+    )
+
+
+def _scale(level: Level) -> float:
+    return float(level.sigma if level.pure_noise else level.alpha)
+
+
+def _compare(plan: Plan, theirs: _Rows, name: str, process: str, made: Plan, tol: float) -> Near:
+    ours = _rows(made)
+    a, b = theirs.matrix, ours.matrix
+    scale = np.maximum(np.abs(a).max(axis=1), np.abs(b).max(axis=1))
+    apart = np.abs(a - b) / scale[:, None]
+    differ = np.flatnonzero(~(apart.max(axis=1) <= tol))
+    if not len(differ):
+        return Near(name, process, float(apart.max()), 0, None)
+    row = int(differ[0])
+    column = int(np.flatnonzero(~(apart[row] <= tol))[0])
+    first = Difference(row, _label(column, plan.nfe), float(a[row, column]), float(b[row, column]), theirs.steps[row])
+    return Near(name, process, float(apart.max()), len(differ), first)
+
+
+def _label(column: int, calls: int) -> str:
+    if column == 0:
+        return "x"
+    return f"D{column - 1}" if column <= calls else f"z{column - 1 - calls}"
+
+
+# --- candidates ---
+
+
+def _candidates(name: str, grid: Grid, plan: Plan) -> Iterator[Plan]:
+    if _counts(name, grid.steps, grid[-1].clean) not in ((plan.nfe, len(plan.draws)), None):
+        return
+    try:
+        made = compiled(ALL[name], grid, plan.prediction)
+    except ValueError:
+        return
+    if (made.nfe, len(made.draws)) == (plan.nfe, len(plan.draws)):
+        yield made
+
+
+@cache
+def _counts(name: str, steps: int, clean: bool) -> tuple[int, int] | None:
+    """Calls and draws of so many steps, the last one to the data or not; None where it is not defined there."""
+    lams = [-2.5 + 5.0 * i / steps for i in range(steps + 1)]
+    try:
+        made = compiled(ALL[name], custom(Cosine(), lams=[*lams[:-1], math.inf] if clean else lams))
+    except ValueError:
+        return None
+    return made.nfe, len(made.draws)
+
+
+def _grids(plan: Plan) -> Iterator[Grid]:
+    """The plan's levels, or those of its calls, every first, second or third of them, in three clocks."""
+    ratios = [_ratios(list(plan.levels))]
+    told = [plan.lines[r - 1].level for r in plan.evaluations]  # type: ignore[union-attr]
+    ratios.append(_ratios([*told, plan.stop]))
+    if plan.stop.sigma > 0:
+        ratios.append([*ratios[-1], math.inf])
+    seen: list[list[float]] = []
+    for whole in ratios:
+        for stride in (1, 2, 3):
+            lams = [*whole[:-1:stride], whole[-1]]
+            if len(lams) < 2 or any(len(lams) == len(s) and np.allclose(lams, s, rtol=1e-12) for s in seen):
+                continue
+            seen.append(lams)
+            for process in PROCESSES:
+                try:
+                    yield custom(process, lams=lams)
+                except ValueError:
+                    continue
+
+
+def _ratios(levels: list[Level]) -> list[float]:
+    """Log-SNRs that rise."""
+    lams: list[float] = []
+    for level in levels:
+        lam = float(level.lam)
+        if not lams or (lam > lams[-1] and not math.isclose(lam, lams[-1], rel_tol=1e-9, abs_tol=1e-9)):
+            lams.append(lam)
+    return lams
