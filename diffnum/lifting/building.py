@@ -13,7 +13,10 @@ from .measured import Measured
 from .recording import Call, Draw, Recording, State
 from .subjects import Subject
 
-__all__ = ["assumed", "build", "level_of", "ratio"]
+__all__ = ["assumed", "build", "level_of", "ratio", "stepped"]
+
+# a sigma / alpha that rounding leaves of a step to the data
+CLEAN = 1e-6
 
 
 def ratio(pair: tuple[float, float]) -> float:
@@ -29,21 +32,17 @@ def build(recording: Recording, measured: Measured, frame: Frame, subject: Subje
     in the sampler's own scale, so that the plan takes and gives what the sampler does.
     """
     start = level_of(recording.calls[0].time, measured.start, frame) if subject.start is None else subject.start
-    last = recording.calls[-1].level
-    # what is left of the noise by rounding is none
     left = measured.states[-1]
-    least = 1e-6 * min(ratio((last.alpha, last.sigma)), 1.0)
-    stop = level_of(0.0, (left[0], 0.0) if ratio(left) <= least else left, frame)
+    stop = level_of(0.0, (left[0], 0.0) if ratio(left) <= CLEAN else left, frame)
     if subject.stop is not None and (_near(stop, subject.stop) or not _on(left, frame)):
         stop = subject.stop
-    bounds = _pinned(recording) if subject.pinned else _seen(recording, start, subject.levels)
     lines: list[Line] = []
     register = {0: 0}
     inputs: dict[int, int] = {}
     after: list[int] = []
     levels: list[Level] = []
     for k, event in enumerate(recording.events):
-        step = bounds.step_of[k]
+        step = event.step
         if isinstance(event, Draw):
             # levels of the interval are filled in below
             lines.append(Noise(start, stop, 0, "z", step))
@@ -58,12 +57,11 @@ def build(recording: Recording, measured: Measured, frame: Frame, subject: Subje
             register[event.column] = len(lines)
     if subject.pinned:
         states = [0, *after]
-        times = [c.time for c in _firsts(recording)][1:]
-        inner = zip(measured.states[:-1], [*times, *[0.0] * len(after)], strict=False)
-        levels = [start, *(level_of(t, pair, frame) for pair, t in inner), stop]
+        levels = [start, *_inner(recording, measured, frame), stop]
     else:
-        states = [0, *(inputs[k] for k in bounds.events), after[-1]]
-        told = [recording.events[k] for k in bounds.events]
+        bounds = _bounds(recording, start, subject.levels)
+        states = [0, *(inputs[k] for k in bounds), after[-1]]
+        told = [recording.events[k] for k in bounds]
         levels = [start, *(e.level for e in told if isinstance(e, Call)), stop]
     return Plan(
         lines=tuple(_intervals(lines, levels)),
@@ -78,12 +76,17 @@ def build(recording: Recording, measured: Measured, frame: Frame, subject: Subje
 
 
 def assumed(plan: Plan, measured: Measured, frame: Frame) -> Plan:
-    """The plan with its evaluations at the levels where their inputs are, whatever the model was told."""
+    """The plan with its evaluations at the levels where their inputs are, whatever the model was told.
+
+    An input that is on no level keeps the one that was told.
+    """
     pairs = iter(measured.calls)
-    lines = [
-        replace(line, level=level_of(line.level.t, next(pairs), frame)) if isinstance(line, Eval) else line
-        for line in plan.lines
-    ]
+    lines: list[Line] = []
+    for line in plan.lines:
+        if isinstance(line, Eval):
+            pair = next(pairs)
+            line = replace(line, level=level_of(line.level.t, pair, frame)) if _on(pair, frame) else line
+        lines.append(line)
     return replace(plan, lines=tuple(lines))
 
 
@@ -94,7 +97,7 @@ def _near(one: Level, two: Level) -> bool:
 
 
 def _on(pair: tuple[float, float], frame: Frame) -> bool:
-    return frame.kind == "free" or abs(frame.size(*pair) - 1) <= 1e-6
+    return frame.kind == "free" or abs(frame.size(*pair) - 1) <= 1e-5
 
 
 def level_of(t: float, pair: tuple[float, float], frame: Frame) -> Level:
@@ -105,19 +108,18 @@ def level_of(t: float, pair: tuple[float, float], frame: Frame) -> Level:
     return Level(t, alpha, sigma, v=frame.v(alpha, sigma))
 
 
-class _Bounds:
-    """Steps of events, and the events whose input is the state at a level inside the grid."""
+def stepped(recording: Recording, start: Level, walk: Sequence[float]) -> Recording:
+    """A run that nobody drove step by step, its events numbered by the steps of the levels that were told."""
+    bounds = _bounds(recording, start, walk)
+    step, events = 0, []
+    for k, event in enumerate(recording.events):
+        step += k in bounds
+        events.append(replace(event, step=step))
+    return Recording(tuple(events))
 
-    def __init__(self, step_of: Sequence[int], events: Sequence[int]) -> None:
-        self.step_of, self.events = step_of, events
 
-
-def _pinned(recording: Recording) -> _Bounds:
-    return _Bounds([e.step for e in recording.events], [])
-
-
-def _seen(recording: Recording, start: Level, walk: Sequence[float]) -> _Bounds:
-    """The last call at each new lowest level, of those of the walk where there is one, starts a step."""
+def _bounds(recording: Recording, start: Level, walk: Sequence[float]) -> list[int]:
+    """Events that begin a step: the last call at each new lowest level, of those of the walk where there is one."""
     lowest, found = ratio((start.alpha, start.sigma)), []
     for k, event in enumerate(recording.events):
         if not isinstance(event, Call):
@@ -130,18 +132,27 @@ def _seen(recording: Recording, start: Level, walk: Sequence[float]) -> _Bounds:
             lowest = here
         elif found and abs(here - lowest) <= 1e-9 * lowest:
             found[-1] = k
-    step, steps = 0, []
-    for k in range(len(recording.events)):
-        step += k in found
-        steps.append(step)
-    return _Bounds(steps, found)
+    return found
 
 
-def _firsts(recording: Recording) -> list[Call]:
-    seen: dict[int, Call] = {}
-    for call in recording.calls:
-        seen.setdefault(call.step, call)
-    return list(seen.values())
+def _inner(recording: Recording, measured: Measured, frame: Frame) -> list[Level]:
+    """Levels of the states between the ends, in the sampler's scale; for one that is on none, what the next call is
+    told."""
+    first: dict[int, int] = {}
+    for k, call in enumerate(recording.calls):
+        first.setdefault(call.step, k)
+    levels = []
+    for state, pair in zip(recording.states[:-1], measured.states[:-1], strict=True):
+        k = first.get(state.step + 1)
+        if k is None:
+            levels.append(level_of(0.0, pair, frame))
+            continue
+        call, at = recording.calls[k], measured.calls[k]
+        if not _on(at, frame):
+            grown = pair[0] / at[0] if at[0] else 1.0
+            pair = call.level.alpha * grown, call.level.sigma * grown
+        levels.append(level_of(call.time, pair, frame))
+    return levels
 
 
 def _terms(row: np.ndarray, register: dict[int, int], scale: float = 1.0) -> tuple[tuple[int, float], ...]:

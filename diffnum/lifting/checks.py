@@ -99,6 +99,8 @@ def _levels(recording: Recording, measured: Measured, frame: Frame, rounding: _R
                 continue
             # a whole entry is another level, not rounding
             kind = "rounded" if apart < 0.999 else "level"
+            # after a wrong coefficient nothing is where it should be
+            kind = "level" if kinds.keys() & {"scale", "level"} else kind
         kinds.setdefault(kind, []).append((call, k, gap, words))
     for kind, cases in kinds.items():
         call, k, _, words = cases[0]
@@ -229,10 +231,16 @@ def _idle(recording: Recording, subject: Subject, single: bool) -> Iterator[Find
 
 
 def _counts(recording: Recording, subject: Subject) -> Iterator[Finding]:
-    asked, calls = subject.steps, len(recording.calls)
-    if asked is not None and calls != asked:
-        sentence = f"{asked} steps were asked for, the model is called {calls} times"
-        yield Finding("calls", sentence, size=float(calls), count=abs(calls - asked))
+    asked, calls = subject.steps, recording.calls
+    if asked is None or len(calls) == asked:
+        return
+    steps = 1 + max(c.step for c in calls)
+    if subject.pinned and steps < asked:
+        sentence = f"step {steps} of {asked} is never taken: the model is called {len(calls)} times, walk to the end"
+        yield Finding("missing", sentence, steps, len(calls), float(asked - steps), count=asked - steps)
+        return
+    sentence = f"{asked} steps were asked for, the model is called {len(calls)} times"
+    yield Finding("calls", sentence, size=float(len(calls)), count=abs(len(calls) - asked))
 
 
 # --- ends ---

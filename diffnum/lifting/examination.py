@@ -12,13 +12,14 @@ import numpy as np
 import torch
 
 from ..plan import Plan
-from .building import assumed, build
+from .building import assumed, build, stepped
 from .checks import checks
 from .findings import Finding
 from .measured import measure
 from .recording import Call, Recording
 from .running import Stopped, parting, prepared, run, run_on_units
 from .subjects import Subject, precise, subject
+from .units import Exhausted
 
 __all__ = ["Lifted", "examine", "lift"]
 
@@ -158,6 +159,8 @@ def _examined(
             raise ValueError(f"{sampler.name} cannot be lifted: {stopped.error}") from stopped
         return _without(sampler, precision, _stopped(stopped), ())
     times = tuple(c.time for c in recording.calls)
+    if not sampler.pinned:
+        recording = stepped(recording, sampler.start or recording.calls[0].level, sampler.levels)
     broken = _infinite(recording) or _nonlinear(sampler, recording, tail, double)
     if broken is not None:
         return _without(sampler, precision, broken, times)
@@ -202,24 +205,29 @@ def _nonlinear(sampler: Subject, recording: Recording, tail: tuple[int, ...], do
     width = len(recording.calls[0].row)
     tol = 1e-9 if double else 1e-4
     rng = np.random.default_rng(0)
+    more: Finding | None = None
+    remedy = (
+        f"set {' and '.join(f'{name}=False' for name in sampler.limits)}"
+        if sampler.limits
+        else "switch off clipping, thresholding, rescaling and step control, and lift the rest"
+    )
     for basis, what in (
         (-3.0 * np.eye(width), "does not scale with its start and predictions"),
-        (3.0 * rng.standard_normal((width, 16)), "has coefficients that depend on what the model returns"),
+        (3.0 * rng.standard_normal((8 * width, 16)), "has coefficients that depend on what the model returns"),
     ):
         try:
             other = run(sampler, prepared(sampler, double), basis, tail, double)
+        except Exhausted:
+            # the next vectors are many more, to say where
+            more = Finding("nonlinear", f"it takes more calls or draws for other predictions: {remedy}", 0)
+            continue
         except Stopped as stopped:
             return _stopped(stopped)
         at = parting(recording, other, basis, tol)
         if at is not None:
-            remedy = (
-                f"set {' and '.join(f'{name}=False' for name in sampler.limits)}"
-                if sampler.limits
-                else "switch off clipping, thresholding and rescaling, and lift the rest"
-            )
             sentence = f"step {at.step} {what}, off by {at.size:.3g} of it: {remedy}"
             return Finding("nonlinear", sentence, at.step, at.call, at.size)
-    return None
+    return more
 
 
 # --- what needs more runs ---

@@ -19,7 +19,8 @@ class Finding:
         kind: ``stopped`` (an exception), ``infinite`` (a coefficient), ``nonlinear``, ``random`` (two fresh runs
             differ), ``stale`` (state left by the run before), ``level`` (told another level than its input's),
             ``scale`` (an input on no level), ``noise`` (a draw used twice), ``outside`` (a time that the network does
-            not know), ``idle`` (a step that does nothing), ``end`` (noise left over), ``shift`` (levels shifted
+            not know), ``idle`` (a step that does nothing), ``missing``
+            (a step that is not taken), ``end`` (noise left over), ``shift`` (levels shifted
             twice), ``precision`` (digits lost in single precision); notes: ``calls`` (another number than asked for),
             ``rounded`` (a time cut to the entries of a table), ``reuse`` (a second run without preparation differs).
         step, call: where it begins, counted from zero; None where it has no place.

@@ -81,8 +81,7 @@ class Frame:
 
 
 def _float(time: Any) -> float:
-    value = torch.as_tensor(time).detach().reshape(-1)[0]
-    return float(value)
+    return float(time.detach().reshape(-1)[0]) if isinstance(time, torch.Tensor) else float(np.ravel(time)[0])
 
 
 # --- processes of ours ---
@@ -108,7 +107,7 @@ def of_schedule(schedule: Callable[[Any], tuple[Any, Any]], prediction: str) -> 
     """The frame of a denoiser with ``schedule(t) -> (alpha, sigma)``; the curve is the one that three times lie on."""
 
     def scales(time: Any) -> tuple[float, float]:
-        alpha, sigma = schedule(torch.as_tensor(time))
+        alpha, sigma = schedule(time if isinstance(time, torch.Tensor) else torch.tensor(time, dtype=torch.float64))
         return _float(alpha), _float(sigma)
 
     some = [scales(torch.tensor(t, dtype=torch.float64)) for t in (0.25, 0.5, 0.75)]

@@ -12,12 +12,15 @@ import numpy as np
 
 from ..grid import Grid, custom
 from ..plan import Level, Plan, interpret
+from ..prediction import convert
 from ..process import EDM, Cosine, Flow
 from ..solvers import ALL
 from ..trace import compile as compiled
 
 __all__ = ["Difference", "Near", "nearest"]
 
+# other quantities in which a difference may be simpler
+_OTHER = {"data": ("noise",), "noise": ("data",), "velocity": ("data", "noise"), "score": ("data", "noise")}
 PROCESSES = (Cosine(), EDM(sigma_max=1e6), Flow())
 
 
@@ -27,13 +30,16 @@ class Difference:
 
     Attributes:
         row: index of the model's input that differs; the number of calls for the output.
-        column: ``"x"``, the input before this one; ``"D2"``, the prediction of call 2; ``"z1"``, draw 1.
-        theirs, ours: the coefficients, inputs over ``alpha``, predictions as the model returns them.
+        column: ``"x"``, the input before this one; ``"D2"``, the prediction of call 2; ``"z1"``,
+            draw 1 of those that are used.
+        reading: the quantity as which predictions are read, where that makes the difference simplest.
+        theirs, ours: the coefficients, inputs over ``alpha``.
         step: of the plan, that computes the row.
     """
 
     row: int
     column: str
+    reading: str
     theirs: float
     ours: float
     step: int
@@ -47,7 +53,7 @@ class Near:
         name: in :data:`diffnum.solvers.ALL`.
         process: whose clock it steps in, where that matters.
         distance: largest difference of a coefficient over its row's maximum.
-        rows: how many rows differ.
+        rows, entries: how many rows and coefficients differ.
         difference: the first one, None where they are one method.
     """
 
@@ -55,6 +61,7 @@ class Near:
     process: str
     distance: float
     rows: int
+    entries: int
     difference: Difference | None
 
 
@@ -72,15 +79,32 @@ def nearest(plan: Plan, tol: float = 1e-9, most: int = 5) -> tuple[Near, ...]:
     Returns:
         At most ``most`` samplers; none where no sampler has as many calls and draws on these levels.
     """
-    theirs = _rows(plan)
-    found: dict[str, Near] = {}
+    theirs = _rows(plan, plan.prediction)
+    found: dict[str, tuple[Near, Plan]] = {}
     for grid in _grids(plan):
         for name in ALL:
-            for made in _candidates(name, grid, plan):
-                near = _compare(plan, theirs, name, grid.process.name, made, tol)
-                if name not in found or _key(near) < _key(found[name]):
-                    found[name] = near
-    return tuple(sorted(found.values(), key=_key)[:most])
+            made = _candidate(name, grid, plan.prediction, theirs.counts)
+            if made is None:
+                continue
+            near = _compare(theirs, _rows(made, plan.prediction), name, grid.process.name, plan.prediction, tol)
+            if name not in found or _key(near) < _key(found[name][0]):
+                found[name] = near, made
+    best = sorted(found.values(), key=lambda pair: _key(pair[0]))[:most]
+    return tuple(_sparser(near, plan, made, tol) for near, made in best)
+
+
+def _sparser(near: Near, plan: Plan, made: Plan, tol: float) -> Near:
+    """The same comparison where fewest coefficients differ: in the coordinate in which the methods are written."""
+    best = near
+    for reading in _OTHER[plan.prediction] if near.rows else ():
+        try:
+            other = _compare(_rows(plan, reading), _rows(made, reading), near.name, near.process, reading, tol)
+        except ZeroDivisionError:
+            # an end at which this quantity is not determined
+            continue
+        if 0 < other.entries < best.entries and other.rows <= best.rows:
+            best = other
+    return best
 
 
 def _key(near: Near) -> tuple[float, ...]:
@@ -94,16 +118,15 @@ def _key(near: Near) -> tuple[float, ...]:
 @dataclass(frozen=True)
 class _Rows:
     matrix: np.ndarray
-    draws: int
+    counts: tuple[int, int]
     steps: tuple[int, ...]
-    lams: tuple[float, ...]
 
 
-def _rows(plan: Plan) -> _Rows:
-    """Local rows over the input before, the predictions as returned, the draws; evaluations in the plan's order."""
+def _rows(plan: Plan, reading: str) -> _Rows:
+    """Local rows over the input before, the predictions as ``reading``, the draws; evaluations in the plan's
+    order."""
     width = 1 + plan.nfe + len(plan.draws)
     rows: list[np.ndarray] = []
-    lams: list[float] = []
     draws = iter(range(1 + plan.nfe, width))
 
     def unit(i: int) -> np.ndarray:
@@ -111,8 +134,8 @@ def _rows(plan: Plan) -> _Rows:
 
     def evaluate(value: np.ndarray, level: Level, quantity: str) -> np.ndarray:
         rows.append(value / _scale(level))
-        lams.append(float(level.lam))
-        return unit(len(rows))
+        a, b = convert(level, reading, quantity)
+        return float(a) * value + float(b) * unit(len(rows))
 
     def lin(terms: Any) -> np.ndarray:
         return sum((float(c) * value for c, value in terms), np.zeros(width))
@@ -125,32 +148,34 @@ def _rows(plan: Plan) -> _Rows:
         r = row[0] / before[0] if before[0] else 0.0
         local.append(np.array([r, *(row - r * before)[1:]]) if before[0] else row)
         before = row
+    matrix = np.array(local)
+    # a draw that is multiplied by nothing is none
+    used = [i for i in range(width) if i <= plan.nfe or np.abs(matrix[:, i]).max() > 0]
+    return _Rows(matrix[:, used], (plan.nfe, len(used) - 1 - plan.nfe), _makers(plan))
+
+
+def _makers(plan: Plan) -> tuple[int, ...]:
+    """The step that computes each row: a call at a step's beginning is made of the step before."""
     steps = [plan.lines[r - 1].step for r in plan.evaluations]
-    last = plan.lines[-1].step if plan.lines else 0
-    return _Rows(
-        np.array(local),
-        len(plan.draws),
-        (*(max(s - 1, 0) if i and s > steps[i - 1] else s for i, s in enumerate(steps)), last),
-        tuple(lams),
-    )
+    first = [i == 0 or s > steps[i - 1] for i, s in enumerate(steps)]
+    return (*(max(s - 1, 0) if new else s for s, new in zip(steps, first, strict=True)), plan.steps - 1)
 
 
 def _scale(level: Level) -> float:
     return float(level.sigma if level.pure_noise else level.alpha)
 
 
-def _compare(plan: Plan, theirs: _Rows, name: str, process: str, made: Plan, tol: float) -> Near:
-    ours = _rows(made)
+def _compare(theirs: _Rows, ours: _Rows, name: str, process: str, reading: str, tol: float) -> Near:
     a, b = theirs.matrix, ours.matrix
     scale = np.maximum(np.abs(a).max(axis=1), np.abs(b).max(axis=1))
     apart = np.abs(a - b) / scale[:, None]
-    differ = np.flatnonzero(~(apart.max(axis=1) <= tol))
+    differ = np.argwhere(~(apart <= tol))
     if not len(differ):
-        return Near(name, process, float(apart.max()), 0, None)
-    row = int(differ[0])
-    column = int(np.flatnonzero(~(apart[row] <= tol))[0])
-    first = Difference(row, _label(column, plan.nfe), float(a[row, column]), float(b[row, column]), theirs.steps[row])
-    return Near(name, process, float(apart.max()), len(differ), first)
+        return Near(name, process, float(apart.max()), 0, 0, None)
+    row, column = (int(i) for i in differ[0])
+    label, step = _label(column, theirs.counts[0]), theirs.steps[row]
+    first = Difference(row, label, reading, float(a[row, column]), float(b[row, column]), step)
+    return Near(name, process, float(apart.max()), len({int(i) for i, _ in differ}), len(differ), first)
 
 
 def _label(column: int, calls: int) -> str:
@@ -162,15 +187,14 @@ def _label(column: int, calls: int) -> str:
 # --- candidates ---
 
 
-def _candidates(name: str, grid: Grid, plan: Plan) -> Iterator[Plan]:
-    if _counts(name, grid.steps, grid[-1].clean) not in ((plan.nfe, len(plan.draws)), None):
-        return
+def _candidate(name: str, grid: Grid, prediction: str, counts: tuple[int, int]) -> Plan | None:
+    if _counts(name, grid.steps, grid[-1].clean) not in (counts, None):
+        return None
     try:
-        made = compiled(ALL[name], grid, plan.prediction)
+        made = compiled(ALL[name], grid, prediction)
     except ValueError:
-        return
-    if (made.nfe, len(made.draws)) == (plan.nfe, len(plan.draws)):
-        yield made
+        return None
+    return made if made.nfe == counts[0] and _rows(made, prediction).counts == counts else None
 
 
 @cache
@@ -178,10 +202,11 @@ def _counts(name: str, steps: int, clean: bool) -> tuple[int, int] | None:
     """Calls and draws of so many steps, the last one to the data or not; None where it is not defined there."""
     lams = [-2.5 + 5.0 * i / steps for i in range(steps + 1)]
     try:
-        made = compiled(ALL[name], custom(Cosine(), lams=[*lams[:-1], math.inf] if clean else lams))
+        return _rows(
+            compiled(ALL[name], custom(Cosine(), lams=[*lams[:-1], math.inf] if clean else lams)), "data"
+        ).counts
     except ValueError:
         return None
-    return made.nfe, len(made.draws)
 
 
 def _grids(plan: Plan) -> Iterator[Grid]:
@@ -190,7 +215,7 @@ def _grids(plan: Plan) -> Iterator[Grid]:
     told = [plan.lines[r - 1].level for r in plan.evaluations]  # type: ignore[union-attr]
     ratios.append(_ratios([*told, plan.stop]))
     if plan.stop.sigma > 0:
-        ratios.append([*ratios[-1], math.inf])
+        ratios.append([*_ratios(told), math.inf])
     seen: list[list[float]] = []
     for whole in ratios:
         for stride in (1, 2, 3):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .recording import Call, Recording, State
+from .recording import Call, Recording
 from .subjects import Subject, precise
 from .units import Exhausted, Session, drawing
 
@@ -115,9 +115,10 @@ def parting(recording: Recording, other: Recording, basis: np.ndarray | None, to
         if type(a) is type(b) and expected.shape == got.shape:
             size = float(np.abs(expected - got).max()) / max(float(scale), 1e-300)
         if not size <= tol:
-            return Parting(b.step, calls if isinstance(b, Call) else None, size)
+            return Parting(a.step, calls if isinstance(b, Call) else None, size)
         calls += isinstance(b, Call)
     if len(recording.rows) != len(other.rows):
-        longer: tuple[Call | State, np.ndarray] = max(recording.rows, other.rows, key=len)[-1]
-        return Parting(longer[0].step, None, float("inf"))
+        longer = max(recording.rows, other.rows, key=len)
+        event, _ = longer[min(len(recording.rows), len(other.rows))]
+        return Parting(event.step, None, float("inf"))
     return None

@@ -217,7 +217,7 @@ def _function(thing: Any, walk: Any, process: Any, prediction: str, options: dic
     if isinstance(walk, int):
         raise ValueError(f"n = {walk!r} says nothing to a function: give it the sigmas, or walk its grid inside it")
     times = None if walk is None else _times(walk, frame)
-    levels = [] if times is None else [frame.told(t) for t in times]
+    levels = [] if times is None else [*walk] if isinstance(walk, Grid) else [frame.told(t) for t in times]
     required = [p for p in given.values() if p.kind <= p.POSITIONAL_OR_KEYWORD and p.name not in options]
     own = len(required) == 2
 

@@ -154,9 +154,9 @@ class Path:
         a, b = float(s), float(t)
         if a == b:
             raise ValueError(f"noise was asked for between {a!r} and itself: a step of no length draws nothing")
-        increment = (self._at(b) - self._at(a)) / abs(b - a) ** 0.5
-        # a sign for the direction, as a standard normal has none
-        return (increment if a < b else -increment).reshape(1, *self.session.tail, -1)
+        # the first time asked for is the origin
+        before, after = self._at(a), self._at(b)
+        return ((after - before) / abs(b - a) ** 0.5).reshape(1, *self.session.tail, -1)
 
     def _at(self, t: float) -> torch.Tensor:
         if not self.known:
