@@ -1,7 +1,7 @@
 """Elementary functions for every kind of number that diffnum computes with.
 
 ``exp log sqrt expm1 log1p sin cos tan atan`` and ``phi(k, z)`` take a Python float, a numpy array, a torch
-tensor, a sympy expression, an mpmath or decimal number or any object that brings the method itself (the
+tensor, a sympy expression, an mpmath, gmpy2 or decimal number or any object that brings the method itself (the
 truncated series of :mod:`diffnum.order`). The kind is read off the argument, so one formula
 serves a run in float64, a proof and a gradient.
 
@@ -45,14 +45,15 @@ def _apply(name: str, x: Any) -> Any:
         return _decimal(name, x)
     own = getattr(x, name, None)
     kind = type(x).__module__.partition(".")[0]
-    if kind not in ("numpy", "torch", "sympy", "mpmath") and own is not None:
+    if kind not in ("numpy", "torch", "sympy", "mpmath", "gmpy2") and own is not None:
         return own()
     if kind == "sympy":
         return _sympy(name, x)
-    if kind in ("numpy", "torch", "mpmath"):
+    if kind in ("numpy", "torch", "mpmath", "gmpy2"):
         module = import_module(kind)
         return getattr(module, "arctan" if name == "atan" and kind == "numpy" else name)(x)
-    raise TypeError(f"{name} of {type(x).__name__} is not defined: use float, numpy, torch, sympy or mpmath numbers")
+    kinds = "float, numpy, torch, sympy, mpmath or gmpy2 numbers"
+    raise TypeError(f"{name} of {type(x).__name__} is not defined: use {kinds}")
 
 
 def _plain(name: str, x: float) -> float:
@@ -159,6 +160,8 @@ def phi(k: int, z: Any) -> Any:
         return mpmath.hyp1f1(1, k + 1, z) / mpmath.factorial(k)
     if kind == "sympy":
         return _phi_sympy(k, z)
+    if kind == "gmpy2":
+        return _phis_gmpy2(max(k, 7), z, import_module("gmpy2").get_context().precision)[k]
     return z.phi(k)
 
 
@@ -227,14 +230,27 @@ def _phi_decimal(k: int, z: Decimal) -> Decimal:
 def _phis_decimal(top: int, z: Decimal, digits: int) -> tuple[Decimal, ...]:
     """``phi_0(z), ..., phi_top(z)`` in the current context, whose precision is ``digits``."""
     first = [1 / Decimal(math.factorial(j)) for j in range(top + 1)]
+    return _phis(top, z, z.exp, first, first[top].scaleb(-digits - 2))
+
+
+@lru_cache(maxsize=64)
+def _phis_gmpy2(top: int, z: Any, bits: int) -> tuple[Any, ...]:
+    """As :func:`_phis_decimal`, with ``bits`` of precision."""
+    gmpy2 = import_module("gmpy2")
+    first = [1 / gmpy2.mpfr(math.factorial(j)) for j in range(top + 1)]
+    return _phis(top, z, lambda: gmpy2.exp(z), first, gmpy2.div_2exp(first[top], bits + 6))
+
+
+def _phis(top: int, z: Any, exponential: Callable[[], Any], first: list[Any], small: Any) -> tuple[Any, ...]:
+    """``phi_0(z), ..., phi_top(z)`` of extended numbers; ``first`` holds ``1/k!``, ``small`` bounds what is cut."""
     if abs(z) >= 1:
         # each step divides by z: nothing is lost but the digits of 1/k!
-        found = [z.exp()]
+        found = [exponential()]
         for j in range(top):
             found.append((found[-1] - first[j]) / z)
         return tuple(found)
     term = total = first[top]
-    small, j = total.scaleb(-digits - 2), top
+    j = top
     while abs(term) > small:
         j += 1
         term = term * z / j

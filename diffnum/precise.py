@@ -1,9 +1,9 @@
 """Witnesses in extended precision, for orders that float64 has no digits for.
 
-A method of order five is at rounding before its error shows one slope. Here levels, coefficients and states are mpmath
-numbers, a few points run over few steps in the middle of the interval (:data:`~diffnum.witness.NEAR`), and a coupled
-law in the plane joins the others: a rotated product is a bundle of scalar problems, on which some conditions from order
-five on cannot be seen.
+A method of order five is at rounding before its error shows one slope. Here levels, coefficients and states are
+numbers of 50 digits, a few points run over few steps in the middle of the interval (:data:`~diffnum.witness.NEAR`), and
+a coupled law in the plane joins the others: a rotated product is a bundle of scalar problems, on which some conditions
+from order five on cannot be seen.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
-import mpmath
 import numpy as np
-from mpmath import mpf
 
+from .extended_numbers import digits, number
 from .grid import Grid
+from .num import cos
 from .plan import Level, Plan
+from .process_shared import pi
 from .slopes import Slope, measured, settled
 from .trace import Solver, compile
 from .witness import NEAR, PATTERNS, SEED, Run, coupled, end_point, gaussian, nonlinear
@@ -36,18 +37,18 @@ WITNESSES: dict[str, Callable[[], Any]] = {"non-linear": nonlinear, "Gaussian": 
 
 def near(process: Any, pattern: str, n: int) -> Grid:
     """``n`` (even) log-SNR steps in the middle, their sizes those of a pattern."""
-    parts = [mpf(size) for size in PATTERNS[pattern](n)]
-    unit = 2 * mpf(NEAR) / sum(parts)
-    lams = [unit * at - NEAR for at in accumulate(parts, initial=mpf(0))]
+    parts = [number(size) for size in PATTERNS[pattern](n)]
+    unit = 2 * number(NEAR) / sum(parts)
+    lams = [unit * at - NEAR for at in accumulate(parts, initial=number(0))]
     return Grid(tuple(process.at(lam) for lam in lams), tuple(unit * part for part in parts), process)
 
 
 @lru_cache(maxsize=64)
 def precise_run(witness: str, process: Any) -> Run:
     """A few points of a witness with their flow to :data:`DIGITS` digits, closed or integrated."""
-    target, start = _Arrayed(WITNESSES[witness]()), process.at(-mpf(NEAR))
+    target, start = _Arrayed(WITNESSES[witness]()), process.at(-number(NEAR))
     drawn = target.law.sample(POINTS, SEED, process.at(-NEAR))
-    x = np.asarray(np.frompyfunc(mpf, 1, 1)(drawn.astype(object)))
+    x = np.asarray(np.frompyfunc(number, 1, 1)(drawn.astype(object)))
     if witness == "coupled":
         return Run(target, start, x, verified_flow(target, process, x))
     return Run(target, start, x, lambda level: target.law.flow(x, start, level))
@@ -55,7 +56,7 @@ def precise_run(witness: str, process: Any) -> Run:
 
 @dataclass(frozen=True, eq=False)
 class _Arrayed:
-    """A target that is asked at levels of arrays: a number of mpmath's writes out every array to the right of it."""
+    """A target that is asked at levels of arrays: an extended number writes out every array to the right of it."""
 
     law: Any
 
@@ -79,7 +80,7 @@ def precise_slope(solver: Solver, process: Any, witness: str, pattern: str, must
     """One warm slope, of as many doublings as it takes to settle, from four steps for each step looked back."""
     counts: list[int] = []
     errors: list[float] = []
-    with mpmath.workdps(DIGITS):
+    with digits(DIGITS):
         run = precise_run(witness, process)
         for n in COUNTS:
             plan = compiled(solver, process, pattern, n)
@@ -96,7 +97,7 @@ def precise_errors(
     solver: Solver, process: Any, pattern: str, counts: Sequence[int], change: Callable[[Plan], Plan]
 ) -> tuple[float, ...]:
     """Warm errors of changed plans on the non-linear witness."""
-    with mpmath.workdps(DIGITS):
+    with digits(DIGITS):
         run = precise_run("non-linear", process)
         return tuple(_error(change(compiled(solver, process, pattern, n)), run) for n in counts)
 
@@ -112,7 +113,7 @@ def _floor(n: int) -> float:
 
 @lru_cache(maxsize=32)
 def compiled(solver: Solver, process: Any, pattern: str, n: int) -> Plan:
-    """A plan of mpmath numbers, shared by the witnesses."""
+    """A plan of extended numbers, shared by the witnesses."""
     return compile(solver, near(process, pattern, n))
 
 
@@ -127,7 +128,7 @@ def verified_flow(target: Any, process: Any, x: np.ndarray) -> Callable[[Level],
         ValueError: they do not, to :data:`FLOOR`.
     """
     coarse, fine = (_collocated(target, process, x, m) for m in (24, 32))
-    lams = [mpf(NEAR) * k / 4 for k in range(-3, 5)]
+    lams = [number(NEAR) * k / 4 for k in range(-3, 5)]
     error = max(abs(coarse(level) - fine(level)).max() for level in map(process.at, lams))
     if not error < FLOOR:
         raise ValueError(f"the flow of the coupled witness is verified to {float(error):.1e} only, not to {FLOOR:g}")
@@ -135,16 +136,16 @@ def verified_flow(target: Any, process: Any, x: np.ndarray) -> Callable[[Level],
 
 
 def _collocated(target: Any, process: Any, x: np.ndarray, m: int) -> Callable[[Level], np.ndarray]:
-    nodes = [mpmath.cos(mpmath.pi * (2 * j + 1) / (2 * m)) for j in range(m)]
+    nodes = _nodes(m)
     levels = [process.at(NEAR * c) for c in nodes]
     to_nodes = np.array([_integral(c, nodes) for c in nodes])
-    first = x / process.at(-mpf(NEAR)).sigma
+    first = x / process.at(-number(NEAR)).sigma
     states = np.array([first] * m)
     for _ in range(200):
         slopes = np.array([_slope(target, u, level) for u, level in zip(states, levels, strict=True)])
         moved = first + np.tensordot(to_nodes, slopes, axes=1)
         change, states = abs(moved - states).max(), moved
-        if change < mpf(10) ** (8 - DIGITS):
+        if change < number(10) ** (8 - DIGITS):
             break
     return lambda level: (first + np.tensordot(_integral(level.lam / NEAR, nodes), slopes, axes=1)) * level.sigma
 
@@ -169,11 +170,15 @@ def _integral(c: Any, nodes: Sequence[Any]) -> np.ndarray:
 @lru_cache(maxsize=4)
 def _table(m: int) -> list[list[Any]]:
     """``T_k`` at the nodes, ``cos(k (2 j + 1) pi / 2 m)``."""
-    return [_chebyshev(mpmath.cos(mpmath.pi * (2 * j + 1) / (2 * m)), m) for j in range(m)]
+    return [_chebyshev(c, m) for c in _nodes(m)]
+
+
+def _nodes(m: int) -> list[Any]:
+    return [cos(pi(number(1)) * (2 * j + 1) / (2 * m)) for j in range(m)]
 
 
 def _chebyshev(c: Any, count: int) -> list[Any]:
-    found = [mpf(1), mpf(c)]
+    found = [number(1), c]
     while len(found) < count:
         found.append(2 * c * found[-1] - found[-2])
     return found[:count]

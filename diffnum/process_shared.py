@@ -204,6 +204,8 @@ def like(c: float, x: Any) -> Any:
 def pi(x: Any) -> Any:
     """Pi in the kind of ``x``."""
     kind = type(x).__module__.partition(".")[0]
+    if kind == "gmpy2":
+        return import_module(kind).const_pi()
     return +import_module(kind).pi if kind in ("mpmath", "sympy") else math.pi
 
 

@@ -31,6 +31,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
+from .extended_numbers import digits, quick
 from .generic import GenericGrid, GenericProcess
 from .grid import log_snr
 from .order import Inconsistent, Proof, long_run, odd_steps, start_up_in
@@ -39,7 +40,6 @@ from .process import VP
 from .roots import reads_last_state, root_condition
 from .series import Series
 from .trace import Solver, compile
-from .weak_numbers import digits, quick
 from .weak_trees import DRAW, ROOT, Expansion, Generator, Tree, Y, add, displacement, expectation, moved, show, taylor
 
 __all__ = ["Rows", "gaussian_errors", "generic_weak_plan", "prove_weak", "weak_errors", "weak_order"]

@@ -16,6 +16,13 @@ CONTRACT = {
     "dpmpp_2m", "dpmpp_3m", "dpmpp_3m_corrected", "ddpm_ancestral", "euler_maruyama", "unipc_3",
 }  # fmt: skip
 
+# infinite diffusion of the reverse SDE at alpha = 0: refused there whatever the model returns
+DIFFUSING = {
+    "euler_churn_coded", "euler_maruyama", "exponential_integrator", "karras_sde_heun", "stochastic_improved_euler",
+}  # fmt: skip
+# written in the score alone, with bounded coefficients: a noise or a score suffices them there
+SCORED = {"reverse_diffusion", "reverse_diffusion_pc", "reverse_diffusion_pc_refined"}
+
 
 def _of_families() -> set[str]:
     """The first, the last and the first of the highest order of each family, up to order four."""

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from selection import samplers
+from selection import DIFFUSING, samplers
 
 import diffnum as dn
 from diffnum import grid as grids
@@ -35,7 +35,7 @@ def every_plan(sampler, process, grid, end, most):
 
 def is_longest_at_every_budget(sampler, course):
     process, grid, end = COURSES[course]
-    if course == "cosine, both ends" and sampler.name in ("euler_maruyama", "exponential_integrator"):
+    if course == "cosine, both ends" and sampler.name in DIFFUSING:
         pytest.skip("refused at pure noise")
     # a list of orders may be told four more than it spends where both ends save evaluations
     plans = every_plan(sampler, process, grid, end, 30)

@@ -1,12 +1,12 @@
 """A false claim, a broken formula and a stranger's sampler are judged rightly."""
 
-import mpmath
 import numpy as np
 import pytest
 
 import diffnum as dn
 from diffnum import precise
 from diffnum.certificate import Slope, certify
+from diffnum.extended_numbers import digits, number
 from diffnum.measure import ROUGH
 from diffnum.mutants import applied, bundle, exact_survivors, mutations
 from diffnum.num import expm1
@@ -112,9 +112,9 @@ def test_claims_of_five_have_three_witnesses_in_extended_precision(certificate):
 def test_coupled_flow_equals_a_runge_kutta_reference_and_refuses_what_it_cannot_verify(monkeypatch):
     process = dn.VP()
     s, t = process.at(-0.25), process.at(0.25)
-    with mpmath.workdps(precise.DIGITS):
+    with digits(precise.DIGITS):
         run = precise.precise_run("coupled", process)
-        flow = run.exact(process.at(mpmath.mpf(0.25))).astype(float)
+        flow = run.exact(process.at(number(0.25))).astype(float)
         monkeypatch.setattr(precise, "FLOOR", 1e-40)
         with pytest.raises(ValueError, match="verified to"):
             precise.verified_flow(run.target, process, run.x)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from selection import SELECTED, samplers
+from selection import DIFFUSING, SCORED, SELECTED, samplers
 
 import diffnum as dn
 from diffnum import grid as grids
@@ -47,13 +47,8 @@ SHORT = (1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 13)
 TARGET = dn.Gaussian(np.array([0.5, -1.0, 0.2]), np.array([0.05, 0.6, 2.0]))
 POINT = dn.Gaussian(TARGET.mean, np.zeros(3))
 
-# a noise or a score at alpha = 0 carries no estimate of the data; the reverse SDE has infinite diffusion there
+# a noise or a score at alpha = 0 carries no estimate of the data
 BLIND = {"noise", "score"}
-DIFFUSING = {
-    "euler_churn_coded", "euler_maruyama", "exponential_integrator", "karras_sde_heun", "stochastic_improved_euler",
-}  # fmt: skip
-# written in the score alone, with bounded coefficients
-SCORED = {"reverse_diffusion", "reverse_diffusion_pc", "reverse_diffusion_pc_refined"}
 
 
 def refused(name, levels, prediction):

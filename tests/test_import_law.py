@@ -20,7 +20,7 @@ ROOMS = """
     folding
     trace
     noise
-    order bseries roots series generic weak_order weak_numbers weak_trees
+    order bseries roots series generic weak_order weak_trees extended_numbers
     solvers
     targets
     read

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diffnum import num
+from diffnum.extended_numbers import digits, number
 
 
 def exact_phi(k: int, z: float) -> mpmath.mpf:
@@ -36,6 +37,13 @@ def test_phi_of_decimals_has_a_hundred_digits(k, z):
         assert abs(mpmath.mpf(str(num.phi(k, Decimal(z)))) / exact - 1) < mpmath.mpf("1e-100")
 
 
+@given(st.integers(0, 8), st.floats(-1e3, 300.0))
+def test_phi_of_quick_numbers_has_the_digits_of_the_context(k, z):
+    with digits(60), mpmath.workdps(90):
+        exact = mpmath.hyp1f1(1, k + 1, mpmath.mpf(z)) / mpmath.factorial(k)
+        assert abs(mpmath.mpf(num.phi(k, number(z))) / exact - 1) < mpmath.mpf("1e-54")
+
+
 @pytest.mark.parametrize("k", range(7))
 def test_phi_at_zero_and_at_minus_infinity(k):
     assert num.phi(k, 0.0) == pytest.approx(1 / math.factorial(k), rel=1e-15)
@@ -49,7 +57,8 @@ def test_every_kind_of_number_gives_the_same_value(name):
     f, x = getattr(num, name), 0.375
     expected = getattr(math, name)(x)
     assert f(x) == expected
-    kinds = np.float64(x), np.array([x]), torch.tensor(x, dtype=torch.float64), mpmath.mpf(x), sympy.Rational(3, 8)
+    arrays = np.float64(x), np.array([x]), torch.tensor(x, dtype=torch.float64)
+    kinds = *arrays, mpmath.mpf(x), number(x), sympy.Rational(3, 8)
     for value in kinds:
         assert float(f(value).item() if hasattr(f(value), "item") else f(value)) == pytest.approx(expected, rel=1e-15)
 

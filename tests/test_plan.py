@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from selection import samplers
+from selection import DIFFUSING, SCORED, samplers
 
 import diffnum as dn
 from diffnum.plan import PREDICTIONS, Lin, Plan
@@ -166,11 +166,6 @@ def test_pure_noise_and_clean_ends_are_finite_or_refused_in_one_sentence(process
     assert np.isfinite(canonical(plan).matrix).all()
 
 
-# infinite diffusion in the clock, and those written in the score alone
-DIFFUSING = {
-    "euler_churn_coded", "euler_maruyama", "exponential_integrator", "karras_sde_heun", "stochastic_improved_euler",
-}  # fmt: skip
-SCORED = {"reverse_diffusion", "reverse_diffusion_pc", "reverse_diffusion_pc_refined"}
 REFUSED_AT_PURE_NOISE = {"data": DIFFUSING, "velocity": DIFFUSING}
 
 

@@ -13,6 +13,7 @@ from diffnum.series import Series, h_series
 from theory import runge_kutta
 from theory.generator import load, mutants, source, verify
 from theory.runge_kutta_families import FAMILIES, exact_table, member, quadrature, solve
+from theory.runge_kutta_fifth import fifth
 from theory.runge_kutta_tables import EMBEDDED, TABLES
 from theory.trees import (
     condition,
@@ -174,6 +175,30 @@ def test_every_member_of_a_family_has_its_order(tables, f, data):
         return
     assert not any(row_sums(table)) and not any(residuals(table, f.order).values())
     assert order_of(table)[0] == f.order
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.tuples(rationals, rationals, rationals))
+def test_the_family_of_order_five_is_elimination_at_its_nodes(tables, nodes):
+    try:
+        printed = tables.explicit_5(*nodes)
+    except ZeroDivisionError:
+        return
+    c3, c4, c5 = nodes
+    assert printed == fifth(c3, c4, c5, F(1))
+
+
+def test_a_member_of_order_five_has_that_order_on_a_system(tables):
+    table = exact_table(tables.explicit_5(F(2, 7), F(3, 5), F(5, 6)))
+    f, start = field_of(11)
+    error = [a - b for a, b in zip(step(f, start, table, 7), flow(f, start, 7), strict=True)]
+    assert min(e.valuation for e in error) == 6
+
+
+@pytest.mark.parametrize("nodes", [(1, 2, 2, 5), (2, 3, 5, 5), (2, 3, 4, 2)])
+def test_nodes_that_coincide_have_no_method_of_order_five(nodes):
+    with pytest.raises(ArithmeticError, match="coincide"):
+        fifth(*(F(n, 5) for n in nodes))
 
 
 @settings(max_examples=60, deadline=None)

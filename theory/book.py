@@ -16,6 +16,7 @@ from diffnum.weak_order import prove_weak
 
 from . import (
     adams,
+    additive,
     brownian,
     closed_forms,
     collocation,
@@ -54,7 +55,7 @@ CHAPTERS: dict[str, Chapter] = {
     "8. Momentum and extrapolation": (*momentum.CHAPTER, *extrapolation.CHAPTER),
     "9. Stability": stability.CHAPTER,
     "10. Reversible samplers": reversible.CHAPTER,
-    "11. Stochastic samplers": (*stochastic.CHAPTER, *brownian.CHAPTER),
+    "11. Stochastic samplers": (*stochastic.CHAPTER, *additive.CHAPTER, *brownian.CHAPTER),
     "12. Equalities": (*equalities.CHAPTER, *more_equalities.CHAPTER, *mean_reverting.CHAPTER),
     "13. What is not equal": false_equalities.CHAPTER,
     "14. Errors": errors.CHAPTER,

@@ -17,7 +17,7 @@ from typing import Any
 import sympy
 from sympy.printing.str import StrPrinter
 
-__all__ = ["PHI", "Piece", "constant", "formula", "load", "mutants", "numbers", "source", "verify"]
+__all__ = ["PHI", "Piece", "additive", "constant", "formula", "load", "mutants", "numbers", "source", "verify"]
 
 HEAD = '''"""Coefficients that theory derives: exact numbers and pure expressions.
 
@@ -32,7 +32,7 @@ from fractions import Fraction as F
 from typing import Any
 
 from ..num import phi
-from .tables import Table
+from .tables import Additive, Table
 
 __all__ = [
 {names}
@@ -150,10 +150,19 @@ def constant(
     free: tuple[str, ...] = (),
 ) -> Piece:
     """An exact :class:`diffnum.solvers.tables.Table`."""
-    parts = [_nested(tuple(part), lambda v: _print(_plain(v))) for part in (nodes, matrix, weights)]
-    body = "\n".join(f"    {part}," for part in parts)
-    text = f'{name} = Table(\n{body}\n)\n"""{says} Derived by ``{derivation}``."""'
-    return Piece(name, text, derivation, check, free)
+    return Piece(name, _built("Table", name, (nodes, matrix, weights), says, derivation), derivation, check, free)
+
+
+def additive(
+    name: str, entries: Sequence[Any], says: str, derivation: str, check: Callable[[Any], Iterable[Any]]
+) -> Piece:
+    """An exact :class:`diffnum.solvers.tables.Additive`: nodes, matrix, weights, path and area."""
+    return Piece(name, _built("Additive", name, entries, says, derivation), derivation, check)
+
+
+def _built(kind: str, name: str, parts: Sequence[Any], says: str, derivation: str) -> str:
+    body = "\n".join(f"    {_nested(tuple(part), lambda v: _print(_plain(v)))}," for part in parts)
+    return f'{name} = {kind}(\n{body}\n)\n"""{says} Derived by ``{derivation}``."""'
 
 
 def numbers(

@@ -22,6 +22,7 @@ SOURCES = (
     "exponential_rk",
     "reversible",
     "stochastic",
+    "additive",
 )
 
 

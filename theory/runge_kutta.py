@@ -104,7 +104,7 @@ def _expressions(values: Iterable[Any]) -> list[Any]:
 def orders_of_families() -> Statement:
     """Every family with symbols for its parameters, and the condition that fails for all of them."""
     rows, found = [], []
-    for f in FAMILIES:
+    for f in (f for f in FAMILIES if len(f.nodes) == f.order):
         table = _in_parameters(f.name)
         over = tall(f.order + 1)
         left = residuals(table, f.order + 1)[over]
@@ -169,6 +169,67 @@ def _residual(table: Any, tree: Tree) -> Any:
     return residuals(table, 5)[tree]
 
 
+def _one_order_up(c3: Any, c4: Any, c5: Any) -> tuple[Any, Any, Any, Any]:
+    """The four polynomials in the conditions of order six of ``explicit_5``."""
+    two, three = c3 * c4 + c3 * c5 + c4 * c5, c3 * c4 * c5
+    return (
+        10 * three - 5 * two + 3 * (c3 + c4 + c5) - 2,
+        5 * c3 * c4 - 2 * (c3 + c4) + 1,
+        15 * c3 * c4 - 6 * c4 + 1,
+        30 * three - 15 * c4 * (c3 + c5) + 9 * c4 + 3 * c5 - 2,
+    )
+
+
+def order_five() -> Statement:
+    """Six stages with symbols for three nodes: all conditions of order five, and those of order six in closed form."""
+    table = _in_parameters("explicit_5")
+    c3, c4, c5 = table.nodes[2:5]
+    p, q, r, s = _one_order_up(c3, c4, c5)
+    left = [-p / 60, -p / 120, -p / 180, -s / 360, -p / 240, q / 120, q / 240, q / 360, r / 720, -p / 360,
+            -s / 720, p / 60, p / 120, p / 180, s / 360, p / 240, -q / 120, -q / 240, -q / 360, -r / 720]  # fmt: skip
+    found = residuals(table, 6)
+    return prove(
+        "A family of order five with six stages, of which none has order six",
+        r"c = (0, \tfrac23 c_3, c_3, c_4, c_5, 1), \ b_2 = 0: \qquad [\tau^5]: -\tfrac{p}{60}, \ "
+        r"[[[\tau^3]]]: -\tfrac{q}{120}, \ [[[[[\tau]]]]]: -\tfrac{r}{720}, \ "
+        r"[\tau^2, [[\tau]]]: -\tfrac{s}{360}, \text{ and 16 multiples of these}, \quad "
+        r"p = 10 c_3 c_4 c_5 - 5 (c_3 c_4 + c_3 c_5 + c_4 c_5) + 3 (c_3 + c_4 + c_5) - 2, \ "
+        r"q = 5 c_3 c_4 - 2 (c_3 + c_4) + 1, \ r = 15 c_3 c_4 - 6 c_4 + 1, \ "
+        r"s = 30 c_3 c_4 c_5 - 15 c_4 (c_3 + c_5) + 9 c_4 + 3 c_5 - 2; \qquad "
+        r"p - q = (c_5 - 1) \bigl(10 c_3 c_4 - 5 (c_3 + c_4) + 3\bigr) \ne 0: \ p = q = 0 \text{ for none}",
+        _expressions(
+            [
+                *row_sums(table),
+                *residuals(table, 5).values(),
+                *(found[tree] - value for tree, value in zip(rooted_trees(6), left, strict=True)),
+                p - q - (c5 - 1) * (10 * c3 * c4 - 5 * (c3 + c4) + 3),
+            ]
+        ),
+        "diffnum.solvers.generated.explicit_5; Hairer, Norsett & Wanner 1993, II.5",
+    )
+
+
+def members_of_order_five() -> Statement:
+    """Boole's and Dormand and Prince's are members, at zeros of the polynomials."""
+    m, q = generated(), sympy.Rational
+    members = [(m.BOOLE5, (q(1, 4), q(1, 2), q(3, 4)), (0,)), (m.DORMAND_PRINCE5, (q(3, 10), q(4, 5), q(8, 9)), (1, 3))]
+    found = []
+    for table, nodes, zeros in members:
+        entries = exact_table(m.explicit_5(*nodes))
+        ours, theirs = ((t.nodes, t.weights, *t.matrix) for t in (entries, table))
+        found += [a - b for one, other in zip(ours, theirs, strict=True) for a, b in zip(one, other, strict=True)]
+        found += [_one_order_up(*nodes)[i] for i in zeros]
+        found.append(sympy.Integer(sum(value == 0 for value in residuals(table, 6).values()) - 17 - 9))
+    return prove(
+        "Boole's and Dormand and Prince's methods of order five are members",
+        r"\texttt{BOOLE5}: (c_3, c_4, c_5) = (\tfrac14, \tfrac12, \tfrac34), \ p = 0; \qquad "
+        r"\texttt{DORMAND\_PRINCE5}: (\tfrac{3}{10}, \tfrac45, \tfrac89), \ q = s = 0; \qquad "
+        r"\text{of the twenty conditions of order six nine hold for either}",
+        found,
+        "diffnum.solvers.generated: explicit_5, BOOLE5, DORMAND_PRINCE5; FEHLBERG5, whose last node is 1/2, is none",
+    )
+
+
 def ralston_of_order_four() -> Statement:
     """An irrational member, with its published entries."""
     root = sympy.sqrt(5)
@@ -190,8 +251,8 @@ def ralston_of_order_four() -> Statement:
 
 
 def column_assumption() -> Statement:
-    """Of all families with four stages, and of the tables of order five whose last node is 1."""
-    tables = [_in_parameters(f.name) for f in FAMILIES if f.order == 4]
+    """Of all families of orders four and five, and of the tables of order five whose last node is 1."""
+    tables = [_in_parameters(f.name) for f in FAMILIES if f.order >= 4]
     tables += [getattr(generated(), name) for name in ("BOOLE5", "DORMAND_PRINCE5")]
     found = []
     for table in tables:
@@ -202,7 +263,7 @@ def column_assumption() -> Statement:
         "The column assumption of methods that end on their last node",
         r"D(1): \quad \sum_i b_i a_{ij} = b_j (1 - c_j)",
         _expressions(found),
-        "diffnum.solvers.generated: explicit_4 and its relatives, BOOLE5, DORMAND_PRINCE5; "
+        "diffnum.solvers.generated: explicit_4 and its relatives, explicit_5, BOOLE5, DORMAND_PRINCE5; "
         "Hairer, Norsett & Wanner 1993, II.1",
     )
 
@@ -303,6 +364,8 @@ CHAPTER: Chapter = (
     orders_of_families,
     order_is_at_most_stages,
     better_members,
+    order_five,
+    members_of_order_five,
     ralston_of_order_four,
     column_assumption,
     stage_assumptions,

@@ -1,4 +1,5 @@
-"""Explicit Runge-Kutta methods of orders two to four with the fewest stages: every one of them, by elimination.
+"""Explicit Runge-Kutta methods of orders two to four with the fewest stages: every one of them, by elimination. One
+family of order five with six stages (:mod:`theory.runge_kutta_fifth`).
 
 Weights come from the quadrature conditions, linear in them, and what is left is linear in the matrix: with one node
 prescribed by the theory (``c_4 = 1``, which four stages of order four need, with the assumption
@@ -18,11 +19,12 @@ from typing import Any
 import sympy
 
 from .generator import Piece, formula
+from .runge_kutta_fifth import family_of_order_five
 from .trees import residuals, row_sums
 
 __all__ = ["FAMILIES", "Family", "exact_table", "family", "member", "pieces", "quadrature", "solve", "table"]
 
-C2, C3, B3, B4 = sympy.symbols("c2 c3 b3 b4")
+C2, C3, C4, C5, B3, B4 = sympy.symbols("c2 c3 c4 c5 b3 b4")
 ZERO, HALF, ONE, THIRD = sympy.Integer(0), sympy.Rational(1, 2), sympy.Integer(1), sympy.Rational(1, 3)
 Entries = tuple[Sequence[Any], Sequence[Sequence[Any]], Sequence[Any]]
 
@@ -89,7 +91,7 @@ class Family:
 
     Attributes:
         name: of the generated function.
-        order: and number of stages.
+        order: and, up to four, number of stages.
         arguments: free parameters, nodes or one weight.
         nodes, given: what the derivation starts from: nodes, and a weight by its index.
         says: the docstring.
@@ -107,6 +109,7 @@ class Family:
 
 
 PAIRS = ((Fraction(3, 11), Fraction(7, 13)), (Fraction(17, 19), Fraction(2, 23)))
+TRIPLES = tuple(tuple(map(Fraction, t.split())) for t in ("3/11 7/13 17/19", "5/23 11/17 2/29"))
 SINGLES = ((Fraction(3, 11),), (Fraction(17, 19),))
 FAMILIES = (
     Family("explicit_2", 2, (C2,), (ZERO, C2), (),
@@ -126,8 +129,13 @@ FAMILIES = (
            "Four stages of order four with ``c2 = 1/2, c3 = 0`` and the weight ``b3``, not 0.", SINGLES),
     Family("explicit_4_one", 4, (B4,), (ZERO, ONE, HALF, ONE), ((3, B4),),
            "Four stages of order four with ``c2 = 1, c3 = 1/2`` and the weight ``b4``, not 0.", SINGLES),
+    Family("explicit_5", 5, (C3, C4, C5), (ZERO, 2 * C3 / 3, C3, C4, C5, ONE), ((1, ZERO),),
+           "Six stages of order five with stage order three from the third on, ``b2 = 0``: nodes ``0, 2 c3 / 3, c3, "
+           "c4, c5, 1``\n\n    distinct but for the second, ``10 c3 c4 - 5 c3 - 5 c4 + 3`` (of ``b5``) and the like of "
+           "``b6`` not 0.", TRIPLES),
 )  # fmt: skip
-SOLVERS: dict[int, Callable[[Sequence[Any], dict[int, Any]], Entries]] = {2: _second, 3: _third, 4: _fourth}
+SOLVERS: dict[int, Callable[[Sequence[Any], dict[int, Any]], Entries]] = {
+    2: _second, 3: _third, 4: _fourth, 5: family_of_order_five}  # fmt: skip
 
 
 def family(name: str) -> Family:

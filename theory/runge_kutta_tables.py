@@ -5,7 +5,8 @@ More stages than the order needs leave choices. They are made by the simplifying
 
     C(2): sum_j a_ij c_j = c_i^2 / 2,    C(3): sum_j a_ij c_j^2 = c_i^3 / 3,
 
-which force ``c_2 = 2 c_3 / 3``. What the nodes leave open is then linear, stage by stage.
+which force ``c_2 = 2 c_3 / 3``. What the nodes leave open is then linear, stage by stage; for order five see
+:mod:`theory.runge_kutta_fifth`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import sympy
 
 from .generator import Piece, constant
 from .runge_kutta_families import Entries, exact_table, family, member, quadrature, solve, table
+from .runge_kutta_fifth import fifth, stage
 from .trees import residuals, row_sums
 
 __all__ = ["EMBEDDED", "TABLES", "Named", "entries", "pieces"]
@@ -31,57 +33,15 @@ def _moments(row: Sequence[Any], nodes: Sequence[Any], c: Any) -> list[Any]:
     return [sum(a * x**k for a, x in zip(row, nodes, strict=False)) - c ** (k + 1) / (k + 1) for k in (1, 2)]
 
 
-def _stage(c: Any, nodes: Sequence[Any], second: Any, more: Callable[[Sequence[Any]], list[Any]]) -> tuple[Any, ...]:
-    """Entries but the first of a stage at ``c``: the second given, the others from C(2), C(3) and more equations."""
-    unknown = sympy.symbols(f"a3:{len(nodes) + 1}")
-    row = [0, second, *unknown]
-    return (second, *solve([*_moments(row, nodes, c), *more(unknown)], unknown))
-
-
-def _columns_begin(nodes: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """Of stages two to four: C(2), C(3) leave nothing open."""
-    _, c2, c3, c4, *_ = nodes
-    a42, a43 = sympy.symbols("a42 a43")
-    return [(), (c3**2 / (2 * c2),), tuple(solve(_moments((0, a42, a43), nodes, c4), (a42, a43)))]
-
-
 @lru_cache
 def fourth_with_five_stages(c3: Any, c4: Any, c5: Any) -> Entries:
     """Order four from C(3), ``b_2 = 0`` and ``sum_i b_i a_i2 = 0``: no node need be at 1."""
-    nodes = (sympy.Integer(0), 2 * c3 / 3, c3, c4, c5)
-    weights = quadrature(nodes, 4, {1: sympy.Integer(0)})
-    columns = _columns_begin(nodes)
+    c2, zero = 2 * c3 / 3, sympy.Integer(0)
+    nodes = (zero, c2, c3, c4, c5)
+    weights = quadrature(nodes, 4, {1: zero})
+    columns = [(), (c3**2 / (2 * c2),), stage(c4, [c2, c3])]
     second = -sum(weights[i] * columns[i - 1][0] for i in (2, 3)) / weights[4]
-    columns.append(_stage(c5, nodes[:4], second, lambda _: []))
-    return table(nodes, columns, weights)
-
-
-@lru_cache
-def fifth(c3: Any, c4: Any, c5: Any, c6: Any) -> Entries:
-    """Order five with six stages from C(3) and ``b_2 = 0``.
-
-    The order conditions leave ``sum_i b_i a_i2 = sum_i b_i c_i a_i2 = 0``, ``sum_ij b_i a_ij c_j^3 = 1/20``, and
-    ``sum_ij b_i a_ij a_j2 = 0``, which the nodes have to satisfy; with ``c_6 = 1`` they do.
-    """
-    nodes = (sympy.Integer(0), 2 * c3 / 3, c3, c4, c5, c6)
-    weights = quadrature(nodes, 5, {1: sympy.Integer(0)})
-    columns = _columns_begin(nodes)
-    a52, a62 = sympy.symbols("a52 a62")
-    second = [0, 0, columns[1][0], columns[2][0], a52, a62]
-    sums = [sum(w * c**k * a for w, c, a in zip(weights, nodes, second, strict=True)) for k in (0, 1)]
-    a52, a62 = solve(sums, (a52, a62))
-    columns.append(_stage(c5, nodes[:4], a52, lambda _: []))
-    before = sum(
-        weights[i] * a * c**3
-        for i in (2, 3, 4)
-        for a, c in zip(columns[i - 1], nodes[1:], strict=False)
-    )  # fmt: skip
-
-    def last(row: Sequence[Any]) -> list[Any]:
-        cubes = a62 * nodes[1] ** 3 + sum(a * c**3 for a, c in zip(row, nodes[2:], strict=False))
-        return [before + weights[5] * cubes - Q(1, 20)]
-
-    columns.append(_stage(c6, nodes[:5], a62, last))
+    columns.append((second, *stage(c5, [c3, c4], second, c2)))
     return table(nodes, columns, weights)
 
 

@@ -28,7 +28,7 @@ from .ito import RATE, H, covariance, data_factor, data_step, noise_factor, nois
 from .statement import Chapter, Statement, differ, prove
 from .symbols import grid, log_snr_levels, normal_form
 
-__all__ = ["CHAPTER", "PIECES"]
+__all__ = ["CHAPTER", "PIECES", "minus", "solution"]
 
 PIECES: tuple[Callable[[], Piece], ...] = (*ito.PIECES, *er_sde.PIECES)
 LAM, S = sympy.symbols("lambda s", real=True)
@@ -262,10 +262,10 @@ def _two_stages() -> tuple[dict[Tree, Series], dict[str, Any]]:
             step[tree] = step[tree] + term if tree in step else term
     computed = expectation(taylor(ROOT, displacement(step, 5), None, 5, even=True))
     known = {"a": a, "b1": b1, "b2": b2, "c": c, "rho": rho, "m1": m[0], "m2": m[1], "n1": m[2], "n2": m[3]}
-    return _minus(computed, _solution(rho)), known
+    return minus(computed, solution(rho)), known
 
 
-def _solution(rho: Any) -> dict[Tree, tuple[Any, int]]:
+def solution(rho: Any) -> dict[Tree, tuple[Any, int]]:
     """``f + h L f + h^2 / 2 (L^2 + L_c) f`` with ``L = G . grad + rho^2 / 2 Laplacian``."""
 
     def act(value: dict[Tree, Any]) -> dict[Tree, Any]:
@@ -284,7 +284,7 @@ def _solution(rho: Any) -> dict[Tree, tuple[Any, int]]:
     return {F: (1, 0), **{t: (c, 2) for t, c in once.items()}, **{t: (c / 2, 4) for t, c in twice.items()}}
 
 
-def _minus(computed: dict[Tree, Series], solution: dict[Tree, tuple[Any, int]]) -> dict[Tree, Series]:
+def minus(computed: dict[Tree, Series], solution: dict[Tree, tuple[Any, int]]) -> dict[Tree, Series]:
     zero = sympy.Integer(0)
     out = dict(computed)
     for tree, (value, power) in solution.items():

@@ -11,7 +11,7 @@ from fractions import Fraction as F
 from typing import Any
 
 from ..num import phi
-from .tables import Table
+from .tables import Additive, Table
 
 __all__ = [
     "ADAMS_BASHFORTH",
@@ -31,10 +31,14 @@ __all__ = [
     "LOBATTO_IIIA3",
     "MIDPOINT",
     "OPEN4",
+    "PLATEN",
     "RADAU_IIA2",
     "RALSTON2",
     "RALSTON3",
     "RK4",
+    "SHARK",
+    "SRA1",
+    "SRA3",
     "SSP33",
     "SSP43",
     "THREE_EIGHTHS",
@@ -52,6 +56,7 @@ __all__ = [
     "adams_moulton_4",
     "adams_moulton_5",
     "adams_moulton_6",
+    "additive_2",
     "bdf_2",
     "bdf_3",
     "bdia",
@@ -74,6 +79,7 @@ __all__ = [
     "explicit_4_equal",
     "explicit_4_one",
     "explicit_4_zero",
+    "explicit_5",
     "exponential_adams_1",
     "exponential_adams_2",
     "exponential_adams_3",
@@ -279,6 +285,42 @@ LOBATTO_IIIA3 = ((0, F(1, 2), 1), ((0, 0, 0), (F(5, 24), F(1, 3), F(-1, 24)), (F
 
 TSITOURAS_5 = (557437282570322684402658355110014168831631398583172334632347127175422959571032561810651291875821036079136385,)
 """The integer whose root the entries of ``tsitouras_5`` hold. Derived by ``theory.tsitouras.entries``."""
+
+PLATEN = Additive(
+    (0, 1),
+    ((), (1,)),
+    (F(1, 2), F(1, 2)),
+    (0, 1),
+    (0, 0),
+)
+"""Platen's explicit method of weak order two where noise is additive: the only one of two stages that draws no area (Kloeden & Platen 1992, 15.1). Derived by ``theory.additive.two_stages``."""
+
+SRA1 = Additive(
+    (0, F(3, 4)),
+    ((), (F(3, 4),)),
+    (F(1, 3), F(2, 3)),
+    (0, F(3, 4)),
+    (0, F(3, 2)),
+)
+"""Roessler's SRA1, strong order 1.5: the only one of two stages whose first stage is at the state. Derived by ``theory.additive.two_stages``."""
+
+SHARK = Additive(
+    (0, F(5, 6)),
+    ((), (F(5, 6),)),
+    (F(2, 5), F(3, 5)),
+    (0, F(5, 6)),
+    (1, 1),
+)
+"""ShARK, strong order 1.5: the only one of two stages that are shifted by the same area, their authors' choice. Derived by ``theory.additive.two_stages``."""
+
+SRA3 = Additive(
+    (0, 1, F(1, 2)),
+    ((), (1,), (F(1, 4), F(1, 4))),
+    (F(1, 6), F(1, 6), F(2, 3)),
+    (0, 0, F(3, 4)),
+    (0, 0, F(3, 2)),
+)
+"""Roessler's SRA3, strong order 1.5, order three without noise: the only one of three stages with noise in the last and the second at the end of the step, its author's choice. Derived by ``theory.additive.three_stages``."""
 
 
 def exponential_adams_1(z: Any) -> Any:
@@ -1299,6 +1341,100 @@ def explicit_4_one(b4: Any) -> Any:
     return ((0, 1, F(1, 2), 1), ((), (1,), (F(3, 8), F(1, 8)), ((u1*(4*b4 - 1))/4, (-u1)/12, u1/3)), (F(1, 6), (1 - 6*b4)/6, F(2, 3), b4))
 
 
+def explicit_5(c3: Any, c4: Any, c5: Any) -> Any:
+    """Six stages of order five with stage order three from the third on, ``b2 = 0``: nodes ``0, 2 c3 / 3, c3, c4, c5, 1``
+
+    distinct but for the second, ``10 c3 c4 - 5 c3 - 5 c4 + 3`` (of ``b5``) and the like of ``b6`` not 0.
+
+    Derived by ``theory.runge_kutta_families.derived``.
+    """
+    u1 = (2*c3)/3
+    u2 = 5*c3
+    u3 = c4*u2
+    u4 = c3**2
+    u5 = 4*u4
+    u6 = c4**2
+    u7 = 1/u4
+    u8 = u7/4
+    u9 = 3*c3
+    u10 = -2*c4
+    u11 = u6*u7
+    u12 = c3 - c4
+    u13 = c4*u4
+    u14 = c5*u13
+    u15 = 20*u14
+    u16 = c3**3
+    u17 = c4*u16
+    u18 = c5**2
+    u19 = 10*u18
+    u20 = 6*u6
+    u21 = u4*u6
+    u22 = 4*c3
+    u23 = 10*c5
+    u24 = 50*c5
+    u25 = c3*c5
+    u26 = c4*u25
+    u27 = 10*c3
+    u28 = c5*u27
+    u29 = 20*c3
+    u30 = u29*u6
+    u31 = u19*u6
+    u32 = 40*u16
+    u33 = c5*u20 - u31 + u32*u6
+    u34 = 1/c4
+    u35 = -u2
+    u36 = c4*u27
+    u37 = 5*c4
+    u38 = 3 - u37
+    u39 = u35 + u36 + u38
+    u40 = c5/u39
+    u41 = u34*u40
+    u42 = 6*c4
+    u43 = 20*c4
+    u44 = c3*u43
+    u45 = 15*c4
+    u46 = 30*u14 - u4*u45
+    u47 = (3*u7)/4
+    u48 = 15*c3
+    u49 = 20*u25
+    u50 = u7/2
+    u51 = 1/u12
+    u52 = -c5
+    u53 = c3 + u52
+    u54 = u51*u53
+    u55 = c4 + u52
+    u56 = 30*u26
+    u57 = -c5*u43 + 15*c5 - u44 + u45 + u48 - u49 + u56 - 12
+    u58 = 1/u57
+    u59 = c3*c4
+    u60 = u18*u29
+    u61 = 120*u18
+    u62 = u16*u6
+    u63 = c3*u6
+    u64 = u13*u18
+    u65 = c5*u21
+    u66 = 1/c5
+    u67 = u34*u66
+    u68 = c4*u23
+    u69 = 1/u53
+    u70 = u51*u69
+    u71 = c3 - 1
+    u72 = u58*u71
+    u73 = 1/u55
+    u74 = u34*u51*u73
+    u75 = c4 - 1
+    u76 = u72*u75
+    u77 = c5 - 1
+    u78 = u39*u66*u69*u73
+    u79 = 5*c5
+    u80 = 1/(60*c3)
+    u81 = 1/u71
+    u82 = -u79
+    u83 = 1/(60*u75)
+    u84 = 1/u77
+    return ((0, u1, c3, c4, c5, 1), ((), (u1,), (c3/4, (3*c3)/4), (c4*u8*(-u3 + u5 + 2*u6), (3*u11*(u10 + u9))/4, -u11*u12), (u41*u8*(-c3*u20 - c5*u5 + 16*u13 + u15 + u16*u23 - 30*u17 + u18*u22 + u18*u3 + u18*u30 - u19*u4 - u21*u24 - 5*u21 - 13*u26 + u28*u6 + u33), u40*u47*(c3*u42 + c4*u19 - c5*u42 + c5*u9 - u18*u2 - u18*u44 + u46), -u40*u50*u54*(-c4*c5*u48 + c4*u22 - 10*u13 + u15 - u20 + u23*u6 + 2*u25 + u48*u6 - u49*u6), (u41*u54*u55*(u2 - 2))/2), (u58*u67*u8*(12*c3 + 150*c5*u17 + 78*c5*u4 - 120*c5*u62 + 92*u13 - 216*u14 - u16*u24 + 20*u16 - u17*u61 - 60*u17 - 170*u18*u21 + u18*u32 - 60*u18*u4 - 45*u18*u59 + 70*u18*u63 - 60*u21 - 66*u25*u6 - 28*u25 + 69*u26 + u30 + u33 - 32*u4 - 32*u59 + u60 + u61*u62 + 160*u64 + 175*u65), u47*u58*(-c5*u2 - u42 + u46 - u56 + 16*u59 + u68 + u9), -u50*u70*u72*(40*c3*c4*u18 + 16*c3*c4 + 25*c3*c5*u6 + 14*c3*c5 - 6*c3 + 20*c4*c5*u16 + 6*c5*u6 - u13 - 10*u17 - u18*u27 - 45*u26 - u31 + 15*u4*u6 + 2*u4 - 16*u63 - 20*u64 - 20*u65), (u74*u76*(-14*c5 + u10 + u19 + 25*u25 - u27 + u3 - u60 + 6))/2, u76*u77*u78)), (u67*u80*(u2 - u28 - u36 + u37 + u56 - u68 + u79 - 3), 0, -u70*u80*u81*(u38 + u68 + u82), u74*u83*(u28 + u35 + u82 + 3), (-u78*u84)/60, u57*u81*u83*u84))
+
+
 def gauss_2(root: Any) -> Any:
     """Nodes, matrix and weights of Gauss's two stages, of order 4, where ``root^2 = 3`` (Hairer & Wanner 1996, IV.5, tables 5.1 to 5.7).
 
@@ -1797,3 +1933,20 @@ def er_sde_power(h: Any, rate: Any) -> Any:
     p4 = phi(1, h*(1 - rate))
     p5 = phi(1, -h*(rate + 1))
     return (h*p5*(rate + 1), h*(-p2 + p3), (h*(h*p2**2 - 2*p1*p3 + 2*p4))/2)
+
+
+def additive_2(q: Any) -> Any:
+    """``(c, a, b, p, q)`` of every stochastic Runge-Kutta method of strong order 1.5 for additive noise with two stages
+
+    and ``c1 = p1 = 0``, by the share ``q`` of the area in the first stage: ``b1 = 2 / (q^2 - 2 q + 6)``.
+
+    Derived by ``theory.additive.two_stages``.
+    """
+    u1 = q**2
+    u2 = -2*q + u1
+    u3 = u2 + 6
+    u4 = u2 + 4
+    u5 = 1/u4
+    u6 = (u3*u5)/2
+    u7 = 1/u3
+    return ((0, u6), ((), (u6,)), (2*u7, u4*u7), (0, u6), (q, u5*(-4*q + u1 + 6)))

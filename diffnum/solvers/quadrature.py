@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ..extended_numbers import quick
 from ..num import exp, expm1
 from ..process import as_float
 from ..series import Series, rational
@@ -49,7 +50,8 @@ def decaying_mean(h: Any, more: int = 0) -> Rule:
     if math.isinf(length):
         panels = _panels(FARTHEST)
         return [(FARTHEST * u, FARTHEST * b * math.exp(-FARTHEST * u)) for u, b in panels]
-    panels = _extended_panels(length) if type(h).__module__.startswith("mpmath") else _panels(length)
+    kind = type(h).__module__.partition(".")[0]
+    panels = _extended_panels(length, kind) if kind in ("mpmath", "gmpy2") else _panels(length)
     share = h / -expm1(-h)
     return [(u * h, b * share * exp(-(u * h))) for u, b in panels]
 
@@ -95,11 +97,12 @@ def _gauss() -> Rule:
     return [((1 + float(x)) / 2, float(w) / 2) for x, w in zip(nodes, weights, strict=True)]
 
 
-def _extended_panels(length: float) -> Rule:
+def _extended_panels(length: float, kind: str) -> Rule:
     import mpmath
 
-    count = _count(length)
-    return [((i + u) / count, b / count) for i in range(count) for u, b in _extended_gauss(mpmath.mp.dps)]
+    count, rule = _count(length), _extended_gauss(mpmath.mp.dps)
+    rule = quick(tuple(rule)) if kind == "gmpy2" else rule
+    return [((i + u) / count, b / count) for i in range(count) for u, b in rule]
 
 
 @lru_cache

@@ -11,22 +11,21 @@ so methods for ``dY = f(Y, rho) drho + dB`` apply as they are, with ``W = sqrt(L
 
 Methods that multiply a draw by a model call, such as the Ito-Taylor method of order 1.5 and Platen's explicit one
 (Kloeden & Platen 1992, 10.4 and 11.2), are not linear in their registers and have no plan; those below put the area
-inside the argument of the model instead.
+inside the argument of the model instead. Their tables are derived in theory.additive.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from fractions import Fraction
 from functools import partial
 from typing import Any
 
 from ..num import exp, expm1, log1p, sqrt
 from ..plan import Level
 from ..trace import Evaluation, Form, Solver, Trace, solver
+from . import generated as g
 from .rules import named
-from .tables import scaled
+from .tables import Additive, scaled
 
 __all__ = [
     "flow_sde",
@@ -42,38 +41,7 @@ __all__ = [
 FAMILY = "stochastic Runge-Kutta"
 
 
-@dataclass(frozen=True)
-class Additive:
-    """A stochastic Runge-Kutta table for additive noise: stage ``i`` is at node ``c_i`` and
-    ``Y + L sum_j a_ij f_j + p_i W + q_i H``, the step ``Y + L sum_i b_i f_i + W``.
-
-    Attributes:
-        nodes, matrix, weights: ``c``, rows of ``a`` below the diagonal, ``b``.
-        path, area: ``p`` and ``q``.
-    """
-
-    nodes: tuple[Fraction, ...]
-    matrix: tuple[tuple[Fraction, ...], ...]
-    weights: tuple[Fraction, ...]
-    path: tuple[Fraction, ...]
-    area: tuple[Fraction, ...]
-
-
-def _row(text: str) -> tuple[Fraction, ...]:
-    return tuple(Fraction(part) for part in text.split())
-
-
-def _table(c: str, a: str, b: str, p: str, q: str) -> Additive:
-    return Additive(_row(c), tuple(_row(row) for row in a.split(";")), _row(b), _row(p), _row(q))
-
-
-PLATEN = _table("0 1", "; 1", "1/2 1/2", "0 1", "0 0")
-SRA1 = _table("0 3/4", "; 3/4", "1/3 2/3", "0 3/4", "0 3/2")
-SRA3 = _table("0 1 1/2", "; 1; 1/4 1/4", "1/6 1/6 2/3", "0 0 3/4", "0 0 3/2")
-SHARK = _table("0 5/6", "; 5/6", "2/5 3/5", "0 5/6", "1 1")
-
-
-def _in_data(table: Additive, T: Trace, grid: Any) -> None:
+def in_data(table: Additive, T: Trace, grid: Any) -> None:
     for s, t in T.steps(grid):
         T.x = _first(T, s, t) if s.pure_noise or t.clean else _step(table, T, s, t)
 
@@ -92,7 +60,7 @@ def _step(table: Additive, T: Trace, s: Level, t: Level) -> Form:
     length = -((t.alpha / t.sigma) ** 2) * expm1(-2 * h)
     draws = [(w, T.noise(s, t)) for w in (sqrt(length), sqrt(length / 12))[: 1 + any(table.area)]]
 
-    def state(u: Level, weights: Sequence[Fraction], path: Fraction, area: Fraction) -> Form:
+    def state(u: Level, weights: Sequence[Any], path: Any, area: Any) -> Form:
         unit = u.sigma * u.sigma / u.alpha
         y = (unit * s.alpha / (s.sigma * s.sigma)) * T.x
         terms = [(scaled(w, unit * length), D) for w, D in zip(weights, seen, strict=True) if w]
@@ -106,38 +74,38 @@ def _step(table: Additive, T: Trace, s: Level, t: Level) -> Form:
         u = s if c == 0 else t if c == 1 else T.below(s, log1p(scaled(c, expm1(2 * h))) / 2)
         still = not (row or path or area)
         seen.append(T.denoise(T.x if still else state(u, row, path, area), u))
-    return state(t, table.weights, Fraction(1), Fraction(0))
+    return state(t, table.weights, 1, 0)
 
 
 def _named(name: str, table: Additive, cite: str, eq: str, says: str) -> Solver:
     claim = {"order": 2, "cold": 2, "cite": cite, "eq": eq, "family": FAMILY, "stochastic": True}
-    return named(name, partial(_in_data, table), says, **claim)
+    return named(name, partial(in_data, table), says, **claim)
 
 
 platen = _named(
     "platen",
-    PLATEN,
+    g.PLATEN,
     "kloeden1992",
     "15.1.3, additive noise",
     "Platen's explicit method of weak order two for additive noise: Heun with one draw, in ``(alpha / sigma)^2``.",
 )
 sra1 = _named(
     "sra1",
-    SRA1,
+    g.SRA1,
     "rossler2010",
     "Table 6.1, SRA1",
     "Roessler's SRA1 in ``(alpha / sigma)^2``: strong order 1.5 and weak order two, two evaluations.",
 )
 sra3 = _named(
     "sra3",
-    SRA3,
+    g.SRA3,
     "rossler2010",
     "Table 6.3, SRA3",
     "Roessler's SRA3 in ``(alpha / sigma)^2``: strong order 1.5, order three without noise, three evaluations.",
 )
 shark = _named(
     "shark",
-    SHARK,
+    g.SHARK,
     "foster2024shark",
     "SRK (6.1), ShARK",
     "Shifted additive-noise Runge-Kutta in ``(alpha / sigma)^2``: strong order 1.5, two evaluations.",

@@ -53,7 +53,7 @@ class Surd:
         kind = type(other).__module__.partition(".")[0]
         if isinstance(other, float) or kind in ("torch", "numpy"):
             return plain(float(self), other)
-        if kind in ("mpmath", "sympy"):
+        if kind in ("mpmath", "sympy") or type(other).__name__ == "mpfr":
             return plain(_of(kind, self), other)
         return exact(Surd(other, 0, self.d))
 
@@ -112,6 +112,6 @@ def _ratio(a: Any, b: Any) -> Any:
 
 def _of(kind: str, number: Surd) -> Any:
     module = import_module(kind)
-    one = module.mpf(1) if kind == "mpmath" else module.Integer(1)
+    one = getattr(module, {"mpmath": "mpf", "gmpy2": "mpfr"}.get(kind, "Integer"))(1)
     parts = [one * int(part.numerator) / int(part.denominator) for part in (number.a, number.b)]
     return parts[0] + parts[1] * module.sqrt(number.d)

@@ -1,8 +1,8 @@
 """What all targets share: the kind of array that came in goes out, and one prediction becomes another.
 
-A target is asked with numpy arrays (float64 inside, object arrays of mpmath numbers for extended
+A target is asked with numpy arrays (float64 inside, object arrays of mpmath's or gmpy2's numbers for extended
 precision) or torch tensors (float32 at least inside), of shape ``(..., dim)``. Numbers of a level
-may be floats, 0-d torch tensors that carry a gradient, or mpmath numbers.
+may be floats, 0-d torch tensors that carry a gradient, or mpmath's or gmpy2's numbers.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ __all__ = [
     "convert",
     "elementwise",
     "enter",
+    "extended",
     "generator",
     "is_torch",
     "leave",
@@ -79,17 +80,19 @@ def like(x: Array, value: Any) -> Array:
 def suit(x: Array, level: Level) -> Level:
     """``level`` with numbers that ``x`` can be multiplied by without loss.
 
-    Tensors become floats for numpy, and floats (exactly) mpmath numbers for object arrays: a gain
+    Tensors become floats for numpy, and floats (exactly) extended numbers for object arrays: a gain
     formed in float64 would silently cap extended precision.
     """
     objects = not is_torch(x) and x.dtype == np.dtype(object)
     if not objects and not is_torch(level.alpha) and not is_torch(level.sigma):
         return level
 
+    number = extended(x)[1] if objects else None
+
     def cast(c: Any) -> Any:
         if is_torch(c):
             c = c.to(x.device) if is_torch(x) else c.item()
-        return import_module("mpmath").mpf(c) if objects and isinstance(c, (int, float)) else c
+        return number(c) if number and isinstance(c, (int, float)) else c
 
     t, alpha, sigma, lam = (cast(c) for c in (level.t, level.alpha, level.sigma, level.lam))
     v = (cast(level.v[0]), cast(level.v[1]))
@@ -130,10 +133,19 @@ def convert(quantity: str, x: Array, D: Array, level: Level, score: Array | None
 
 
 def elementwise(name: str, x: Any) -> Any:
-    """``diffnum.num``'s function ``name``, on object arrays of mpmath numbers too."""
+    """``diffnum.num``'s function ``name``, on object arrays of extended numbers too."""
     if isinstance(x, np.ndarray) and x.dtype == object:
-        return np.asarray(np.frompyfunc(getattr(import_module("mpmath"), name), 1, 1)(x))
+        return np.asarray(np.frompyfunc(getattr(extended(x)[0], name), 1, 1)(x))
     return getattr(num, name)(x)
+
+
+def extended(x: np.ndarray) -> tuple[Any, Any, int]:
+    """The module of the numbers in an object array, mpmath or gmpy2, its number and the bits it computes with."""
+    if x.size and type(x.flat[0]).__module__ == "gmpy2":
+        gmpy2 = import_module("gmpy2")
+        return gmpy2, gmpy2.mpfr, gmpy2.get_context().precision
+    mpmath = import_module("mpmath")
+    return mpmath, mpmath.mpf, mpmath.mp.prec
 
 
 def vector(name: str, values: Sequence[float] | Array, shape: tuple[int, ...] | None = None) -> np.ndarray:
@@ -169,19 +181,18 @@ def axes(x: Array, basis: Array, kept: dict[Any, Array]) -> Array:
     """
     if not is_torch(x) and x.dtype != np.dtype(object):
         return basis
-    key = (x.device, x.dtype) if is_torch(x) else import_module("mpmath").mp.prec
+    key = (x.device, x.dtype) if is_torch(x) else extended(x)[1:]
     if key not in kept:
-        kept[key] = like(x, basis) if is_torch(x) else _polish(basis)
+        kept[key] = like(x, basis) if is_torch(x) else _polish(basis, *key)
     return kept[key]
 
 
-def _polish(basis: np.ndarray) -> np.ndarray:
-    mpmath = import_module("mpmath")
-    exact = basis.astype(object) * mpmath.mpf(1)
-    for _ in range(2 + mpmath.mp.prec.bit_length()):
+def _polish(basis: np.ndarray, number: Any, bits: int) -> np.ndarray:
+    exact = basis.astype(object) * number(1)
+    for _ in range(2 + bits.bit_length()):
         error = exact.T @ exact - np.eye(basis.shape[1], dtype=int)
         exact = exact - exact @ error / 2
-        if abs(error).max() < mpmath.mp.eps:
+        if abs(error).max() < number(2) ** (1 - bits):
             break
     return exact
 

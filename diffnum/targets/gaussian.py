@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..plan import PREDICTIONS, Level
+from ..process_shared import pi
 from .common import (
     Array,
     axes,
@@ -236,7 +237,7 @@ class Gaussian:
             log_v = log_v + (self.dim - len(self.variances)) * 2 * elementwise("log", level.sigma)
             value = value + (outside**2).sum(-1) / level.sigma**2
         if not is_torch(work) and work.dtype == object:
-            return -(value + log_v + self.dim * elementwise("log", 2 * _pi())) / 2
+            return -(value + log_v + self.dim * elementwise("log", 2 * pi(work.flat[0]))) / 2
         return leave(-(value + log_v + self.dim * math.log(2 * math.pi)) / 2, x)
 
     def posterior_cov(self, x: Array, level: Level) -> Array:
@@ -294,12 +295,6 @@ def _beside(level: Level, array: np.ndarray) -> Array:
     """``array`` in float64 as the kind of the level's numbers, so that gradients pass."""
     scalar = level.alpha if is_torch(level.alpha) else level.sigma
     return like(scalar.double(), array) if is_torch(scalar) else array
-
-
-def _pi() -> Any:
-    import mpmath
-
-    return +mpmath.pi
 
 
 def _principal(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..plan import Level
-from .common import Array, is_torch, like, vector
+from ..process_shared import pi
+from .common import Array, extended, is_torch, like, vector
 
 __all__ = ["Atoms1D", "Mixture1D", "Numbers", "numbers"]
 
@@ -46,33 +47,23 @@ def numbers(y: Array) -> Numbers:
 
         eps = torch.finfo(y.dtype).eps
         return Numbers(torch.exp, torch.log, torch.special.log_ndtr, torch.amax, torch.sum, eps, _HALF_LOG_2PI)
-    return _FLOAT if y.dtype != object else _extended(_bits())
+    return _FLOAT if y.dtype != object else _extended(*extended(y))
 
 
-def _bits() -> int:
-    """Of mpmath's numbers now."""
-    import mpmath
-
-    return mpmath.mp.prec
-
-
-@lru_cache(maxsize=4)
-def _extended(bits: int) -> Numbers:
-    import mpmath as mp
-
+@lru_cache(maxsize=8)
+def _extended(module: Any, number: Any, bits: int) -> Numbers:
     def each(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return lambda a: np.asarray(np.frompyfunc(f, 1, 1)(a))
 
-    log_ndtr = each(lambda z: mp.log(mp.ncdf(z)))
-    half = mp.log(2 * mp.pi) / 2
-    return Numbers(each(mp.exp), each(mp.log), log_ndtr, np.maximum.reduce, np.add.reduce, +mp.eps, half)
+    log, root = module.log, module.sqrt(number(2))
+    tail = each(lambda z: log(module.erfc(-z / root) / 2))
+    half = log(2 * pi(root)) / 2
+    return Numbers(each(module.exp), each(log), tail, np.maximum.reduce, np.add.reduce, number(2) ** (1 - bits), half)
 
 
-def _objects(values: np.ndarray) -> np.ndarray:
-    """The same numbers as mpmath's, converted once."""
-    import mpmath
-
-    return np.asarray(np.frompyfunc(mpmath.mpf, 1, 1)(values.astype(object)))
+def _objects(values: np.ndarray, number: Any) -> np.ndarray:
+    """The same numbers in extended precision, converted once."""
+    return np.asarray(np.frompyfunc(number, 1, 1)(values.astype(object)))
 
 
 def _log_sum_exp(xp: Numbers, e: Any) -> Any:
@@ -146,14 +137,15 @@ class Mixture1D:
 
     def _parts(self, y: Array, xp: Numbers) -> tuple[Any, Any, Any]:
         """Log-weights, means and variances as the kind of ``y``, components along a new first axis."""
-        key = (y.device, y.dtype) if is_torch(y) else np.float64 if y.dtype != object else _bits()
+        key = (y.device, y.dtype) if is_torch(y) else np.float64 if y.dtype != object else extended(y)[1:]
         if key not in self._kept:
             log_w, means, c = self._kept[np.float64]
             if is_torch(y):
                 self._kept[key] = like(y, log_w), like(y, means), like(y, c)
             else:
-                log_w = xp.log(np.ascontiguousarray(self.weights.T))
-                self._kept[key] = log_w, _objects(means), _objects(c)
+                number = extended(y)[1]
+                log_w = xp.log(_objects(np.ascontiguousarray(self.weights.T), number))
+                self._kept[key] = log_w, _objects(means, number), _objects(c, number)
         parts = self._kept[key]
         own = parts[0].shape
         shape = (own[0], *(1,) * (y.ndim + 1 - len(own)), *own[1:])
