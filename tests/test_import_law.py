@@ -33,6 +33,7 @@ ROOMS = """
     certificate
     budget
     study
+    audit
     design
     models
     images

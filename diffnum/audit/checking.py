@@ -1,0 +1,348 @@
+"""One case through all checks: a record."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ..lifting import Finding, Lifted, Near, nearest
+from ..plan import Plan
+from ..witness import gaussian
+from .findings import Defect, Order, Record, merged
+from .orders import WEAK, end_state, measured, window
+from .running import Trial, examined, lifted, quiet, tried
+from .subjects import Case
+
+__all__ = ["EDGES", "FEW", "MANY", "audited"]
+
+# number of steps of the examination, and where rounding is looked for again
+FEW, MANY = 10, 80
+EDGES = (1, 2, 3, 4, 5, 7, 8, 16, 20, 25, 61, 103, 1000)
+# half an order less than it says
+SHORT = 0.5
+# a sampler of any order halves its error with four times the steps
+FALLS = 0.25
+CLAIMS = ("solver_order", "order")
+# how a class says that it does not do what was asked
+REFUSALS = ("ValueError", "NotImplementedError")
+# of a row's maximum: as shipped, in single precision
+NEAR = 1e-4
+# arguments that every step, and every function, is given
+GIVEN = 3
+
+REMEDY = {
+    "stopped": "refuse the setting with a sentence when the object is made, or mend the branch",
+    "infinite": "treat the step whose levels coincide, or whose end is clean, as its limit",
+    "nonlinear": "audit with clipping and thresholding off",
+    "random": "draw from the generator that was given",
+    "stale": "forget the run before in set_timesteps",
+    "level": "step from the level at which the model is asked",
+    "scale": "make the coefficients of the step add up to the levels of its two ends",
+    "noise": "draw a fresh normal for every step",
+    "outside": "leave the step out",
+    "idle": "leave the repeated level out",
+    "missing": "walk to the end",
+    "end": "append the clean level",
+    "shift": "shift the levels once",
+    "precision": "compute levels and coefficients in double precision and cast at the end",
+    "calls": "count evaluations, not steps",
+    "rounded": "keep the fraction of the times, or choose levels that are in the table",
+    "reuse": "forget the run before at the last step, or refuse to go on",
+}
+
+
+def audited(case: Case) -> Record:
+    """All checks of one case; never raises for what the sampler does."""
+    begun = time.process_time()
+    base = {
+        "key": case.key,
+        "name": case.sampler.name,
+        "path": case.sampler.path,
+        "kind": case.sampler.kind,
+        "call": case.call,
+        "settings": dict(case.settings),
+        "options": dict(case.options),
+        "preparation": dict(case.preparation),
+        "defaults": _orders(case),
+        "off": case.off,
+        "remark": _remark(case),
+    }
+    with quiet():
+        status, reason = _standing(case)
+        content = _content(case) if status == "audited" else {}
+    record = {"status": status, "reason": reason, **base, **content}
+    return Record(**record, seconds=time.process_time() - begun)
+
+
+def _remark(case: Case) -> str:
+    names = " and ".join(f"{name}=False" for name in case.off)
+    return f"audited with {names}: clipping is not linear" if names else ""
+
+
+def _standing(case: Case) -> tuple[str, str]:
+    """Whether it can be audited at all."""
+    try:
+        thing = case.build()
+    except Exception as error:
+        needs = isinstance(error, TypeError) and "required" in str(error)
+        return ("skipped" if needs else "refused"), f"{type(error).__name__}: {error}"
+    more = _more(thing if case.sampler.kind == "function" else thing.step)
+    if more:
+        return "skipped", f"it needs {', '.join(more)} too: audit a function that gives them, as path.to:callable"
+    return "audited", ""
+
+
+def _more(function: Any) -> list[str]:
+    given = inspect.signature(function).parameters.values()
+    needed = [p.name for p in given if p.default is p.empty and p.kind == p.POSITIONAL_OR_KEYWORD]
+    return needed[GIVEN:]
+
+
+def _content(case: Case) -> dict[str, Any]:
+    try:
+        first = examined(case, FEW)
+    except Exception as error:
+        # no audit ends for one sampler
+        return {"status": "skipped", "reason": f"{type(error).__name__}: {error}"}
+    trials = [tried(case, n) for n in EDGES]
+    if _refuses(first) and all(t.early and t.raised in REFUSALS for t in trials):
+        return {"status": "refused", "reason": first.findings[0].sentence, "steps": FEW}
+    found = [_defect(f, FEW) for f in first.findings if not (f.kind == "stopped" and _refuses(first))]
+    found += _edges(trials, first)
+    found += _lookup(case)
+    content: dict[str, Any] = {"steps": FEW, "calls": len(first.times), "claim": _claim(case)}
+    if first.plan is not None:
+        second = examined(case, MANY)
+        found += [_defect(f, MANY) for f in second.findings if f.kind in ("precision", "infinite", "stopped", "noise")]
+        content["loss"] = {str(FEW): first.loss, str(MANY): second.loss}
+        content["stochastic"] = bool(first.plan.draws)
+        pair = None if case.levelwise else _neighbour(first)
+        known = pair is not None and not pair[0].rows
+        if pair is not None:
+            content |= _described(pair[0])
+        found = [_excused(d, pair[0].name) if known and pair else d for d in found]
+        # what is a known method at the levels that it tells is measured there
+        orders = measured(_plans(case, told=known and pair is not None and pair[1]))
+        content["orders"] = orders
+        content["floor"] = _floors(case)
+        found += _short(orders, content["claim"], bool(first.plan.draws))
+    return {**content, "defects": merged(found)}
+
+
+def _refuses(first: Lifted) -> bool:
+    said = first.findings[0].sentence if first.findings else ""
+    return first.plan is None and any(f"raises {name}:" in said for name in REFUSALS) and "before its first" in said
+
+
+def _defect(finding: Finding, n: int) -> Defect:
+    at = f"n = {n}" + ("" if finding.step is None else f", step {finding.step}")
+    at += f", {finding.column}" if finding.column else ""
+    numbers = {"n": float(n), "size": finding.size, "count": float(finding.count)}
+    return Defect(finding.kind, at, finding.sentence, REMEDY.get(finding.kind, ""), finding.note, numbers)
+
+
+def _orders(case: Case) -> dict[str, int]:
+    """Defaults of the options that name an order."""
+    thing = case.sampler.thing
+    if case.sampler.kind == "function":
+        given = dict(inspect.signature(thing).parameters)
+    else:
+        steps = inspect.signature(thing.step).parameters
+        given = {**steps, **inspect.signature(inspect.unwrap(thing.__init__)).parameters}
+    return {
+        name: p.default
+        for name, p in given.items()
+        if "order" in name and isinstance(p.default, int) and not isinstance(p.default, bool)
+    }
+
+
+def _claim(case: Case) -> int | None:
+    """The order that the object itself says."""
+    said = {**_orders(case), **case.chosen}
+    return next((int(said[name]) for name in CLAIMS if name in said), None)
+
+
+# --- numbers of steps ---
+
+
+def _edges(trials: Sequence[Trial], first: Lifted) -> Iterator[Defect]:
+    failed = [t for t in trials if t.error and not (t.early and t.raised in REFUSALS)]
+    if failed:
+        t = failed[0]
+        yield Defect(
+            "stopped",
+            f"n = {_listed(failed)}, step {t.step}",
+            f"it raises {t.error} in step {t.step} of {t.steps}",
+            REMEDY["stopped"],
+            numbers={"n": float(t.steps), "step": float(t.step)},
+        )
+    broken = [t for t in trials if not t.finite]
+    if broken:
+        t = broken[0]
+        yield Defect(
+            "infinite",
+            f"n = {_listed(broken)}, step {t.step}",
+            f"with {t.steps} steps its numbers cease to be finite in step {t.step}",
+            REMEDY["infinite"],
+            numbers={"n": float(t.steps), "step": float(t.step)},
+        )
+    outside = [t for t in trials if t.outside]
+    if outside:
+        t = outside[0]
+        yield Defect(
+            "outside",
+            f"n = {_listed(outside)}",
+            f"with {t.steps} steps {t.outside} of {t.calls} calls are told times that the network does not know",
+            REMEDY["outside"],
+            numbers={"n": float(t.steps), "calls": float(t.calls)},
+        )
+    yield from _ledger([t for t in trials if not t.error])
+
+
+def _ledger(trials: Sequence[Trial]) -> Iterator[Defect]:
+    """Calls are a n + b for almost all n."""
+    enough = [t for t in trials if t.steps > 3]
+    laws = Counter((a, t.calls - a * t.steps) for t in enough for a in (1, 2, 3) if abs(t.calls - a * t.steps) <= 12)
+    if not laws:
+        return
+    (a, b), most = laws.most_common(1)[0]
+    odd = [t for t in enough if t.calls != a * t.steps + b]
+    if not odd or most < 5:
+        return
+    t = odd[0]
+    yield Defect(
+        "ledger",
+        f"n = {_listed(odd)}",
+        f"{t.steps} steps make {t.calls} calls where other numbers n make {_law(a, b)}",
+        "make the grid by counting steps, not by walking until an end is passed",
+        numbers={"n": float(t.steps), "calls": float(t.calls), "expected": float(a * t.steps + b)},
+    )
+
+
+def _law(a: int, b: int) -> str:
+    return (f"{a} n" if a > 1 else "n") + (f" {'+' if b > 0 else '-'} {abs(b)}" if b else "")
+
+
+def _listed(trials: Sequence[Trial]) -> str:
+    return ", ".join(str(t.steps) for t in trials)
+
+
+def _lookup(case: Case) -> Iterator[Defect]:
+    """Whole times of a training table, asked for as whole numbers."""
+    if case.sampler.kind != "scheduler" or case.settings:
+        return
+    fresh = case.build()
+    find, times = getattr(fresh, "index_for_timestep", None), getattr(fresh, "timesteps", None)
+    if find is None or times is None:
+        return
+    import torch
+
+    lost: list[tuple[int, float]] = []
+    near = [float(t) for t in np.asarray(torch.as_tensor(times).cpu(), dtype=float).ravel()]
+    for t in near:
+        k = round(t)
+        if abs(t - k) > 1e-3:
+            continue
+        try:
+            find(torch.tensor(k))
+        except Exception:
+            lost.append((k, t))
+    if lost:
+        k, t = lost[0]
+        yield Defect(
+            "lookup",
+            f"time {k}",
+            f"its table of times has {t!r} for {k}: {len(lost)} of {len(near)} whole times are not found in it",
+            "look for the nearest entry, or keep the times as integers",
+            numbers={"time": float(k), "entry": t, "count": float(len(lost))},
+        )
+
+
+# --- accuracy ---
+
+
+def _excused(defect: Defect, name: str) -> Defect:
+    """A known method need not be exact on one point."""
+    if defect.kind not in ("scale", "level", "end") or defect.note:
+        return defect
+    return replace(defect, note=True, sentence=f"as {name} has it: {defect.sentence}")
+
+
+def _plans(case: Case, told: bool) -> Any:
+    @cache
+    def plans(n: int) -> Plan | None:
+        made = lifted(case, n)
+        return None if made is None else made[0 if told else 1]
+
+    return plans
+
+
+def _short(orders: Sequence[Order], claim: int | None, draws: bool) -> Iterator[Defect]:
+    """Orders below what the object says, errors that do not fall."""
+    for order in orders[:1]:
+        runs = ", ".join(f"{e:.2g} (n = {n})" for n, e in zip(order.counts[-3:], order.errors[-3:], strict=True))
+        n, error = order.counts[-1], order.errors[-1]
+        numbers = {"n": float(n), "order": order.value, "error": error}
+        ratio = order.errors[-1] / order.errors[-3] if order.errors[-3] else math.nan
+        if not math.isfinite(error) or (ratio > 1 - FALLS and error > 1e-3):
+            sentence = f"its error on the {order.witness} does not fall: {runs}"
+            yield Defect(
+                "diverges", f"n = {n}", sentence, "check the coefficients of the difference terms", False, numbers
+            )
+        if claim is None or not order.slopes[1:]:
+            continue
+        least = min(claim, WEAK) if draws else claim
+        if order.settled and max(order.slopes[-2:]) < least - SHORT:
+            said = f"order {claim}, of which one normal a step leaves {least} in law," if draws else f"order {claim}"
+            yield Defect(
+                "order",
+                f"n = {n}",
+                f"its settings name {said} and it shows {order.value:.2f} on the {order.witness}: {runs}",
+                "compare its difference terms with the Taylor expansion of the exact step",
+                False,
+                {**numbers, "claim": float(claim)},
+            )
+
+
+def _floors(case: Case) -> dict[str, float]:
+    """What single precision, and times that are told as they are, add to the error on a Gaussian's exact flow."""
+    found: dict[str, float] = {}
+    for n in (FEW, MANY):
+        exact, shipped = lifted(case, n), lifted(case, n, double=False)
+        if exact is None or shipped is None or exact[0].draws:
+            continue
+        span = window(exact[1])
+        if span is None or len(shipped[1].levels) != len(exact[1].levels):
+            continue
+        target = gaussian()
+        best, single, told = (end_state(plan, target, *span) for plan in (exact[1], shipped[1], exact[0]))
+        # ends differ with the precision of the table
+        found[f"float32, n = {n}"] = float(np.abs(single - best).max())
+        found[f"times, n = {n}"] = float(np.abs(told - best).max())
+    return found
+
+
+def _neighbour(first: Lifted) -> tuple[Near, bool] | None:
+    """The nearest sampler known, and whether it is so at the levels that the model is told."""
+    plans = [first.plan] if first.plan == first.assumed else [first.assumed, first.plan]
+    found = [(near, plan is first.plan) for plan in plans if plan is not None for near in nearest(plan, NEAR, 1)]
+    return min(found, key=lambda pair: (pair[0].rows, pair[0].distance)) if found else None
+
+
+def _described(near: Near) -> dict[str, Any]:
+    said = ""
+    if near.difference is not None:
+        d = near.difference
+        said = (
+            f"step {d.step}: the coefficient of {d.column} is {d.theirs:.6g}, that of {near.name} {d.ours:.6g} "
+            f"(predictions as {d.reading})"
+        )
+    return {"near": near.name, "distance": near.distance, "difference": said}
