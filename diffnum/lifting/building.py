@@ -34,7 +34,7 @@ def build(recording: Recording, measured: Measured, frame: Frame, subject: Subje
     start = level_of(recording.calls[0].time, measured.start, frame) if subject.start is None else subject.start
     left = measured.states[-1]
     stop = level_of(0.0, (left[0], 0.0) if ratio(left) <= CLEAN else left, frame)
-    if subject.stop is not None and (_near(stop, subject.stop) or not _on(left, frame)):
+    if subject.stop is not None and (_near(stop, subject.stop) or frame.kind == "free" or not _on(left, frame)):
         stop = subject.stop
     lines: list[Line] = []
     register = {0: 0}
@@ -59,7 +59,7 @@ def build(recording: Recording, measured: Measured, frame: Frame, subject: Subje
         states = [0, *after]
         levels = [start, *_inner(recording, measured, frame), stop]
     else:
-        bounds = _bounds(recording, start, subject.levels)
+        bounds = _bounds(recording, start, ratio((stop.alpha, stop.sigma)), subject.levels)
         states = [0, *(inputs[k] for k in bounds), after[-1]]
         told = [recording.events[k] for k in bounds]
         levels = [start, *(e.level for e in told if isinstance(e, Call)), stop]
@@ -108,9 +108,9 @@ def level_of(t: float, pair: tuple[float, float], frame: Frame) -> Level:
     return Level(t, alpha, sigma, v=frame.v(alpha, sigma))
 
 
-def stepped(recording: Recording, start: Level, walk: Sequence[float]) -> Recording:
+def stepped(recording: Recording, start: Level, stop: float, walk: Sequence[float]) -> Recording:
     """A run that nobody drove step by step, its events numbered by the steps of the levels that were told."""
-    bounds = _bounds(recording, start, walk)
+    bounds = _bounds(recording, start, stop, walk)
     step, events = 0, []
     for k, event in enumerate(recording.events):
         step += k in bounds
@@ -118,14 +118,17 @@ def stepped(recording: Recording, start: Level, walk: Sequence[float]) -> Record
     return Recording(tuple(events))
 
 
-def _bounds(recording: Recording, start: Level, walk: Sequence[float]) -> list[int]:
-    """Events that begin a step: the last call at each new lowest level, of those of the walk where there is one."""
+def _bounds(recording: Recording, start: Level, stop: float, walk: Sequence[float]) -> list[int]:
+    """Events that begin a step: the last call at each new lowest level above ``stop``, of those of the walk where
+    there is one."""
     lowest, found = ratio((start.alpha, start.sigma)), []
     for k, event in enumerate(recording.events):
         if not isinstance(event, Call):
             continue
         here = ratio((event.level.alpha, event.level.sigma))
         if walk and not any(abs(here - s) <= 1e-9 * s for s in walk if s != float("inf")):
+            continue
+        if here <= stop * (1 + 1e-9):
             continue
         if here < lowest * (1 - 1e-9):
             found.append(k)

@@ -104,19 +104,17 @@ def _levels(recording: Recording, measured: Measured, frame: Frame, rounding: _R
         kinds.setdefault(kind, []).append((call, k, gap, words))
     for kind, cases in kinds.items():
         call, k, _, words = cases[0]
+        begins = k == 0 or recording.calls[k - 1].step < call.step
+        maker = max(call.step - 1, 0) if begins else call.step
         size = max(case[2] for case in cases)
         said = {
-            "scale": f"the input of call {k} is at {words}: a coefficient of step {_before(call)} is wrong, "
+            "scale": f"the input of call {k} is at {words}: a coefficient of step {maker} is wrong, "
             "or the method is not exact on one point",
             "level": f"call {k} is told {words}: the update steps to another level than the model is asked at",
             "rounded": f"call {k} is told {words}: times are cut to the entries of the table",
         }[kind]
-        step = call.step if kind != "scale" else _before(call)
+        step = call.step if kind != "scale" else maker
         yield Finding(kind, said, step, k, size, count=len(cases))
-
-
-def _before(call: Call) -> int:
-    return max(call.step - 1, 0)
 
 
 def _law(frame: Frame) -> str:

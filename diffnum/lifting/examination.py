@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ..plan import Plan
-from .building import assumed, build, stepped
+from .building import assumed, build, ratio, stepped
 from .checks import checks
 from .findings import Finding
 from .measured import measure
@@ -159,13 +159,17 @@ def _examined(
             raise ValueError(f"{sampler.name} cannot be lifted: {stopped.error}") from stopped
         return _without(sampler, precision, _stopped(stopped), ())
     times = tuple(c.time for c in recording.calls)
-    if not sampler.pinned:
-        recording = stepped(recording, sampler.start or recording.calls[0].level, sampler.levels)
-    broken = _infinite(recording) or _nonlinear(sampler, recording, tail, double)
+    broken = _infinite(recording)
     if broken is not None:
         return _without(sampler, precision, broken, times)
     frame = sampler.frame(handle)
     measured = measure(recording, frame, None if sampler.pinned else sampler.start)
+    if not sampler.pinned:
+        end = ratio(measured.states[-1]) if sampler.stop is None else ratio((sampler.stop.alpha, sampler.stop.sigma))
+        recording = stepped(recording, sampler.start or recording.calls[0].level, end, sampler.levels)
+    broken = _nonlinear(sampler, recording, tail, double)
+    if broken is not None:
+        return _without(sampler, precision, broken, times)
     plan = build(recording, measured, frame, sampler, sampler.prior(handle))
     found: list[Finding] = []
     loss = float("nan")

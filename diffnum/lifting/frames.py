@@ -76,7 +76,7 @@ class Frame:
             return -1.0, 1.0
         if self.kind == "exploding":
             return 0.0, 1.0
-        size = math.hypot(alpha, sigma)
+        size = 1.0 if self.kind == "free" else math.hypot(alpha, sigma)
         return -sigma / size, alpha / size
 
 

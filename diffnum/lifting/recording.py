@@ -81,6 +81,16 @@ class Recording:
         return tuple((e, e.row) for e in self.events if not isinstance(e, Draw))
 
     @property
+    def makers(self) -> tuple[int, ...]:
+        """For every row the step that computed it: the first call of a step works on what the step before left."""
+        made, before = [], None
+        for event, _ in self.rows:
+            begins = isinstance(event, Call) and isinstance(before, Call) and event.step > before.step
+            made.append(before.step if begins and before is not None else event.step)
+            before = event
+        return tuple(made)
+
+    @property
     def output(self) -> State:
         """The last state."""
         return self.states[-1]

@@ -108,14 +108,15 @@ def parting(recording: Recording, other: Recording, basis: np.ndarray | None, to
         tol: of the row's maximum.
     """
     calls = 0
-    for (a, row), (b, got) in zip(recording.rows, other.rows, strict=False):
+    makers = recording.makers
+    for i, ((a, row), (b, got)) in enumerate(zip(recording.rows, other.rows, strict=False)):
         expected = row if basis is None else row @ basis[: len(row)]
         scale = np.abs(row).max() if basis is None else (np.abs(row) @ np.abs(basis[: len(row)])).max()
         size = float("inf")
         if type(a) is type(b) and expected.shape == got.shape:
             size = float(np.abs(expected - got).max()) / max(float(scale), 1e-300)
         if not size <= tol:
-            return Parting(a.step, calls if isinstance(b, Call) else None, size)
+            return Parting(makers[i], calls if isinstance(b, Call) else None, size)
         calls += isinstance(b, Call)
     if len(recording.rows) != len(other.rows):
         longer = max(recording.rows, other.rows, key=len)

@@ -70,12 +70,12 @@ def subject(
         ValueError: something that none of the ways of lifting fits.
     """
     options = dict(options or {})
+    if inspect.isclass(thing):
+        raise ValueError(f"{thing.__name__} is a class: make one with its settings and lift that")
     if hasattr(thing, "set_timesteps") and hasattr(thing, "step"):
         return _scheduler(thing, walk, prediction, options, timesteps)
     if hasattr(thing, "step") and hasattr(thing, "timesteps"):
         return _stepper(thing, prediction or "data", options)
-    if inspect.isclass(thing):
-        raise ValueError(f"{thing.__name__} is a class: make one with its settings and lift that")
     if callable(thing):
         return _function(thing, walk, process, prediction or "data", options)
     raise ValueError(
