@@ -6,7 +6,7 @@ import inspect
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -17,7 +17,7 @@ from ..lifting import Finding, Lifted, Near, nearest
 from ..plan import Plan
 from ..witness import gaussian
 from .findings import Defect, Order, Record, merged
-from .orders import WEAK, end_state, measured, window
+from .orders import WEAK, cut, end_state, measured, window
 from .running import Trial, examined, lifted, quiet, tried
 from .subjects import Case
 
@@ -33,6 +33,10 @@ FALLS = 0.25
 CLAIMS = ("solver_order", "order")
 # how a class says that it does not do what was asked
 REFUSALS = ("ValueError", "NotImplementedError")
+# kinds that say where a state is
+PLACES = ("scale", "level", "end")
+# parameters of a step with defaults that a pipeline gives all the same
+ASKED = ("prev_timestep",)
 # of a row's maximum: as shipped, in single precision
 NEAR = 1e-4
 # arguments that every step, and every function, is given
@@ -101,9 +105,9 @@ def _standing(case: Case) -> tuple[str, str]:
 
 
 def _more(function: Any) -> list[str]:
-    given = inspect.signature(function).parameters.values()
+    given = list(inspect.signature(function).parameters.values())
     needed = [p.name for p in given if p.default is p.empty and p.kind == p.POSITIONAL_OR_KEYWORD]
-    return needed[GIVEN:]
+    return [*needed[GIVEN:], *(p.name for p in given if p.name in ASKED)]
 
 
 def _content(case: Case) -> dict[str, Any]:
@@ -112,29 +116,55 @@ def _content(case: Case) -> dict[str, Any]:
     except Exception as error:
         # no audit ends for one sampler
         return {"status": "skipped", "reason": f"{type(error).__name__}: {error}"}
-    trials = [tried(case, n) for n in EDGES]
+    trials = [tried(case, n) for n in (EDGES if case.levelwise or not case.settings else EDGES[:-1])]
     if _refuses(first) and all(t.early and t.raised in REFUSALS for t in trials):
         return {"status": "refused", "reason": first.findings[0].sentence, "steps": FEW}
+    if any(f.kind == "outside" and 2 * f.count > len(first.times) for f in first.findings):
+        reason = f"its times, {first.times[0]:g} at first, are not those of its table: audit a function instead"
+        return {"status": "skipped", "reason": reason}
     found = [_defect(f, FEW) for f in first.findings if not (f.kind == "stopped" and _refuses(first))]
-    found += _edges(trials, first)
+    found += _edges(trials)
     found += _lookup(case)
-    content: dict[str, Any] = {"steps": FEW, "calls": len(first.times), "claim": _claim(case)}
-    if first.plan is not None:
-        second = examined(case, MANY)
-        found += [_defect(f, MANY) for f in second.findings if f.kind in ("precision", "infinite", "stopped", "noise")]
-        content["loss"] = {str(FEW): first.loss, str(MANY): second.loss}
-        content["stochastic"] = bool(first.plan.draws)
-        pair = None if case.levelwise else _neighbour(first)
-        known = pair is not None and not pair[0].rows
-        if pair is not None:
-            content |= _described(pair[0])
-        found = [_excused(d, pair[0].name) if known and pair else d for d in found]
-        # what is a known method at the levels that it tells is measured there
-        orders = measured(_plans(case, told=known and pair is not None and pair[1]))
-        content["orders"] = orders
-        content["floor"] = _floors(case)
-        found += _short(orders, content["claim"], bool(first.plan.draws))
-    return {**content, "defects": merged(found)}
+    content: dict[str, Any] = {"steps": FEW, "calls": len(first.times), "claim": _claim(case), "defects": merged(found)}
+    return content if first.plan is None else content | _measured(case, first, found)
+
+
+def _measured(case: Case, first: Lifted, found: list[Defect]) -> dict[str, Any]:
+    """What only a plan shows: its rounding, its neighbour, its order."""
+    second = examined(case, MANY)
+    found += [_defect(f, MANY) for f in second.findings if f.kind in ("precision", "infinite", "stopped", "noise")]
+    misplaced = any(d.kind in PLACES and not d.note for d in found)
+    pair = _neighbour(first, misplaced) if misplaced or not case.levelwise else None
+    known = pair is not None and not pair[0].rows
+    if pair is not None and known:
+        found = [_excused(d, pair[0].name) for d in found]
+    elif misplaced:
+        found = [*_rounded(case, found)]
+    plans = _plans(case)
+    # what is a known method at the levels that it tells is measured there
+    told = known and pair is not None and pair[1]
+    orders = measured(lambda n: None if (both := plans(n)) is None else both[0 if told else 1])
+    claim = _claim(case)
+    found += _short(orders, claim, bool(first.plan and first.plan.draws))
+    return {
+        "loss": {str(FEW): first.loss, str(MANY): second.loss},
+        "stochastic": bool(first.plan and first.plan.draws),
+        "orders": orders,
+        "floor": {} if told else _floors(case, plans),
+        "defects": merged(found),
+        **({} if pair is None else _described(pair[0])),
+    }
+
+
+def _rounded(case: Case, found: list[Defect]) -> Iterator[Defect]:
+    """What double precision cures is rounding."""
+    cured = {f.kind for f in examined(case, FEW, "double").findings}
+    for defect in found:
+        if defect.kind in PLACES and defect.kind not in cured:
+            sentence = f"in single precision alone {defect.sentence.split(': a coefficient')[0]}"
+            yield replace(defect, kind="precision", sentence=sentence, remedy=REMEDY["precision"])
+        else:
+            yield defect
 
 
 def _refuses(first: Lifted) -> bool:
@@ -173,7 +203,7 @@ def _claim(case: Case) -> int | None:
 # --- numbers of steps ---
 
 
-def _edges(trials: Sequence[Trial], first: Lifted) -> Iterator[Defect]:
+def _edges(trials: Sequence[Trial]) -> Iterator[Defect]:
     failed = [t for t in trials if t.error and not (t.early and t.raised in REFUSALS)]
     if failed:
         t = failed[0]
@@ -271,16 +301,15 @@ def _lookup(case: Case) -> Iterator[Defect]:
 
 def _excused(defect: Defect, name: str) -> Defect:
     """A known method need not be exact on one point."""
-    if defect.kind not in ("scale", "level", "end") or defect.note:
+    if defect.kind not in PLACES or defect.note:
         return defect
     return replace(defect, note=True, sentence=f"as {name} has it: {defect.sentence}")
 
 
-def _plans(case: Case, told: bool) -> Any:
+def _plans(case: Case) -> Callable[[int], tuple[Plan, Plan] | None]:
     @cache
-    def plans(n: int) -> Plan | None:
-        made = lifted(case, n)
-        return None if made is None else made[0 if told else 1]
+    def plans(n: int) -> tuple[Plan, Plan] | None:
+        return lifted(case, n)
 
     return plans
 
@@ -300,8 +329,8 @@ def _short(orders: Sequence[Order], claim: int | None, draws: bool) -> Iterator[
         if claim is None or not order.slopes[1:]:
             continue
         least = min(claim, WEAK) if draws else claim
+        said = f"order {claim}" + (f", of which one normal a step leaves {least} in law," if least < claim else "")
         if order.settled and max(order.slopes[-2:]) < least - SHORT:
-            said = f"order {claim}, of which one normal a step leaves {least} in law," if draws else f"order {claim}"
             yield Defect(
                 "order",
                 f"n = {n}",
@@ -312,28 +341,29 @@ def _short(orders: Sequence[Order], claim: int | None, draws: bool) -> Iterator[
             )
 
 
-def _floors(case: Case) -> dict[str, float]:
+def _floors(case: Case, plans: Callable[[int], tuple[Plan, Plan] | None]) -> dict[str, float]:
     """What single precision, and times that are told as they are, add to the error on a Gaussian's exact flow."""
     found: dict[str, float] = {}
+    target = gaussian()
     for n in (FEW, MANY):
-        exact, shipped = lifted(case, n), lifted(case, n, double=False)
-        if exact is None or shipped is None or exact[0].draws:
+        exact = plans(n)
+        span = None if exact is None or exact[0].draws else window(exact[1])
+        shipped = None if span is None else lifted(case, n, double=False)
+        if exact is None or span is None or shipped is None or len(shipped[1].levels) != len(exact[1].levels):
             continue
-        span = window(exact[1])
-        if span is None or len(shipped[1].levels) != len(exact[1].levels):
-            continue
-        target = gaussian()
         best, single, told = (end_state(plan, target, *span) for plan in (exact[1], shipped[1], exact[0]))
-        # ends differ with the precision of the table
         found[f"float32, n = {n}"] = float(np.abs(single - best).max())
         found[f"times, n = {n}"] = float(np.abs(told - best).max())
     return found
 
 
-def _neighbour(first: Lifted) -> tuple[Near, bool] | None:
+def _neighbour(first: Lifted, misplaced: bool) -> tuple[Near, bool] | None:
     """The nearest sampler known, and whether it is so at the levels that the model is told."""
-    plans = [first.plan] if first.plan == first.assumed else [first.assumed, first.plan]
-    found = [(near, plan is first.plan) for plan in plans if plan is not None for near in nearest(plan, NEAR, 1)]
+    told, plans = first.plan, [first.assumed]
+    if misplaced and told is not None:
+        # an output that is on no level says nothing of the steps before
+        plans += [told, *([cut(told, told.steps - 1)] if told.steps > 1 else [])]
+    found = [(near, i > 0) for i, plan in enumerate(plans) if plan is not None for near in nearest(plan, NEAR, 1)]
     return min(found, key=lambda pair: (pair[0].rows, pair[0].distance)) if found else None
 
 

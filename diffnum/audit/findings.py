@@ -132,21 +132,26 @@ class Record:
     def from_json(content: Mapping[str, Any]) -> Record:
         """What :meth:`to_json` gave."""
         data = dict(content)
-        data["orders"] = tuple(
-            Order(**{k: tuple(v) if isinstance(v, list) else v for k, v in o.items()}) for o in content["orders"]
-        )
-        data["orders"] = tuple(_numbers(o) for o in data["orders"])
+        data["orders"] = tuple(_order(o) for o in content["orders"])
         data["off"] = tuple(content["off"])
         data["defects"] = tuple(Defect(**d) for d in content["defects"])
-        data["distance"] = math.nan if content["distance"] is None else content["distance"]
+        data["distance"] = _real(content["distance"])
         return Record(**data)
 
 
-def _numbers(order: Order) -> Order:
-    def real(values: tuple[Any, ...]) -> tuple[float, ...]:
-        return tuple(math.nan if v is None else v for v in values)
+def _order(content: Mapping[str, Any]) -> Order:
+    return Order(
+        content["witness"],
+        tuple(content["counts"]),
+        tuple(content["widths"]),
+        tuple(_real(e) for e in content["errors"]),
+        tuple(_real(s) for s in content["slopes"]),
+        content["settled"],
+    )
 
-    return Order(order.witness, order.counts, order.widths, real(order.errors), real(order.slopes), order.settled)
+
+def _real(value: Any) -> float:
+    return math.nan if value is None else float(value)
 
 
 def _plain(value: Any) -> Any:

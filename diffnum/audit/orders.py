@@ -24,7 +24,7 @@ from ..plan import Eval, Plan, interpret
 from ..witness import Run, gaussian, law_errors, nonlinear
 from .findings import Order
 
-__all__ = ["COUNTS", "HIGH", "LOW", "WEAK", "end_error", "end_state", "measured", "window"]
+__all__ = ["COUNTS", "HIGH", "LOW", "WEAK", "cut", "end_error", "end_state", "measured", "window"]
 
 LOW, HIGH = -2.0, 2.0
 COUNTS = (10, 20, 40, 80, 160, 320)
@@ -87,16 +87,20 @@ def _run(target: Any, plan: Plan, first: int) -> Run:
     return Run.of(target, plan.levels[first])
 
 
-def _variance_error(plan: Plan, last: int) -> float:
-    cut = replace(
+def cut(plan: Plan, last: int) -> Plan:
+    """The plan up to state ``last``."""
+    return replace(
         plan,
         lines=plan.lines[: plan.states[last]],
         levels=plan.levels[: last + 1],
         states=plan.states[: last + 1],
         outputs=(("x", plan.states[last]),),
     )
+
+
+def _variance_error(plan: Plan, last: int) -> float:
     with np.errstate(all="ignore"):
-        return float(np.abs(np.concatenate(law_errors(cut, gaussian()))).max())
+        return float(np.abs(np.concatenate(law_errors(cut(plan, last), gaussian()))).max())
 
 
 def measured(plans: Callable[[int], Plan | None]) -> tuple[Order, ...]:

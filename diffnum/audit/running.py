@@ -8,12 +8,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from ..lifting import Lifted, examine
-from ..lifting.building import assumed, build, stepped
+from ..lifting.building import assumed, build, ratio, stepped
 from ..lifting.measured import measure
 from ..lifting.running import Stopped, prepared, run, run_on_units
 from ..lifting.subjects import Subject, subject
@@ -41,7 +42,7 @@ def quiet() -> Iterator[None]:
 
 def _prepared(case: Case, n: int) -> tuple[Any, Any, dict[str, Any]]:
     """What to lift, how far, and how."""
-    thing, options = case.build(n), dict(case.options)
+    thing, options = _built(case) if case.sampler.kind == "scheduler" else case.build(n), dict(case.options)
     if case.sampler.kind == "function":
         return thing, _sigmas(n), {"options": options}
     if case.sampler.kind == "stepper":
@@ -51,16 +52,22 @@ def _prepared(case: Case, n: int) -> tuple[Any, Any, dict[str, Any]]:
     return thing, n, {"options": options}
 
 
+@lru_cache(maxsize=4)
+def _built(case: Case) -> Any:
+    """Some take long to make; what is lifted is a copy."""
+    return case.build()
+
+
 def _sigmas(n: int) -> list[float]:
     """Levels for a function: geometric from 80 to 0.002, then the data."""
     return [*np.geomspace(80.0, 0.002, n).tolist(), 0.0] if n > 1 else [80.0, 0.0]
 
 
-def examined(case: Case, n: int) -> Lifted:
+def examined(case: Case, n: int, precision: str = "shipped") -> Lifted:
     """Everything that one run shows."""
     with quiet():
         thing, walk, arguments = _prepared(case, n)
-        return examine(thing, walk, **arguments)
+        return examine(thing, walk, **arguments, precision=precision)
 
 
 def lifted(case: Case, n: int, double: bool = True) -> tuple[Plan, Plan] | None:
@@ -75,10 +82,12 @@ def lifted(case: Case, n: int, double: bool = True) -> tuple[Plan, Plan] | None:
             return None
         if not all(np.isfinite(row).all() for _, row in recording.rows):
             return None
-        if not sampler.pinned:
-            recording = stepped(recording, sampler.start or recording.calls[0].level, sampler.levels)
         frame = sampler.frame(handle)
         found = measure(recording, frame, None if sampler.pinned else sampler.start)
+        if not sampler.pinned:
+            stop = sampler.stop
+            end = ratio(found.states[-1] if stop is None else (stop.alpha, stop.sigma))
+            recording = stepped(recording, sampler.start or recording.calls[0].level, end, sampler.levels)
         plan = build(recording, found, frame, sampler, sampler.prior(handle))
         return plan, assumed(plan, found, frame)
 
@@ -113,6 +122,7 @@ def tried(case: Case, n: int) -> Trial:
         thing, walk, arguments = _prepared(case, n)
         sampler = subject(thing, walk, **arguments)
         basis = np.random.default_rng(n).standard_normal((8 * n + 64, WIDTH))
+        found = Trial(n)
         for tail in ((), (1, 1)):
             try:
                 return _trial(sampler, n, basis, tail)

@@ -208,11 +208,12 @@ def _found(path: str) -> Any:
 
 def _kind(thing: Any, name: str | None = None) -> str | None:
     if inspect.isclass(thing):
-        if inspect.isabstract(thing) or not callable(getattr(thing, "step", None)):
+        step = getattr(thing, "step", None)
+        if inspect.isabstract(thing) or not callable(step):
             return None
         if callable(getattr(thing, "set_timesteps", None)):
             return "scheduler"
-        given = list(inspect.signature(thing.step).parameters)[1:]
+        given = list(inspect.signature(step).parameters)[1:]
         return "stepper" if given[:3] == ["x_t", "t", "s"] else None
     if inspect.isfunction(thing) and (name is None or name.startswith("sample_")):
         given = list(inspect.signature(thing).parameters)
@@ -264,9 +265,9 @@ class _Vocabulary:
 def cases(target: str) -> tuple[Case, ...]:
     """Every sampler of ``target`` with every setting that is audited.
 
-    The defaults; each setting changed alone; orders with formulas; the highest order with every grid and every end;
-    noise schedules with grids. A setting that its class refuses is tried once more with the setting that the refusal
-    names.
+    The defaults; each setting changed alone; orders with formulas; the highest order with every grid and every end, and
+    with every formula on one grid; noise schedules with grids. A setting that its class refuses is tried once more
+    with the setting that the refusal names.
 
     Raises:
         ValueError: as :func:`samplers`.
@@ -297,7 +298,7 @@ def _cases(sampler: Sampler, words: _Vocabulary) -> Iterator[Case]:
             if settings.get(name) is True and any(c.name == other and value in c.others for c in choices):
                 full.setdefault(other, value)
         case = Case(sampler, tuple(full.items()), (), off, need)
-        yield _accepted(case, choices)
+        yield case if case.levelwise else _accepted(case, choices)
     steps = inspect.signature(sampler.thing.step).parameters
     for choice in (c for c in _choices(sampler.thing.step, words) if c.name in steps):
         for value in choice.others:
@@ -316,6 +317,9 @@ def _settings(choices: list[_Choice]) -> Iterator[dict[str, Any]]:
     for values in product(*((c.default, *c.others) for c in (*orders, *formula))):
         yield _differing([*orders, *formula], values)
     top = {c.name: max(c.default, *c.others) for c in orders}
+    for grid in grids[:1] if orders else ():
+        for choice in formula:
+            yield from ({**top, choice.name: value, grid.name: True} for value in choice.others)
     for grid in grids:
         yield {**top, grid.name: True}
         for end in ends:
