@@ -8,7 +8,13 @@ from diffnum.audit import Case, Sampler
 
 __all__ = ["DEFECTS", "GOOD", "case", "found"]
 
-CLIPPING = {"DDIMScheduler", "DDPMScheduler", "DDIMParallelScheduler", "DDPMParallelScheduler", "CogVideoXDDIMScheduler"}
+CLIPPING = {
+    "DDIMScheduler",
+    "DDPMScheduler",
+    "DDIMParallelScheduler",
+    "DDPMParallelScheduler",
+    "CogVideoXDDIMScheduler",
+}
 FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
 MULTISTEP, SINGLESTEP = "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler"
 INVERSE, EDM = "DPMSolverMultistepInverseScheduler", "EDMDPMSolverMultistepScheduler"

@@ -1,5 +1,6 @@
 """Every sampler of a library, with every setting, examined and measured."""
 
+from .checking import audited
 from .findings import Defect, Order, Record
 from .runner import audit, chosen, version_of
 from .subjects import Case, Sampler, cases, library_of, samplers
@@ -11,6 +12,7 @@ __all__ = [
     "Record",
     "Sampler",
     "audit",
+    "audited",
     "cases",
     "chosen",
     "library_of",

@@ -25,7 +25,7 @@ __all__ = ["EDGES", "FEW", "MANY", "audited"]
 
 # number of steps of the examination, and where rounding is looked for again
 FEW, MANY = 10, 80
-EDGES = (1, 2, 3, 4, 5, 7, 8, 16, 20, 25, 61, 103, 1000)
+EDGES = (1, 2, 3, 4, 5, 7, 8, FEW, 16, 20, 25, 61, 103, 1000)
 # half an order less than it says
 SHORT = 0.5
 # a sampler of any order halves its error with four times the steps

@@ -29,7 +29,7 @@ def page(record: Record, defect: Defect, versions: str) -> str:
         script(record, defect).rstrip(),
         *_numbers(record, defect),
         f"Suggested correction: {defect.remedy}." if defect.remedy else "",
-        f"Measured with {versions}." + (f" It is {record.remark}." if record.remark else ""),
+        f"Measured with {versions}." + (f" It was {record.remark}." if record.remark else ""),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -73,7 +73,7 @@ def _loop(record: Record, n: int, twice: bool = False) -> str:
 torch.manual_seed(0)
 s = {record.call}
 s.set_timesteps({n}{_prepared(record)})
-print(len(s.timesteps), "calls for {n} steps")
+print(len(s.timesteps), "calls for {n} steps, at", s.timesteps.tolist())
 x = torch.ones(1, 1, 1, 4)
 {walk}{"x = torch.ones(1, 1, 1, 4)" + chr(10) + walk if twice else ""}"""
 

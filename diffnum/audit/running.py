@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from .subjects import Case
 __all__ = ["Trial", "examined", "lifted", "quiet", "tried"]
 
 WIDTH = 6
+PACKAGE = Path(__file__).parents[1]
 
 
 @contextmanager
@@ -127,11 +129,22 @@ def tried(case: Case, n: int) -> Trial:
             try:
                 return _trial(sampler, n, basis, tail)
             except Stopped as stopped:
+                if _told_nothing(stopped.error):
+                    return Trial(n, stopped.calls, step=stopped.step, finite=False)
                 raised = type(stopped.error).__name__
                 found = Trial(n, stopped.calls, str(stopped), raised, stopped.step, stopped.calls == 0)
             except Exhausted:
                 found = Trial(n, len(basis), "it does not end", "Exhausted")
         return found
+
+
+def _told_nothing(error: BaseException) -> bool:
+    """It was our model that refused: it was told a time that is no number."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    ours = trace is not None and Path(trace.tb_frame.f_code.co_filename).is_relative_to(PACKAGE)
+    return ours and "nan" in str(error)
 
 
 def _trial(sampler: Subject, n: int, basis: np.ndarray, tail: tuple[int, ...]) -> Trial:

@@ -216,8 +216,9 @@ def _kind(thing: Any, name: str | None = None) -> str | None:
         given = list(inspect.signature(step).parameters)[1:]
         return "stepper" if given[:3] == ["x_t", "t", "s"] else None
     if inspect.isfunction(thing) and (name is None or name.startswith("sample_")):
-        given = list(inspect.signature(thing).parameters)
-        return "function" if name is None or given[:2] == ["model", "x"] else None
+        given = inspect.signature(thing).parameters
+        needed = [p.name for p in given.values() if p.default is p.empty and p.kind <= p.POSITIONAL_OR_KEYWORD]
+        return "function" if len(needed) > 1 and (name is None or needed[:2] == ["model", "x"]) else None
     return None
 
 
