@@ -214,6 +214,8 @@ def _idle(recording: Recording, subject: Subject, single: bool) -> Iterator[Find
     same = [i for i, (a, b) in enumerate(pairwise(rows)) if np.abs(a - b).max() <= tol * np.abs(a).max()]
     if not subject.pinned:
         same = [i for i in same if calls[i].level == calls[i + 1].level]
+    else:
+        same = [i for i in same if not _moves(recording, i, tol)]
     if same:
         i = same[0]
         call = next((k for k, c in enumerate(calls) if c.step == i), None) if subject.pinned else i
@@ -226,6 +228,14 @@ def _idle(recording: Recording, subject: Subject, single: bool) -> Iterator[Find
             0.0,
             count=len(same),
         )
+
+
+def _moves(recording: Recording, i: int, tol: float) -> bool:
+    """Whether step ``i`` adds to the state before it: beside coefficients of high noise the last ones are small."""
+    row = recording.states[i].row
+    before = recording.states[i - 1].column if i else 0
+    rest = np.delete(row, before)
+    return abs(row[before] - 1) < 1e-3 and np.abs(rest).max() > tol * np.abs(row).max()
 
 
 def _counts(recording: Recording, subject: Subject) -> Iterator[Finding]:
