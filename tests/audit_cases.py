@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
+
+import torch
 
 from diffnum.audit import Case, Sampler
 
-__all__ = ["DEFECTS", "GOOD", "case", "found"]
+__all__ = ["DEFECTS", "GOOD", "Steps", "case", "euler"]
 
 CLIPPING = {
     "DDIMScheduler",
@@ -66,12 +69,27 @@ DEFECTS: list[tuple[str, str, dict[str, Any], set[str]]] = [
 GOOD: list[tuple[str, dict[str, Any]]] = []
 
 
+def euler(model, x, sigmas):
+    """Euler's method in sigma on data predictions."""
+    for s, t in pairwise(sigmas):
+        x = x + (t - s) / s * (x - model(x, s))
+    return x
+
+
+class Steps:
+    """DDIM with ``step(x_t, t, s)`` and a denoiser; ``swapped`` takes a level of the wrong end."""
+
+    def __init__(self, denoiser, steps: int = 64, swapped: bool = False, dtype=None):
+        self.denoiser, self.swapped = denoiser, swapped
+        self.timesteps = torch.linspace(1.0, 0.0, steps + 1, dtype=dtype)
+
+    def step(self, x_t, t, s):
+        (alpha_t, sigma_t), (alpha_s, sigma_s) = self.denoiser.schedule(t), self.denoiser.schedule(s)
+        D = self.denoiser(x_t, t).mean
+        return (alpha_t if self.swapped else alpha_s) * D + sigma_s / sigma_t * (x_t - alpha_t * D)
+
+
 def case(name: str, settings: dict[str, Any]) -> Case:
     """As the audit would make it, with clipping off."""
     off = ("clip_sample",) if name in CLIPPING else ()
     return Case(Sampler(f"diffusers:{name}", "scheduler"), tuple(settings.items()), off=off)
-
-
-def found(kinds: set[str], records: list[Any]) -> set[str]:
-    """Of ``kinds``, those in any record."""
-    return kinds & {kind for record in records for kind in record.kinds}

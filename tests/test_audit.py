@@ -9,14 +9,13 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from audit_cases import DEFECTS, GOOD, KARRAS, MULTISTEP, SDE, SINGLESTEP, case
+from audit_cases import DEFECTS, GOOD, MULTISTEP, SDE, SINGLESTEP, case
 
 pytest.importorskip("diffusers")
 
 import diffusers
 
-from diffnum.audit import Case, Record, Sampler, audit, cases, chosen
-from diffnum.audit.checking import audited
+from diffnum.audit import Case, Record, audit, audited, cases, chosen
 from diffnum.audit.comparing import compared
 from diffnum.audit.report import html, rows, summary, write
 from diffnum.audit.reproduction import page, script
@@ -201,7 +200,12 @@ def test_a_pattern_chooses_and_one_that_chooses_nothing_is_refused():
         chosen(wanted, "nobody")
 
 
-def test_a_kind_is_told_by_what_a_thing_has():
-    assert Sampler("planted:Multistep", "scheduler").thing.__name__ == "Multistep"
-    assert {c.sampler.kind for c in cases("planted:Multistep")} == {"scheduler"}
-    assert KARRAS
+def test_a_function_and_an_object_that_steps_are_audited_too():
+    function, right, wrong = (*cases("audit_cases:euler"), *cases("audit_cases:Steps"))
+    assert [c.sampler.kind for c in (function, right)] == ["function", "stepper"]
+    assert wrong.chosen == {"swapped": True}
+    for one in (function, right):
+        made = record(one)
+        assert (made.status, made.faults, made.near) == ("audited", (), "ddim" if one is right else made.near)
+        assert abs(made.order.value - 1) < 0.15
+    assert {"scale", "level"} <= set(record(wrong).kinds)

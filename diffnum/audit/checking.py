@@ -9,12 +9,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from ..lifting import Finding, Lifted, Near, nearest
 from ..plan import Plan
+from ..solvers import ALL
 from ..witness import gaussian
 from .findings import Defect, Order, Record, merged
 from .orders import WEAK, cut, end_state, measured, window
@@ -35,8 +37,10 @@ CLAIMS = ("solver_order", "order")
 REFUSALS = ("ValueError", "NotImplementedError")
 # kinds that say where a state is
 PLACES = ("scale", "level", "end")
-# parameters of a step with defaults that a pipeline gives all the same
-ASKED = ("prev_timestep",)
+# parameters with defaults that a pipeline gives all the same
+ASKED = ("prev_timestep", "stage_index")
+# of a level: as shipped
+STILL = 1e-6
 # of a row's maximum: as shipped, in single precision
 NEAR = 1e-4
 # arguments that every step, and every function, is given
@@ -99,6 +103,8 @@ def _standing(case: Case) -> tuple[str, str]:
         needs = isinstance(error, TypeError) and "required" in str(error)
         return ("skipped" if needs else "refused"), f"{type(error).__name__}: {error}"
     more = _more(thing if case.sampler.kind == "function" else thing.step)
+    if case.sampler.kind == "scheduler":
+        more += [name for name in inspect.signature(thing.set_timesteps).parameters if name in ASKED]
     if more:
         return "skipped", f"it needs {', '.join(more)} too: audit a function that gives them, as path.to:callable"
     return "audited", ""
@@ -116,14 +122,16 @@ def _content(case: Case) -> dict[str, Any]:
     except Exception as error:
         # no audit ends for one sampler
         return {"status": "skipped", "reason": f"{type(error).__name__}: {error}"}
-    trials = [tried(case, n) for n in (EDGES if case.levelwise or not case.settings else EDGES[:-1])]
+    # the longest run shows what levels do, not formulas
+    alone = len(case.settings) < 2 and (case.levelwise or not case.settings)
+    trials = [tried(case, n) for n in (EDGES if alone else EDGES[:-1])]
     if _refuses(first) and all(t.early and t.raised in REFUSALS for t in trials):
         return {"status": "refused", "reason": first.findings[0].sentence, "steps": FEW}
     if any(f.kind == "outside" and 2 * f.count > len(first.times) for f in first.findings):
         reason = f"its times, {first.times[0]:g} at first, are not those of its table: audit a function instead"
         return {"status": "skipped", "reason": reason}
     found = [_defect(f, FEW) for f in first.findings if not (f.kind == "stopped" and _refuses(first))]
-    found += _edges(trials)
+    found += [*_still(first), *_edges(trials)]
     found += _lookup(case)
     content: dict[str, Any] = {"steps": FEW, "calls": len(first.times), "claim": _claim(case), "defects": merged(found)}
     return content if first.plan is None else content | _measured(case, first, found)
@@ -145,7 +153,13 @@ def _measured(case: Case, first: Lifted, found: list[Defect]) -> dict[str, Any]:
     told = known and pair is not None and pair[1]
     orders = measured(lambda n: None if (both := plans(n)) is None else both[0 if told else 1])
     claim = _claim(case)
-    found += _short(orders, claim, bool(first.plan and first.plan.draws))
+    short = [*_short(orders, claim, bool(first.plan and first.plan.draws))]
+    if claim is None and any(d.kind == "diverges" for d in short):
+        pair = pair or _neighbour(first, misplaced)
+        if pair is not None and not pair[0].rows and not ALL[pair[0].name].order:
+            # it claims nothing, and is a method that does not converge
+            short = [_excused(d, pair[0].name) for d in short]
+    found += short
     return {
         "loss": {str(FEW): first.loss, str(MANY): second.loss},
         "stochastic": bool(first.plan and first.plan.draws),
@@ -154,6 +168,21 @@ def _measured(case: Case, first: Lifted, found: list[Defect]) -> dict[str, Any]:
         "defects": merged(found),
         **({} if pair is None else _described(pair[0])),
     }
+
+
+def _still(first: Lifted) -> Iterator[Defect]:
+    """A step of no length, for a sampler that makes one call a step."""
+    if first.plan is None or not len(first.times) == FEW == first.plan.steps:
+        return
+    levels = first.plan.levels
+    for i, (s, t) in enumerate(pairwise(levels)):
+        if abs(s.sigma * t.alpha - t.sigma * s.alpha) <= STILL * s.sigma * t.alpha:
+            where = f"sigma / alpha = {s.sigma / s.alpha:.6g}"
+            sentence = f"step {i} goes from {where} to the same level: an evaluation for nothing"
+            yield Defect(
+                "idle", f"n = {FEW}, step {i}", sentence, REMEDY["idle"], numbers={"n": float(FEW), "step": float(i)}
+            )
+            return
 
 
 def _rounded(case: Case, found: list[Defect]) -> Iterator[Defect]:
@@ -277,10 +306,12 @@ def _lookup(case: Case) -> Iterator[Defect]:
 
     lost: list[tuple[int, float]] = []
     near = [float(t) for t in np.asarray(torch.as_tensor(times).cpu(), dtype=float).ravel()]
-    for t in near:
+    whole = [t for t in near if abs(t - round(t)) < 1e-3]
+    if 2 * len(whole) < len(near):
+        # a table of something else
+        return
+    for t in whole:
         k = round(t)
-        if abs(t - k) > 1e-3:
-            continue
         try:
             find(torch.tensor(k))
         except Exception:
@@ -300,8 +331,8 @@ def _lookup(case: Case) -> Iterator[Defect]:
 
 
 def _excused(defect: Defect, name: str) -> Defect:
-    """A known method need not be exact on one point."""
-    if defect.kind not in PLACES or defect.note:
+    """A known method need not be exact on one point, nor converge."""
+    if defect.kind not in (*PLACES, "diverges") or defect.note:
         return defect
     return replace(defect, note=True, sentence=f"as {name} has it: {defect.sentence}")
 

@@ -35,6 +35,10 @@ SETTLED = 0.3
 # the law of a sampler that looks back costs the square of its draws
 DRAWS = 200
 FLOOR = 1e-10
+# of log-SNR: stages of one level
+NEAR = 1e-6
+# states inside a step are less accurate than those between steps: the best of so many counts
+STAGES = 3
 # no more can be had of one normal per step and direction
 WEAK = 2
 
@@ -43,7 +47,7 @@ def window(plan: Plan) -> tuple[int, int] | None:
     """First and last state in the window; None where the states do not walk through it from noise to data."""
     lams = [_lam(level) for level in plan.levels]
     inside = [i for i, lam in enumerate(lams) if LOW <= lam <= HIGH]
-    if len(inside) < 2 or any(b < a for a, b in pairwise(lams)):
+    if len(inside) < 2 or any(b < a - NEAR for a, b in pairwise(lams)):
         return None
     return inside[0], inside[-1]
 
@@ -55,24 +59,31 @@ def _lam(level: Any) -> float:
 
 
 def end_error(plan: Plan, target: Any, first: int, last: int) -> float:
-    """Largest error of state ``last``, with everything up to state ``first`` on the exact flow."""
-    return float(
-        np.abs(end_state(plan, target, first, last) - _run(target, plan, first).exact(plan.levels[last])).max()
-    )
+    """Largest error of a state, the least of the last few up to ``last``, with everything up to state ``first`` on the
+    exact flow."""
+    run = Run.of(target, plan.levels[first])
+    made = _states(plan, target, first)
+    ends = range(max(first + 1, last + 1 - STAGES), last + 1)
+    return min(float(np.abs(made[plan.states[i]] - run.exact(plan.levels[i])).max()) for i in ends)
 
 
 def end_state(plan: Plan, target: Any, first: int, last: int) -> np.ndarray:
     """State ``last`` of points that follow the exact flow up to state ``first``; ``(points, dim)``."""
-    run = _run(target, plan, first)
+    return _states(plan, target, first)[plan.states[last]]
+
+
+def _states(plan: Plan, target: Any, first: int) -> dict[int, np.ndarray]:
+    run = Run.of(target, plan.levels[first])
     exact = {r: level for r, level in zip(plan.states[: first + 1], plan.levels, strict=False)}
     for line in plan.lines:
         if isinstance(line, Eval) and line.step < first:
             exact.setdefault(line.x, line.level)
     kept: dict[int, np.ndarray] = {}
+    states = set(plan.states)
 
     def visit(r: int, line: Any, value: Any) -> Any:
         value = run.exact(exact[r]) if r in exact else value
-        if r == plan.states[last]:
+        if r in states:
             kept[r] = value
         return value
 
@@ -80,11 +91,7 @@ def end_state(plan: Plan, target: Any, first: int, last: int) -> np.ndarray:
         return sum((value * c for c, value in terms[1:]), terms[0][1] * terms[0][0])
 
     interpret(plan, run.exact(plan.levels[0]), combine, target.predict, lambda line: run.x * 0, visit)
-    return kept[plan.states[last]]
-
-
-def _run(target: Any, plan: Plan, first: int) -> Run:
-    return Run.of(target, plan.levels[first])
+    return kept
 
 
 def cut(plan: Plan, last: int) -> Plan:
@@ -99,8 +106,10 @@ def cut(plan: Plan, last: int) -> Plan:
 
 
 def _variance_error(plan: Plan, last: int) -> float:
+    # between steps one call and one draw belong to each
+    ends = range(last + 1 - STAGES, last + 1) if len(plan.draws) < plan.nfe else (last,)
     with np.errstate(all="ignore"):
-        return float(np.abs(np.concatenate(law_errors(cut(plan, last), gaussian()))).max())
+        return min(float(np.abs(np.concatenate(law_errors(cut(plan, i), gaussian()))).max()) for i in ends)
 
 
 def measured(plans: Callable[[int], Plan | None]) -> tuple[Order, ...]:

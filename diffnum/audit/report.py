@@ -98,10 +98,16 @@ def html(records: Sequence[Record], library: str, versions: str) -> str:
         names=sorted({r.name for r in faulty}),
         faulty=faulty,
         rows=rows(records),
-        rest=[r for r in records if r.status != "audited"],
+        rest=_grouped([r for r in records if r.status != "audited"]),
         script=script,
         filename=filename,
     )
+
+
+def _grouped(records: Sequence[Record]) -> list[tuple[str, str, str, int]]:
+    """Name, status, reason and how many settings, each once."""
+    found = Counter((r.name, r.status, r.reason) for r in records)
+    return [(*what, count) for what, count in found.items()]
 
 
 def write(records: Sequence[Record], folder: Path, library: str, versions: str, content: str) -> list[Path]:
