@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import math
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
@@ -18,9 +17,10 @@ from ..lifting import Finding, Lifted, Near, nearest
 from ..plan import Plan
 from ..solvers import ALL
 from ..witness import gaussian
-from .findings import Defect, Order, Record, merged
+from .edges import REFUSALS, edges, lookup
+from .findings import REMEDY, Defect, Order, Record, merged
 from .orders import WEAK, cut, end_state, measured, window
-from .running import Trial, examined, lifted, quiet, tried
+from .running import examined, lifted, quiet, tried
 from .subjects import Case
 
 __all__ = ["EDGES", "FEW", "MANY", "audited"]
@@ -33,8 +33,6 @@ SHORT = 0.5
 # a sampler of any order halves its error with four times the steps
 FALLS = 0.25
 CLAIMS = ("solver_order", "order")
-# how a class says that it does not do what was asked
-REFUSALS = ("ValueError", "NotImplementedError")
 # kinds that say where a state is
 PLACES = ("scale", "level", "end")
 # parameters with defaults that a pipeline gives all the same
@@ -45,26 +43,6 @@ STILL = 1e-6
 NEAR = 1e-4
 # arguments that every step, and every function, is given
 GIVEN = 3
-
-REMEDY = {
-    "stopped": "refuse the setting with a sentence when the object is made, or mend the branch",
-    "infinite": "treat the step whose levels coincide, or whose end is clean, as its limit",
-    "nonlinear": "audit with clipping and thresholding off",
-    "random": "draw from the generator that was given",
-    "stale": "forget the run before in set_timesteps",
-    "level": "step from the level at which the model is asked",
-    "scale": "make the coefficients of the step add up to the levels of its two ends",
-    "noise": "draw a fresh normal for every step",
-    "outside": "leave the step out",
-    "idle": "leave the repeated level out",
-    "missing": "walk to the end",
-    "end": "append the clean level",
-    "shift": "shift the levels once",
-    "precision": "compute levels and coefficients in double precision and cast at the end",
-    "calls": "count evaluations, not steps",
-    "rounded": "keep the fraction of the times, or choose levels that are in the table",
-    "reuse": "forget the run before at the last step, or refuse to go on",
-}
 
 
 def audited(case: Case) -> Record:
@@ -85,7 +63,7 @@ def audited(case: Case) -> Record:
     }
     with quiet():
         status, reason = _standing(case)
-        content = _content(case) if status == "audited" else {}
+        content = _kept(case) if status == "audited" else {}
     record = {"status": status, "reason": reason, **base, **content}
     return Record(**record, seconds=time.process_time() - begun)
 
@@ -116,12 +94,16 @@ def _more(function: Any) -> list[str]:
     return [*needed[GIVEN:], *(p.name for p in given if p.name in ASKED)]
 
 
-def _content(case: Case) -> dict[str, Any]:
+def _kept(case: Case) -> dict[str, Any]:
     try:
-        first = examined(case, FEW)
+        return _content(case)
     except Exception as error:
         # no audit ends for one sampler
         return {"status": "skipped", "reason": f"{type(error).__name__}: {error}"}
+
+
+def _content(case: Case) -> dict[str, Any]:
+    first = examined(case, FEW)
     # the longest run shows what levels do, not formulas
     alone = len(case.settings) < 2 and (case.levelwise or not case.settings)
     trials = [tried(case, n) for n in (EDGES if alone else EDGES[:-1])]
@@ -131,8 +113,8 @@ def _content(case: Case) -> dict[str, Any]:
         reason = f"its times, {first.times[0]:g} at first, are not those of its table: audit a function instead"
         return {"status": "skipped", "reason": reason}
     found = [_defect(f, FEW) for f in first.findings if not (f.kind == "stopped" and _refuses(first))]
-    found += [*_still(first), *_edges(trials)]
-    found += _lookup(case)
+    found += [*_still(first), *edges(trials)]
+    found += lookup(case)
     content: dict[str, Any] = {"steps": FEW, "calls": len(first.times), "claim": _claim(case), "defects": merged(found)}
     return content if first.plan is None else content | _measured(case, first, found)
 
@@ -227,104 +209,6 @@ def _claim(case: Case) -> int | None:
     """The order that the object itself says."""
     said = {**_orders(case), **case.chosen}
     return next((int(said[name]) for name in CLAIMS if name in said), None)
-
-
-# --- numbers of steps ---
-
-
-def _edges(trials: Sequence[Trial]) -> Iterator[Defect]:
-    failed = [t for t in trials if t.error and not (t.early and t.raised in REFUSALS)]
-    if failed:
-        t = failed[0]
-        yield Defect(
-            "stopped",
-            f"n = {_listed(failed)}, step {t.step}",
-            f"it raises {t.error} in step {t.step} of {t.steps}",
-            REMEDY["stopped"],
-            numbers={"n": float(t.steps), "step": float(t.step)},
-        )
-    broken = [t for t in trials if not t.finite]
-    if broken:
-        t = broken[0]
-        yield Defect(
-            "infinite",
-            f"n = {_listed(broken)}, step {t.step}",
-            f"with {t.steps} steps its numbers cease to be finite in step {t.step}",
-            REMEDY["infinite"],
-            numbers={"n": float(t.steps), "step": float(t.step)},
-        )
-    outside = [t for t in trials if t.outside]
-    if outside:
-        t = outside[0]
-        yield Defect(
-            "outside",
-            f"n = {_listed(outside)}",
-            f"with {t.steps} steps {t.outside} of {t.calls} calls are told times that the network does not know",
-            REMEDY["outside"],
-            numbers={"n": float(t.steps), "calls": float(t.calls)},
-        )
-    yield from _ledger([t for t in trials if not t.error])
-
-
-def _ledger(trials: Sequence[Trial]) -> Iterator[Defect]:
-    """Calls are a n + b for almost all n."""
-    enough = [t for t in trials if t.steps > 3]
-    laws = Counter((a, t.calls - a * t.steps) for t in enough for a in (1, 2, 3) if abs(t.calls - a * t.steps) <= 12)
-    if not laws:
-        return
-    (a, b), most = laws.most_common(1)[0]
-    odd = [t for t in enough if t.calls != a * t.steps + b]
-    if not odd or most < 5:
-        return
-    t = odd[0]
-    yield Defect(
-        "ledger",
-        f"n = {_listed(odd)}",
-        f"{t.steps} steps make {t.calls} calls where other numbers n make {_law(a, b)}",
-        "make the grid by counting steps, not by walking until an end is passed",
-        numbers={"n": float(t.steps), "calls": float(t.calls), "expected": float(a * t.steps + b)},
-    )
-
-
-def _law(a: int, b: int) -> str:
-    return (f"{a} n" if a > 1 else "n") + (f" {'+' if b > 0 else '-'} {abs(b)}" if b else "")
-
-
-def _listed(trials: Sequence[Trial]) -> str:
-    return ", ".join(str(t.steps) for t in trials)
-
-
-def _lookup(case: Case) -> Iterator[Defect]:
-    """Whole times of a training table, asked for as whole numbers."""
-    if case.sampler.kind != "scheduler" or case.settings:
-        return
-    fresh = case.build()
-    find, times = getattr(fresh, "index_for_timestep", None), getattr(fresh, "timesteps", None)
-    if find is None or times is None:
-        return
-    import torch
-
-    lost: list[tuple[int, float]] = []
-    near = [float(t) for t in np.asarray(torch.as_tensor(times).cpu(), dtype=float).ravel()]
-    whole = [t for t in near if abs(t - round(t)) < 1e-3]
-    if 2 * len(whole) < len(near):
-        # a table of something else
-        return
-    for t in whole:
-        k = round(t)
-        try:
-            find(torch.tensor(k))
-        except Exception:
-            lost.append((k, t))
-    if lost:
-        k, t = lost[0]
-        yield Defect(
-            "lookup",
-            f"time {k}",
-            f"its table of times has {t!r} for {k}: {len(lost)} of {len(near)} whole times are not found in it",
-            "look for the nearest entry, or keep the times as integers",
-            numbers={"time": float(k), "entry": t, "count": float(len(lost))},
-        )
 
 
 # --- accuracy ---

@@ -7,7 +7,27 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-__all__ = ["Defect", "Order", "Record", "merged"]
+__all__ = ["REMEDY", "Defect", "Order", "Record", "merged"]
+
+REMEDY = {
+    "stopped": "refuse the setting with a sentence when the object is made, or mend the branch",
+    "infinite": "treat the step whose levels coincide, or whose end is clean, as its limit",
+    "nonlinear": "audit with clipping and thresholding off",
+    "random": "draw from the generator that was given",
+    "stale": "forget the run before in set_timesteps",
+    "level": "step from the level at which the model is asked",
+    "scale": "make the coefficients of the step add up to the levels of its two ends",
+    "noise": "draw a fresh normal for every step",
+    "outside": "leave the step out",
+    "idle": "leave the repeated level out",
+    "missing": "walk to the end",
+    "end": "append the clean level",
+    "shift": "shift the levels once",
+    "precision": "compute levels and coefficients in double precision and cast at the end",
+    "calls": "count evaluations, not steps",
+    "rounded": "keep the fraction of the times, or choose levels that are in the table",
+    "reuse": "forget the run before at the last step, or refuse to go on",
+}
 
 
 @dataclass(frozen=True)

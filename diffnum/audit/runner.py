@@ -19,7 +19,14 @@ from .subjects import Case, library_of
 __all__ = ["audit", "chosen", "version_of"]
 
 # files on which a record depends
-MEASURING = ("audit/subjects.py", "audit/running.py", "audit/orders.py", "audit/checking.py", "lifting/*.py")
+MEASURING = (
+    "audit/subjects.py",
+    "audit/running.py",
+    "audit/orders.py",
+    "audit/checking.py",
+    "audit/edges.py",
+    "lifting/*.py",
+)
 
 
 def audit(
