@@ -66,7 +66,46 @@ DEFECTS: list[tuple[str, str, dict[str, Any], set[str]]] = [
 ]
 
 # nothing but notes
-GOOD: list[tuple[str, dict[str, Any]]] = []
+GOOD: list[tuple[str, dict[str, Any]]] = [
+    (DDIM, {}),
+    (DDPM, {}),
+    (MULTISTEP, SDE),
+    (MULTISTEP, {**SDE_NOISE, "final_sigmas_type": "sigma_min"}),
+    (EULER, {}),
+    (HEUN, {}),
+    (MULTISTEP, {"solver_order": 1}),
+    (DDIM, {"prediction_type": "v_prediction"}),
+    (DDIM, COSINE),
+    (DDPM, {"variance_type": "fixed_large"}),
+    (DEIS, {"prediction_type": "v_prediction"}),
+    (MULTISTEP, {"prediction_type": "sample"}),
+    (MULTISTEP, {"solver_type": "heun"}),
+    (MULTISTEP, {"algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min"}),
+    (MULTISTEP, KARRAS),
+    (MULTISTEP, {"use_exponential_sigmas": True}),
+    (MULTISTEP, {"use_lu_lambdas": True}),
+    (MULTISTEP, {**SDE, "solver_type": "heun"}),
+    (SINGLESTEP, {}),
+    (SINGLESTEP, {"solver_order": 1}),
+    (SINGLESTEP, {"solver_order": 3}),
+    (SINGLESTEP, KARRAS),
+    (EDM, {}),
+    ("EDMEulerScheduler", {}),
+    (EULER, KARRAS),
+    (EULER, {"use_exponential_sigmas": True}),
+    (EULER, {"prediction_type": "v_prediction"}),
+    ("EulerAncestralDiscreteScheduler", {}),
+    (HEUN, KARRAS),
+    ("KDPM2DiscreteScheduler", {}),
+    ("KDPM2AncestralDiscreteScheduler", {}),
+    ("LMSDiscreteScheduler", {}),
+    (UNIPC, {"solver_order": 1}),
+    (UNIPC, {"predict_x0": False, "final_sigmas_type": "sigma_min"}),
+    (UNIPC, KARRAS),
+    (SA, {"predictor_order": 1}),
+    ("LCMScheduler", {}),
+    ("TCDScheduler", {}),
+]
 
 
 def euler(model, x, sigmas):

@@ -37,8 +37,9 @@ DRAWS = 200
 FLOOR = 1e-10
 # of log-SNR: stages of one level
 NEAR = 1e-6
-# states inside a step are less accurate than those between steps: the best of so many counts
+# states inside a step are less accurate than those between steps: one of so many that is by a factor better counts
 STAGES = 3
+BETTER = 3.0
 # no more can be had of one normal per step and direction
 WEAK = 2
 
@@ -59,12 +60,12 @@ def _lam(level: Any) -> float:
 
 
 def end_error(plan: Plan, target: Any, first: int, last: int) -> float:
-    """Largest error of a state, the least of the last few up to ``last``, with everything up to state ``first`` on the
-    exact flow."""
+    """Largest error of state ``last``, with everything up to state ``first`` on the exact flow; where ``last`` is a
+    stage inside a step, of the state before it."""
     run = Run.of(target, plan.levels[first])
     made = _states(plan, target, first)
     ends = range(max(first + 1, last + 1 - STAGES), last + 1)
-    return min(float(np.abs(made[plan.states[i]] - run.exact(plan.levels[i])).max()) for i in ends)
+    return _between([float(np.abs(made[plan.states[i]] - run.exact(plan.levels[i])).max()) for i in ends])
 
 
 def end_state(plan: Plan, target: Any, first: int, last: int) -> np.ndarray:
@@ -109,7 +110,12 @@ def _variance_error(plan: Plan, last: int) -> float:
     # between steps one call and one draw belong to each
     ends = range(last + 1 - STAGES, last + 1) if len(plan.draws) < plan.nfe else (last,)
     with np.errstate(all="ignore"):
-        return min(float(np.abs(np.concatenate(law_errors(cut(plan, i), gaussian()))).max()) for i in ends)
+        return _between([float(np.abs(np.concatenate(law_errors(cut(plan, i), gaussian()))).max()) for i in ends])
+
+
+def _between(errors: Sequence[float]) -> float:
+    """The last one, unless one before is much smaller."""
+    return min(errors) if min(errors) * BETTER < errors[-1] else errors[-1]
 
 
 def measured(plans: Callable[[int], Plan | None]) -> tuple[Order, ...]:
