@@ -144,7 +144,7 @@ def _told_nothing(error: BaseException) -> bool:
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     ours = trace is not None and Path(trace.tb_frame.f_code.co_filename).is_relative_to(PACKAGE)
-    return ours and "nan" in str(error)
+    return ours and "nan" in str(error).lower()
 
 
 def _trial(sampler: Subject, n: int, basis: np.ndarray, tail: tuple[int, ...]) -> Trial:
