@@ -29,7 +29,8 @@ def build(recording: Recording, measured: Measured, frame: Frame, subject: Subje
     """What the sampler computed.
 
     Every evaluation stands at the level that the model was told; the states and the two ends at those where they are,
-    in the sampler's own scale, so that the plan takes and gives what the sampler does.
+    in the sampler's own scale, so that the plan takes and gives what the sampler does. A draw that is multiplied by
+    nothing is left out.
     """
     start = level_of(recording.calls[0].time, measured.start, frame) if subject.start is None else subject.start
     left = measured.states[-1]
@@ -38,12 +39,15 @@ def build(recording: Recording, measured: Measured, frame: Frame, subject: Subje
         stop = subject.stop
     lines: list[Line] = []
     register = {0: 0}
+    used = {int(i) for _, row in recording.rows for i in np.flatnonzero(row)}
     inputs: dict[int, int] = {}
     after: list[int] = []
     levels: list[Level] = []
     for k, event in enumerate(recording.events):
         step = event.step
         if isinstance(event, Draw):
+            if event.column not in used:
+                continue
             # levels of the interval are filled in below
             lines.append(Noise(start, stop, 0, "z", step))
             register[event.column] = len(lines)

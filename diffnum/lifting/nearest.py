@@ -79,7 +79,7 @@ def nearest(plan: Plan, tol: float = 1e-9, most: int = 5) -> tuple[Near, ...]:
     Returns:
         At most ``most`` samplers; none where no sampler has as many calls and draws on these levels.
     """
-    theirs = _rows(plan, plan.prediction)
+    theirs = _rows(plan, plan.prediction, tol)
     found: dict[str, tuple[Near, Plan]] = {}
     for grid in _grids(plan):
         for name in ALL:
@@ -98,7 +98,7 @@ def _sparser(near: Near, plan: Plan, made: Plan, tol: float) -> Near:
     best = near
     for reading in _OTHER[plan.prediction] if near.rows else ():
         try:
-            other = _compare(_rows(plan, reading), _rows(made, reading), near.name, near.process, reading, tol)
+            other = _compare(_rows(plan, reading, tol), _rows(made, reading), near.name, near.process, reading, tol)
         except ZeroDivisionError:
             # an end at which this quantity is not determined
             continue
@@ -122,7 +122,7 @@ class _Rows:
     steps: tuple[int, ...]
 
 
-def _rows(plan: Plan, reading: str) -> _Rows:
+def _rows(plan: Plan, reading: str, tol: float = 1e-9) -> _Rows:
     """Local rows over the input before, the predictions as ``reading``, the draws; evaluations in the plan's
     order."""
     width = 1 + plan.nfe + len(plan.draws)
@@ -150,7 +150,8 @@ def _rows(plan: Plan, reading: str) -> _Rows:
         before = row
     matrix = np.array(local)
     # a draw that is multiplied by nothing is none
-    used = [i for i in range(width) if i <= plan.nfe or np.abs(matrix[:, i]).max() > 0]
+    size = np.abs(matrix) / np.abs(matrix).max(axis=1, keepdims=True)
+    used = [i for i in range(width) if i <= plan.nfe or size[:, i].max() > tol]
     return _Rows(matrix[:, used], (plan.nfe, len(used) - 1 - plan.nfe), _makers(plan))
 
 
@@ -231,10 +232,10 @@ def _grids(plan: Plan) -> Iterator[Grid]:
 
 
 def _ratios(levels: list[Level]) -> list[float]:
-    """Log-SNRs that rise."""
+    """Log-SNRs that rise by more than rounding in single precision."""
     lams: list[float] = []
     for level in levels:
         lam = float(level.lam)
-        if not lams or (lam > lams[-1] and not math.isclose(lam, lams[-1], rel_tol=1e-9, abs_tol=1e-9)):
+        if not lams or (lam > lams[-1] and not math.isclose(lam, lams[-1], rel_tol=2e-5, abs_tol=2e-5)):
             lams.append(lam)
     return lams
