@@ -38,14 +38,15 @@ _HOMES = {
     "read.law": ("law", "joint", "split"),
     "read.density": ("densities", "expectation"),
     "adaptive": ("adapt", "adapt_each", "doubling"),
+    "lifting": ("lift", "examine", "nearest"),
     "certificate": ("Certificate",),
     "budget": ("best_within",),
 }
 _NAMES = {name: home for home, names in _HOMES.items() for name in names}
 _ROOMS = (
-    "adaptive", "bridges", "budget", "certificate", "ensemble", "facts", "figures", "grid", "images", "interop",
-    "lab", "models", "noise", "num", "order", "plan", "prediction", "process", "read", "series", "solvers", "study",
-    "tables", "targets", "trace", "weak_order", "witness",
+    "adaptive", "audit", "bridges", "budget", "certificate", "ensemble", "facts", "figures", "grid", "images",
+    "interop", "lab", "lifting", "models", "noise", "num", "order", "plan", "prediction", "process", "read", "series",
+    "solvers", "study", "tables", "targets", "trace", "weak_order", "witness",
 )  # fmt: skip
 
 __all__ = ["certify", "compile", "within", *_NAMES, *_ROOMS]  # pyright: ignore[reportUnsupportedDunderAll]
@@ -53,6 +54,7 @@ __all__ = ["certify", "compile", "within", *_NAMES, *_ROOMS]  # pyright: ignore[
 if TYPE_CHECKING:
     from . import (
         adaptive,
+        audit,
         bridges,
         budget,
         certificate,
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
         images,
         interop,
         lab,
+        lifting,
         models,
         noise,
         num,
@@ -84,6 +87,7 @@ if TYPE_CHECKING:
     from .bridges import Centred
     from .budget import best_within
     from .certificate import Certificate
+    from .lifting import examine, lift, nearest
     from .plan import Level, Plan
     from .process import DDPM, EDM, VE, VP, Cosine, CosineRate, Flow, MeanReverting, SubVP
     from .read.cost import cost

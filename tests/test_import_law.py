@@ -35,6 +35,7 @@ ROOMS = """
     certificate
     budget
     study
+    audit
     design
     models
     images

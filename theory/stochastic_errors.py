@@ -73,7 +73,7 @@ ALPHA_ONE = (
     "ddpm_ancestral_range",
     "ucgm_auto",
 )
-"""Samplers that read the rates or the times of the process, or its variance from level to level: on ``alpha = 1``, clock sigma."""
+"""Samplers that read rates, times or variances of the process: they are measured on ``alpha = 1``, clock sigma."""
 
 _BIAS = "steps do not tend to the identity as h does to zero, so that no power of h leads"
 _STAYS = "what a step misses does not shrink faster than the step"

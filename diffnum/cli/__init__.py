@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .auditing import audit
 from .certificates import certify
 from .listing import listing
 from .studies import PROCESSES, sample, study
@@ -35,7 +36,8 @@ def main() -> None:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code: 0, 1 for a claim that fails, 2 for bad input, 130 if interrupted.
+    """Run the command line; returns the exit code: 0, 1 for a claim that fails or a defect, 2 for bad input, 130 if
+    interrupted.
 
     Args:
         arguments: words after ``diffnum``; those of this process if None.
@@ -88,6 +90,7 @@ def _front(
 
 app.command("solvers")(listing)
 app.command()(certify)
+app.command()(audit)
 app.command()(study)
 app.command()(sample)
 app.command()(table)

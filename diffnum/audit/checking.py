@@ -1,0 +1,295 @@
+"""One case through all checks: a record."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from ..lifting import Finding, Lifted, Near, nearest
+from ..plan import Plan
+from ..solvers import ALL
+from ..witness import gaussian
+from .edges import REFUSALS, edges, lookup
+from .findings import REMEDY, Defect, Order, Record, merged
+from .orders import WEAK, cut, end_state, measured, window
+from .running import examined, lifted, quiet, tried
+from .subjects import Case
+
+__all__ = ["EDGES", "FEW", "MANY", "audited"]
+
+# number of steps of the examination, and where rounding is looked for again
+FEW, MANY = 10, 80
+EDGES = (1, 2, 3, 4, 5, 7, 8, FEW, 16, 20, 25, 61, 103, 1000)
+# half an order less than it says
+SHORT = 0.5
+# a sampler of any order halves its error with four times the steps
+FALLS = 0.25
+CLAIMS = ("solver_order", "order")
+# kinds that say where a state is
+PLACES = ("scale", "level", "end")
+# parameters with defaults that a pipeline gives all the same
+ASKED = ("prev_timestep", "stage_index")
+# of a level: as shipped
+STILL = 1e-6
+# of a row's maximum: as shipped, in single precision
+NEAR = 1e-4
+# arguments that every step, and every function, is given
+GIVEN = 3
+
+
+def audited(case: Case) -> Record:
+    """All checks of one case; never raises for what the sampler does."""
+    begun = time.process_time()
+    base = {
+        "key": case.key,
+        "name": case.sampler.name,
+        "path": case.sampler.path,
+        "kind": case.sampler.kind,
+        "call": case.call,
+        "settings": dict(case.settings),
+        "options": dict(case.options),
+        "preparation": dict(case.preparation),
+        "defaults": _orders(case),
+        "off": case.off,
+        "remark": _remark(case),
+    }
+    with quiet():
+        status, reason = _standing(case)
+        content = _kept(case) if status == "audited" else {}
+    record = {"status": status, "reason": reason, **base, **content}
+    return Record(**record, seconds=time.process_time() - begun)
+
+
+def _remark(case: Case) -> str:
+    names = " and ".join(f"{name}=False" for name in case.off)
+    return f"audited with {names}: clipping is not linear" if names else ""
+
+
+def _standing(case: Case) -> tuple[str, str]:
+    """Whether it can be audited at all."""
+    try:
+        thing = case.build()
+    except Exception as error:
+        needs = isinstance(error, TypeError) and "required" in str(error)
+        return ("skipped" if needs else "refused"), f"{type(error).__name__}: {error}"
+    more = _more(thing if case.sampler.kind == "function" else thing.step)
+    if case.sampler.kind == "scheduler":
+        more += [name for name in inspect.signature(thing.set_timesteps).parameters if name in ASKED]
+    if more:
+        return "skipped", f"it needs {', '.join(more)} too: audit a function that gives them, as path.to:callable"
+    return "audited", ""
+
+
+def _more(function: Any) -> list[str]:
+    given = list(inspect.signature(function).parameters.values())
+    needed = [p.name for p in given if p.default is p.empty and p.kind == p.POSITIONAL_OR_KEYWORD]
+    return [*needed[GIVEN:], *(p.name for p in given if p.name in ASKED)]
+
+
+def _kept(case: Case) -> dict[str, Any]:
+    try:
+        return _content(case)
+    except Exception as error:
+        # no audit ends for one sampler
+        return {"status": "skipped", "reason": f"{type(error).__name__}: {error}"}
+
+
+def _content(case: Case) -> dict[str, Any]:
+    first = examined(case, FEW)
+    # the longest run shows what levels do, not formulas
+    alone = len(case.settings) < 2 and (case.levelwise or not case.settings)
+    trials = [tried(case, n) for n in (EDGES if alone else EDGES[:-1])]
+    if _refuses(first) and all(t.early and t.raised in REFUSALS for t in trials):
+        return {"status": "refused", "reason": first.findings[0].sentence, "steps": FEW}
+    if any(f.kind == "outside" and 2 * f.count > len(first.times) for f in first.findings):
+        reason = f"its times, {first.times[0]:g} at first, are not those of its table: audit a function instead"
+        return {"status": "skipped", "reason": reason}
+    # where it runs on numbers, what stopped it was our model, told a time that is no number
+    ran = any(t.steps == FEW and not t.error for t in trials)
+    found = [_defect(f, FEW) for f in first.findings if f.kind != "stopped" or not (ran or _refuses(first))]
+    found += [*_still(first), *edges(trials)]
+    found += lookup(case)
+    content: dict[str, Any] = {"steps": FEW, "calls": len(first.times), "claim": _claim(case), "defects": merged(found)}
+    return content if first.plan is None else content | _measured(case, first, found)
+
+
+def _measured(case: Case, first: Lifted, found: list[Defect]) -> dict[str, Any]:
+    """What only a plan shows: its rounding, its neighbour, its order."""
+    second = examined(case, MANY)
+    found += [_defect(f, MANY) for f in second.findings if f.kind in ("precision", "infinite", "stopped", "noise")]
+    misplaced = any(d.kind in PLACES and not d.note for d in found)
+    pair = _neighbour(first, misplaced) if misplaced or not case.levelwise else None
+    known = pair is not None and not pair[0].rows
+    if pair is not None and known:
+        found = [_excused(d, pair[0].name) for d in found]
+    elif misplaced:
+        found = [*_rounded(case, found)]
+    plans = _plans(case)
+    # what is a known method at the levels that it tells is measured there
+    told = known and pair is not None and pair[1]
+    orders = measured(lambda n: None if (both := plans(n)) is None else both[0 if told else 1])
+    claim = _claim(case)
+    short = [*_short(orders, claim, bool(first.plan and first.plan.draws))]
+    if claim is None and any(d.kind == "diverges" for d in short):
+        pair = pair or _neighbour(first, misplaced)
+        if pair is not None and not pair[0].rows and not ALL[pair[0].name].order:
+            # it claims nothing, and is a method that does not converge
+            short = [_excused(d, pair[0].name) for d in short]
+    found += short
+    return {
+        "loss": {str(FEW): first.loss, str(MANY): second.loss},
+        "stochastic": bool(first.plan and first.plan.draws),
+        "orders": orders,
+        "floor": {} if told else _floors(case, plans),
+        "defects": merged(found),
+        **({} if pair is None else _described(pair[0])),
+    }
+
+
+def _still(first: Lifted) -> Iterator[Defect]:
+    """A step of no length, for a sampler that makes one call a step."""
+    if first.plan is None or not len(first.times) == FEW == first.plan.steps:
+        return
+    levels = first.plan.levels
+    for i, (s, t) in enumerate(pairwise(levels)):
+        if abs(s.sigma * t.alpha - t.sigma * s.alpha) <= STILL * s.sigma * t.alpha:
+            where = f"sigma / alpha = {s.sigma / s.alpha:.6g}"
+            sentence = f"step {i} goes from {where} to the same level: an evaluation for nothing"
+            yield Defect(
+                "idle", f"n = {FEW}, step {i}", sentence, REMEDY["idle"], numbers={"n": float(FEW), "step": float(i)}
+            )
+            return
+
+
+def _rounded(case: Case, found: list[Defect]) -> Iterator[Defect]:
+    """What double precision cures is rounding."""
+    cured = {f.kind for f in examined(case, FEW, "double").findings}
+    for defect in found:
+        if defect.kind in PLACES and defect.kind not in cured:
+            sentence = f"in single precision alone {defect.sentence.split(': a coefficient')[0]}"
+            yield replace(defect, kind="precision", sentence=sentence, remedy=REMEDY["precision"])
+        else:
+            yield defect
+
+
+def _refuses(first: Lifted) -> bool:
+    said = first.findings[0].sentence if first.findings else ""
+    return first.plan is None and any(f"raises {name}:" in said for name in REFUSALS) and "before its first" in said
+
+
+def _defect(finding: Finding, n: int) -> Defect:
+    at = f"n = {n}" + ("" if finding.step is None else f", step {finding.step}")
+    at += f", {finding.column}" if finding.column else ""
+    numbers = {"n": float(n), "size": finding.size, "count": float(finding.count)}
+    return Defect(finding.kind, at, finding.sentence, REMEDY.get(finding.kind, ""), finding.note, numbers)
+
+
+def _orders(case: Case) -> dict[str, int]:
+    """Defaults of the options that name an order."""
+    thing = case.sampler.thing
+    if case.sampler.kind == "function":
+        given = dict(inspect.signature(thing).parameters)
+    else:
+        steps = inspect.signature(thing.step).parameters
+        given = {**steps, **inspect.signature(inspect.unwrap(thing.__init__)).parameters}
+    return {
+        name: p.default
+        for name, p in given.items()
+        if "order" in name and isinstance(p.default, int) and not isinstance(p.default, bool)
+    }
+
+
+def _claim(case: Case) -> int | None:
+    """The order that the object itself says."""
+    said = {**_orders(case), **case.chosen}
+    return next((int(said[name]) for name in CLAIMS if name in said), None)
+
+
+# --- accuracy ---
+
+
+def _excused(defect: Defect, name: str) -> Defect:
+    """A known method need not be exact on one point, nor converge."""
+    if defect.kind not in (*PLACES, "diverges") or defect.note:
+        return defect
+    return replace(defect, note=True, sentence=f"as {name} has it: {defect.sentence}")
+
+
+def _plans(case: Case) -> Callable[[int], tuple[Plan, Plan] | None]:
+    @cache
+    def plans(n: int) -> tuple[Plan, Plan] | None:
+        return lifted(case, n)
+
+    return plans
+
+
+def _short(orders: Sequence[Order], claim: int | None, draws: bool) -> Iterator[Defect]:
+    """Orders below what the object says, errors that do not fall."""
+    for order in orders[:1]:
+        runs = ", ".join(f"{e:.2g} (n = {n})" for n, e in zip(order.counts[-3:], order.errors[-3:], strict=True))
+        n, error = order.counts[-1], order.errors[-1]
+        numbers = {"n": float(n), "order": order.value, "error": error}
+        ratio = order.errors[-1] / order.errors[-3] if order.errors[-3] else math.nan
+        if not math.isfinite(error) or (ratio > 1 - FALLS and error > 1e-3):
+            sentence = f"its error on the {order.witness} does not fall: {runs}"
+            yield Defect(
+                "diverges", f"n = {n}", sentence, "check the coefficients of the difference terms", False, numbers
+            )
+        if claim is None or not order.slopes[1:]:
+            continue
+        least = min(claim, WEAK) if draws else claim
+        said = f"order {claim}" + (f", of which one normal a step leaves {least} in law," if least < claim else "")
+        if order.settled and max(order.slopes[-2:]) < least - SHORT:
+            yield Defect(
+                "order",
+                f"n = {n}",
+                f"its settings name {said} and it shows {order.value:.2f} on the {order.witness}: {runs}",
+                "compare its difference terms with the Taylor expansion of the exact step",
+                False,
+                {**numbers, "claim": float(claim)},
+            )
+
+
+def _floors(case: Case, plans: Callable[[int], tuple[Plan, Plan] | None]) -> dict[str, float]:
+    """What single precision, and times that are told as they are, add to the error on a Gaussian's exact flow."""
+    found: dict[str, float] = {}
+    target = gaussian()
+    for n in (FEW, MANY):
+        exact = plans(n)
+        span = None if exact is None or exact[0].draws else window(exact[1])
+        shipped = None if span is None else lifted(case, n, double=False)
+        if exact is None or span is None or shipped is None or len(shipped[1].levels) != len(exact[1].levels):
+            continue
+        best, single, told = (end_state(plan, target, *span) for plan in (exact[1], shipped[1], exact[0]))
+        found[f"float32, n = {n}"] = float(np.abs(single - best).max())
+        found[f"times, n = {n}"] = float(np.abs(told - best).max())
+    return found
+
+
+def _neighbour(first: Lifted, misplaced: bool) -> tuple[Near, bool] | None:
+    """The nearest sampler known, and whether it is so at the levels that the model is told."""
+    told, plans = first.plan, [first.assumed]
+    if misplaced and told is not None:
+        # an output that is on no level says nothing of the steps before
+        plans += [told, *([cut(told, told.steps - 1)] if told.steps > 1 else [])]
+    found = [(near, i > 0) for i, plan in enumerate(plans) if plan is not None for near in nearest(plan, NEAR, 1)]
+    return min(found, key=lambda pair: (pair[0].rows, pair[0].distance)) if found else None
+
+
+def _described(near: Near) -> dict[str, Any]:
+    said = ""
+    if near.difference is not None:
+        d = near.difference
+        said = (
+            f"step {d.step}: the coefficient of {d.column} is {d.theirs:.6g}, that of {near.name} {d.ours:.6g} "
+            f"(predictions as {d.reading})"
+        )
+    return {"near": near.name, "distance": near.distance, "difference": said}

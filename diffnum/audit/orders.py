@@ -1,0 +1,178 @@
+"""Measured orders of lifted samplers, on the grids that they make themselves.
+
+A sampler is lifted for more and more steps in double precision, with its evaluations where their inputs are. Its
+states up to log-SNR -2 are replaced by the exact flow, and so are the inputs of the evaluations made until then: a
+multistep method starts with exact values. The error is that of its last state below log-SNR 2, against the exact flow
+at that state's own level, over the number of steps between. Orders are hence those of the formula, not of a start-up
+at pure noise nor of the last steps to the data, and of whatever steps the grid takes there.
+
+A sampler that draws is measured by its law on a Gaussian: mean and variance of that state are known without sampling,
+from the exact marginal at the start on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from ..plan import Eval, Plan, interpret
+from ..witness import Run, gaussian, law_errors, nonlinear
+from .findings import Order
+
+__all__ = ["COUNTS", "HIGH", "LOW", "WEAK", "cut", "end_error", "end_state", "measured", "window"]
+
+LOW, HIGH = -2.0, 2.0
+COUNTS = (10, 20, 40, 80, 160, 320)
+# fewer steps than this in the window show no order
+LEAST = 4
+# slopes that differ by less have settled, where grids are rounded to the entries of a table
+SETTLED = 0.3
+# the law of a sampler that looks back costs the square of its draws
+DRAWS = 200
+FLOOR = 1e-10
+# of log-SNR: stages of one level
+NEAR = 1e-6
+# states inside a step are less accurate than those between steps: one of so many that is by a factor better counts
+STAGES = 3
+BETTER = 3.0
+# no more can be had of one normal per step and direction
+WEAK = 2
+
+
+def window(plan: Plan) -> tuple[int, int] | None:
+    """First and last state in the window; None where the states do not walk through it from noise to data."""
+    lams = [_lam(level) for level in plan.levels]
+    inside = [i for i, lam in enumerate(lams) if LOW <= lam <= HIGH]
+    if len(inside) < 2 or any(b < a - NEAR for a, b in pairwise(lams)):
+        return None
+    return inside[0], inside[-1]
+
+
+def _lam(level: Any) -> float:
+    if level.alpha <= 0:
+        return -math.inf
+    return math.inf if level.sigma <= 0 else float(level.lam)
+
+
+def end_error(plan: Plan, target: Any, first: int, last: int) -> float:
+    """Largest error of state ``last``, with everything up to state ``first`` on the exact flow; where ``last`` is a
+    stage inside a step, of the state before it."""
+    run = Run.of(target, plan.levels[first])
+    made = _states(plan, target, first)
+    ends = range(max(first + 1, last + 1 - STAGES), last + 1)
+    return _between([float(np.abs(made[plan.states[i]] - run.exact(plan.levels[i])).max()) for i in ends])
+
+
+def end_state(plan: Plan, target: Any, first: int, last: int) -> np.ndarray:
+    """State ``last`` of points that follow the exact flow up to state ``first``; ``(points, dim)``."""
+    return _states(plan, target, first)[plan.states[last]]
+
+
+def _states(plan: Plan, target: Any, first: int) -> dict[int, np.ndarray]:
+    run = Run.of(target, plan.levels[first])
+    exact = {r: level for r, level in zip(plan.states[: first + 1], plan.levels, strict=False)}
+    for line in plan.lines:
+        if isinstance(line, Eval) and line.step < first:
+            exact.setdefault(line.x, line.level)
+    kept: dict[int, np.ndarray] = {}
+    states = set(plan.states)
+
+    def visit(r: int, line: Any, value: Any) -> Any:
+        value = run.exact(exact[r]) if r in exact else value
+        if r in states:
+            kept[r] = value
+        return value
+
+    def combine(terms: Sequence[tuple[Any, Any]]) -> Any:
+        return sum((value * c for c, value in terms[1:]), terms[0][1] * terms[0][0])
+
+    interpret(plan, run.exact(plan.levels[0]), combine, target.predict, lambda line: run.x * 0, visit)
+    return kept
+
+
+def cut(plan: Plan, last: int) -> Plan:
+    """The plan up to state ``last``."""
+    return replace(
+        plan,
+        lines=plan.lines[: plan.states[last]],
+        levels=plan.levels[: last + 1],
+        states=plan.states[: last + 1],
+        outputs=(("x", plan.states[last]),),
+    )
+
+
+def _variance_error(plan: Plan, last: int) -> float:
+    # between steps one call and one draw belong to each
+    ends = range(last + 1 - STAGES, last + 1) if len(plan.draws) < plan.nfe else (last,)
+    with np.errstate(all="ignore"):
+        return _between([float(np.abs(np.concatenate(law_errors(cut(plan, i), gaussian()))).max()) for i in ends])
+
+
+def _between(errors: Sequence[float]) -> float:
+    """The last one, unless one before is much smaller."""
+    return min(errors) if min(errors) * BETTER < errors[-1] else errors[-1]
+
+
+def measured(plans: Callable[[int], Plan | None]) -> tuple[Order, ...]:
+    """Orders on the witnesses: of a sampler that draws on the Gaussian's variance, of another on the non-linear law
+    and on the Gaussian; empty where its states do not walk through the window.
+
+    Args:
+        plans: from a number of steps to the plan in double precision, or None where there is none.
+    """
+    found: dict[str, list[tuple[int, int, float]]] = {}
+    for n, plan in _refined(plans):
+        span = window(plan)
+        if span is None:
+            return ()
+        if span[1] - span[0] < LEAST:
+            continue
+        for witness, error in _errors(plan, *span):
+            found.setdefault(witness, []).append((n, span[1] - span[0], error))
+        if all(_settled(runs, least=4) for runs in found.values()):
+            break
+    return tuple(_order(witness, runs) for witness, runs in found.items() if len(runs) > 2)
+
+
+def _refined(plans: Callable[[int], Plan | None]) -> Iterator[tuple[int, Plan]]:
+    for n in COUNTS:
+        plan = plans(n)
+        if plan is None:
+            return
+        if len(plan.draws) > DRAWS:
+            return
+        yield n, plan
+
+
+def _errors(plan: Plan, first: int, last: int) -> Iterator[tuple[str, float]]:
+    if plan.draws:
+        yield "Gaussian variance", _variance_error(plan, last)
+        return
+    with np.errstate(all="ignore"):
+        yield "non-linear", end_error(plan, nonlinear(), first, last)
+        yield "Gaussian", end_error(plan, gaussian(), first, last)
+
+
+def _slopes(runs: Sequence[tuple[int, int, float]]) -> list[float]:
+    out = []
+    for (_, a, before), (_, b, after) in pairwise(runs):
+        if not (before > FLOOR and after > FLOOR and b > a):
+            break
+        out.append(math.log(before / after) / math.log(b / a))
+    return out
+
+
+def _settled(runs: Sequence[tuple[int, int, float]], least: int = 3) -> bool:
+    slopes = _slopes(runs)
+    limit = SETTLED / 3 if least > 3 else SETTLED
+    return len(slopes) >= least - 1 and abs(slopes[-1] - slopes[-2]) <= limit
+
+
+def _order(witness: str, runs: Sequence[tuple[int, int, float]]) -> Order:
+    counts, widths, errors = zip(*runs, strict=True)
+    return Order(witness, counts, widths, errors, tuple(_slopes(runs)), _settled(runs))
