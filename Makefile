@@ -58,7 +58,8 @@ test-peers: export OMP_NUM_THREADS := 1
 test-peers: export DIFFNUM_PEERS := $(abspath $(PEERS))
 test-peers: $(STAMP) $(PEERS)/.fetched
 	@$(PYTEST) -p no:nbval -m "full or not full" tests/test_same_azula.py tests/test_same_authors.py tests/test_same_sigma_codes.py \
-	    tests/test_same_churn_codes.py tests/test_same_stochastic_sigma.py tests/test_peer_tables.py
+	    tests/test_same_churn_codes.py tests/test_same_stochastic_sigma.py tests/test_peer_tables.py \
+	    tests/test_lift_peers.py
 
 $(PEERS)/.fetched: tests/peers_authors.py $(STAMP)
 	@mkdir -p $(PEERS)

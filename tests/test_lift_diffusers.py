@@ -247,6 +247,7 @@ FAULTY = [
         "stopped",
         2,
     ),
+    ("one step of a shift to a terminal level", FLOW_EULER, {"shift_terminal": 0.02}, 1, "stopped", 0),
     ("single precision", DEIS, {"solver_order": 3}, 80, "precision", None),
     ("single precision", SA, {"predictor_order": 3, "corrector_order": 4}, 80, "precision", None),
     ("pure noise", "IPNDMScheduler", {}, 10, "scale", 0),

@@ -167,7 +167,7 @@ def _examined(
     if not sampler.pinned:
         end = ratio(measured.states[-1]) if sampler.stop is None else ratio((sampler.stop.alpha, sampler.stop.sigma))
         recording = stepped(recording, sampler.start or recording.calls[0].level, end, sampler.levels)
-    broken = _nonlinear(sampler, recording, tail, double)
+    broken = _random(sampler, recording, tail, double) or _nonlinear(sampler, recording, tail, double)
     if broken is not None:
         return _without(sampler, precision, broken, times)
     plan = build(recording, measured, frame, sampler, sampler.prior(handle))
@@ -205,6 +205,20 @@ def _infinite(recording: Recording) -> Finding | None:
     return None
 
 
+def _random(sampler: Subject, recording: Recording, tail: tuple[int, ...], double: bool) -> Finding | None:
+    try:
+        other = run(sampler, prepared(sampler, double), np.eye(len(recording.calls[0].row)), tail, double)
+    except Stopped as stopped:
+        return _stopped(stopped)
+    except Exhausted:
+        return Finding("random", "a second fresh run takes more calls or draws: make it depend on its arguments", 0)
+    at = parting(recording, other, None, 1e-12)
+    if at is None:
+        return None
+    sentence = f"two fresh runs differ from step {at.step} on: make it depend on nothing but its arguments"
+    return Finding("random", sentence, at.step, at.call, at.size)
+
+
 def _nonlinear(sampler: Subject, recording: Recording, tail: tuple[int, ...], double: bool) -> Finding | None:
     width = len(recording.calls[0].row)
     tol = 1e-9 if double else 1e-4
@@ -240,16 +254,12 @@ def _nonlinear(sampler: Subject, recording: Recording, tail: tuple[int, ...], do
 def _states(
     sampler: Subject, recording: Recording, handle: Any, tail: tuple[int, ...], double: bool
 ) -> Iterator[Finding]:
-    """Determinism and memory: the handle has walked once."""
+    """Memory: the handle has walked once."""
     basis = np.eye(len(recording.calls[0].row))
 
     def again(which: Any) -> Any:
         return parting(recording, run(sampler, which, basis, tail, double), None, 1e-12)
 
-    at = again(prepared(sampler, double))
-    if at is not None:
-        yield Finding("random", f"two fresh runs differ from step {at.step} on", at.step, at.call, at.size)
-        return
     if sampler.reset is None:
         return
     used = copy.deepcopy(handle)

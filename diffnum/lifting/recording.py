@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -60,27 +61,27 @@ class Recording:
 
     events: tuple[Event, ...]
 
-    @property
+    @cached_property
     def calls(self) -> tuple[Call, ...]:
         """The calls of the model, in order."""
         return tuple(e for e in self.events if isinstance(e, Call))
 
-    @property
+    @cached_property
     def states(self) -> tuple[State, ...]:
         """The states after each step, or only the output."""
         return tuple(e for e in self.events if isinstance(e, State))
 
-    @property
+    @cached_property
     def draws(self) -> tuple[Draw, ...]:
         """The draws, in order."""
         return tuple(e for e in self.events if isinstance(e, Draw))
 
-    @property
+    @cached_property
     def rows(self) -> tuple[tuple[Call | State, np.ndarray], ...]:
         """Every event that has a row, with it."""
         return tuple((e, e.row) for e in self.events if not isinstance(e, Draw))
 
-    @property
+    @cached_property
     def makers(self) -> tuple[int, ...]:
         """For every row the step that computed it: the first call of a step works on what the step before left."""
         made, before = [], None
@@ -90,7 +91,7 @@ class Recording:
             before = event
         return tuple(made)
 
-    @property
+    @cached_property
     def output(self) -> State:
         """The last state."""
         return self.states[-1]
@@ -109,11 +110,11 @@ class Recording:
                 events.append(event)
                 continue
             row = event.row.copy()
-            for column, (before, a, b) in inputs.items():
+            for column in (int(i) for i in np.flatnonzero(event.row) if int(i) in inputs):
+                before, a, b = inputs[column]
                 c = event.row[column]
-                if c:
-                    row[column] += c * (b - 1)
-                    row += c * a * before
+                row[column] += c * (b - 1)
+                row += c * a * before
             events.append(replace(event, row=row))
             if isinstance(event, Call):
                 a, b = convert(next(at), target, source)

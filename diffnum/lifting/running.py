@@ -110,8 +110,9 @@ def parting(recording: Recording, other: Recording, basis: np.ndarray | None, to
     calls = 0
     makers = recording.makers
     for i, ((a, row), (b, got)) in enumerate(zip(recording.rows, other.rows, strict=False)):
-        expected = row if basis is None else row @ basis[: len(row)]
-        scale = np.abs(row).max() if basis is None else (np.abs(row) @ np.abs(basis[: len(row)])).max()
+        near = np.flatnonzero(row)
+        expected = row if basis is None else row[near] @ basis[near]
+        scale = np.abs(row).max() if basis is None else (np.abs(row[near]) @ np.abs(basis[near])).max(initial=0.0)
         size = float("inf")
         if type(a) is type(b) and expected.shape == got.shape:
             size = float(np.abs(expected - got).max()) / max(float(scale), 1e-300)

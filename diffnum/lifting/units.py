@@ -56,10 +56,13 @@ class Session:
         if time is None:
             raise ValueError("the model was called without a time: lift(lambda model, x: ...) must call model(x, time)")
         row = self._row(x)
+        clock = self.frame.clock(time)
+        if not math.isfinite(clock):
+            raise ValueError(f"the model is told the time {clock!r}: no network knows that level")
         level = self.frame.told(time)
         column = self._new()
         view = self.frame.view(level)
-        self.events.append(Call(row, self.frame.clock(time), level, view, column, self.step))
+        self.events.append(Call(row, clock, level, view, column, self.step))
         a, b = self.frame.returned(level)
         answer = b * self._vector(column).reshape(x.shape)
         return (a * x + answer if a else answer).to(x.dtype)
