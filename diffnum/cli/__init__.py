@@ -31,7 +31,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line and exit. A polite end from outside tidies up as Ctrl-C does."""
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(run())
 
 
