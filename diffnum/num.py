@@ -263,7 +263,12 @@ def _phis(top: int, z: Any, exponential: Callable[[], Any], first: list[Any], sm
 
 def scaled(number: Any, by: Any) -> Any:
     """``by * number`` for an exact or any other ``number``: fractions times floats, torch leaves, series or symbols."""
-    return by * number.numerator / number.denominator if _is_fraction(type(number)) else number * by
+    if not _is_fraction(type(number)):
+        return number * by
+    if type(by).__module__.partition(".")[0] == "torch":
+        # its integers end at 2^63, which numerators of surds pass
+        return by * (int(number.numerator) / int(number.denominator))
+    return by * number.numerator / number.denominator
 
 
 @lru_cache(maxsize=64)
