@@ -28,11 +28,21 @@ def test_the_two_commands_stand_first():
 
 def test_the_ten_lines_run(capsys):
     names = {}
-    for block in re.findall(r"```python\n(.*?)```", README.replace(section("pipelines"), ""), re.DOTALL):
+    first = README.replace(section("pipelines"), "").replace(section("lifted"), "")
+    for block in re.findall(r"```python\n(.*?)```", first, re.DOTALL):
         exec(block, names)
     printed = capsys.readouterr().out.splitlines()
     assert float(printed[0]) > 0 and printed[1].startswith("dpmpp_3m: claims order 2") and "factor 2" in printed[-1]
     assert names["x"].shape == (16, 64) and names["ddim"].order == 1
+
+
+def test_another_librarys_sampler_is_known_but_for_one_row(capsys):
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", section("lifted"), re.DOTALL):
+        exec(block, names)
+    near = names["dn"].nearest(names["plan"])[0]
+    assert (near.name, near.rows) == ("dpmpp_3m", 1) and str(near) in capsys.readouterr().out
+    assert not names["dn"].examine(names["theirs"], 12).faults
 
 
 def test_the_certificate_table_lists_every_sampler():
