@@ -100,7 +100,7 @@ GOOD: list[tuple[str, dict[str, Any]]] = [
     ("KDPM2AncestralDiscreteScheduler", {}),
     ("LMSDiscreteScheduler", {}),
     (UNIPC, {"solver_order": 1}),
-    (UNIPC, {"predict_x0": False, "final_sigmas_type": "sigma_min"}),
+    (UNIPC, {"prediction_type": "v_prediction"}),
     (UNIPC, KARRAS),
     (SA, {"predictor_order": 1}),
     ("LCMScheduler", {}),

@@ -23,7 +23,7 @@ from diffnum.cli import run
 
 AUDIT = Path(__file__).parents[1] / "diffnum" / "audit"
 # one of each, that take little time; the rest with the full tests
-QUICK = {"B01", "B04", "B06", "B24", "B28", "B29", "B30", "B32", "B33", "B34", "B40", "B41", "B42", "B46"}
+QUICK = {"B01", "B04", "B06", "B24", "B28", "B29", "B33", "B34", "B40", "B41"}
 
 
 @cache
@@ -62,7 +62,7 @@ def test_a_known_defect_is_found(name, settings, kinds):
 @pytest.mark.parametrize(
     "name, settings",
     [
-        pytest.param(name, settings, id=case(name, settings).key, marks=() if i < 6 else pytest.mark.full)
+        pytest.param(name, settings, id=case(name, settings).key, marks=() if i < 4 else pytest.mark.full)
         for i, (name, settings) in enumerate(GOOD)
     ],
 )
@@ -99,7 +99,7 @@ def test_a_planted_error_is_found_and_the_same_without_it_is_not(tmp_path):
 
 def test_a_second_audit_reads_what_the_first_one_wrote(tmp_path, monkeypatch):
     file = tmp_path / "records.jsonl"
-    wanted = [case(MULTISTEP, {"solver_order": 1})]
+    wanted = [case("DDPMScheduler", {"variance_type": "fixed_large_log"})]
     first = audit(wanted, file)
     # a line that was cut off is no record
     with file.open("a") as more:
@@ -115,12 +115,12 @@ def test_a_record_survives_json():
 
 
 def test_the_report_shows_every_sampler_and_a_page_for_every_defect(tmp_path):
-    records = [record(case(MULTISTEP, {"solver_order": 1})), record(case(MULTISTEP, {"solver_order": 3}))]
+    records = [record(case(name, {})) for name in ("DDIMScheduler", "FlowMatchEulerDiscreteScheduler")]
     files = write(records, tmp_path, "diffusers", "diffusers and diffnum", "{}")
     text = html(records, "diffusers", "diffusers and diffnum")
     assert all(f"<td>{row[0]}</td>".replace("'", "&#39;") in text for row in rows(records))
     assert len(files) == 2 + sum(len(r.faults) for r in records)
-    assert "2 settings of 1 samplers audited" in summary(records)
+    assert "2 settings of 2 samplers audited" in summary(records)
     # those of an audit before are taken away
     write(records[:1], tmp_path, "diffusers", "", "{}")
     assert not list((tmp_path / "defects").iterdir())
@@ -142,7 +142,6 @@ def test_a_page_holds_a_script_that_runs_and_the_numbers(name, settings, kind, c
     assert "nan" in shown if kind == "infinite" else str(made.order.errors) in shown
 
 
-@pytest.mark.xfail(strict=True, reason="settings that need a final sigma beside another option are not tried in pairs")
 def test_what_is_listed_is_among_what_the_audit_tries():
     tried = {c.key for c in cases("diffusers")}
     listed = [(name, settings) for _, name, settings, _ in DEFECTS] + GOOD
@@ -160,7 +159,21 @@ def test_what_is_listed_is_among_what_the_audit_tries():
 
 def test_the_command_exits_with_one_where_a_defect_is_found(tmp_path, capsys):
     only = r"^FlowMatchEulerDiscreteScheduler\((shift=3.0)?\)$"
-    assert run(["audit", "diffusers", "--only", only, "--jobs", "1", "--out", str(tmp_path / "r")]) == 1
+    assert (
+        run(
+            [
+                "audit",
+                "diffusers:FlowMatchEulerDiscreteScheduler",
+                "--only",
+                only,
+                "--jobs",
+                "1",
+                "--out",
+                str(tmp_path / "r"),
+            ]
+        )
+        == 1
+    )
     assert "shift" in capsys.readouterr().out
     assert {p.name for p in (tmp_path / "r").iterdir()} == {"audit.json", "index.html", "records.jsonl", "defects"}
     assert run(["audit", "planted:Multistep", "--json"]) == 0
@@ -170,8 +183,8 @@ def test_the_command_exits_with_one_where_a_defect_is_found(tmp_path, capsys):
 @pytest.mark.parametrize(
     "words, said",
     [
-        (["audit", "diffusers", "--only", "("], "is no pattern"),
-        (["audit", "diffusers", "--only", "nobody"], "matches none of"),
+        (["audit", "planted:Multistep", "--only", "("], "is no pattern"),
+        (["audit", "planted:Multistep", "--only", "nobody"], "matches none of"),
         (["audit", "no_such_library"], "cannot be imported"),
         (["audit", "planted:nobody"], "has no nobody"),
         (["audit", "json:dumps"], "is no sampler"),

@@ -20,7 +20,8 @@ from ..witness import gaussian
 from .edges import REFUSALS, edges, lookup
 from .findings import REMEDY, Defect, Order, Record, merged
 from .orders import WEAK, cut, end_state, measured, window
-from .running import examined, lifted, quiet, tried
+from .quiet import quiet
+from .running import examined, lifted, tried
 from .subjects import Case
 
 __all__ = ["EDGES", "FEW", "MANY", "audited"]

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,25 +17,13 @@ from ..lifting.running import Stopped, prepared, run, run_on_units
 from ..lifting.subjects import Subject, subject
 from ..lifting.units import Exhausted
 from ..plan import Plan
+from .quiet import quiet
 from .subjects import Case
 
-__all__ = ["Trial", "examined", "lifted", "quiet", "tried"]
+__all__ = ["Trial", "examined", "lifted", "tried"]
 
 WIDTH = 6
 PACKAGE = Path(__file__).parents[1]
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Others' warnings are about their own settings, and there are thousands of them."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
 
 
 def _prepared(case: Case, n: int) -> tuple[Any, Any, dict[str, Any]]:

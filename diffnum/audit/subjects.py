@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from .quiet import quiet
+
 __all__ = ["Case", "Constant", "Sampler", "cases", "library_of", "samplers"]
 
 # parts of a package in which samplers live, by custom
@@ -20,6 +22,8 @@ NUMBERS: dict[str, tuple[Any, ...]] = {
     "shift_terminal": (0.1,),
     "steps_offset": (1,),
     "eta": (0.0, 1.0),
+    # a corrector reads one value more than its predictor
+    "corrector_order": (1, 2, 3, 4),
 }
 # settings that make sense together only
 COMPANIONS = {"use_flow_sigmas": ("prediction_type", "flow_prediction")}
@@ -276,9 +280,11 @@ def cases(target: str) -> tuple[Case, ...]:
     chosen = samplers(target)
     words = _Vocabulary.of([s.thing for s in samplers(library_of(target))] if ":" not in target else [])
     found: dict[str, Case] = {}
-    for sampler in chosen:
-        for case in _cases(sampler, words):
-            found.setdefault(case.key, case)
+    # where warnings are errors a warning is no refusal
+    with quiet():
+        for sampler in chosen:
+            for case in _cases(sampler, words):
+                found.setdefault(case.key, case)
     return tuple(found.values())
 
 
