@@ -15,7 +15,7 @@ from ..grid import Grid, through
 from ..models.convention import Convention
 from ..plan import Level
 
-__all__ = ["Walked", "made", "plain", "walked"]
+__all__ = ["Walked", "made", "modules_of", "plain", "walked"]
 
 # schedulers that list more than one time for a step or give their steps orders: those with the same levels, listed once
 PLAIN = {
@@ -84,6 +84,14 @@ def plain(name: str, config: Mapping[str, Any]) -> Any:
     if name.startswith("DEIS"):
         quiet["algorithm_type"] = "deis"
     return made(PLAIN.get(name, name), {**config, **{k: v for k, v in quiet.items() if k in config}})
+
+
+def modules_of(name: str) -> tuple[str, ...]:
+    """Modules of diffusers in which the schedulers are whose levels are those of ``name``."""
+    import diffusers
+
+    kinds = (getattr(diffusers, one, None) for one in (name, PLAIN.get(name, name)))
+    return tuple(kind.__module__ for kind in kinds if inspect.isclass(kind))
 
 
 def walked(scheduler: Any, convention: Convention) -> Walked:

@@ -22,6 +22,8 @@ __all__ = ["Difference", "Near", "nearest"]
 # other quantities in which a difference may be simpler
 _OTHER = {"data": ("noise",), "noise": ("data",), "velocity": ("data", "noise"), "score": ("data", "noise")}
 PROCESSES = (Cosine(), EDM(sigma_max=1e6), Flow())
+# log-SNR beyond which a level is an end
+END = 8.0
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,9 @@ class Difference:
     Attributes:
         row: index of the model's input that differs; the number of calls for the output.
         column: ``"x"``, the input before this one; ``"D2"``, the prediction of call 2; ``"z1"``,
-            draw 1 of those that are used.
+            draw 1 of those that are used; ``"level"``, where the coefficients agree and the level evaluated at does not.
         reading: the quantity as which predictions are read, where that makes the difference simplest.
-        theirs, ours: the coefficients, inputs over ``alpha``.
+        theirs, ours: the coefficients, inputs over ``alpha``; of a level ``sigma / alpha``.
         step: of the plan, that computes the row.
     """
 
@@ -53,7 +55,7 @@ class Near:
         name: in :data:`diffnum.solvers.ALL`.
         process: whose clock it steps in, where that matters.
         distance: largest difference of a coefficient over its row's maximum.
-        rows, entries: how many rows and coefficients differ.
+        rows, entries: how many rows and coefficients differ, levels counted among them.
         difference: the first one, None where they are one method.
     """
 
@@ -73,7 +75,8 @@ def nearest(plan: Plan, tol: float = 1e-9, most: int = 5) -> tuple[Near, ...]:
 
     Args:
         plan: a lifted plan (with evaluations where their inputs are: ``examine(...).assumed``), or any other.
-        tol: of a row's maximum, above which it differs; 1e-9 for double precision, 1e-5 for single.
+        tol: of a row's maximum, above which it differs; 1e-9 for double precision, 1e-5 for single. Levels may differ
+            by its root, in log-SNR.
         most: how many to return.
 
     Returns:
@@ -120,6 +123,7 @@ class _Rows:
     matrix: np.ndarray
     counts: tuple[int, int]
     steps: tuple[int, ...]
+    lams: np.ndarray
 
 
 def _rows(plan: Plan, reading: str, tol: float = 1e-9) -> _Rows:
@@ -152,7 +156,9 @@ def _rows(plan: Plan, reading: str, tol: float = 1e-9) -> _Rows:
     # a draw that is multiplied by nothing is none
     size = np.abs(matrix) / np.abs(matrix).max(axis=1, keepdims=True)
     used = [i for i in range(width) if i <= plan.nfe or size[:, i].max() > tol]
-    return _Rows(matrix[:, used], (plan.nfe, len(used) - 1 - plan.nfe), _makers(plan))
+    asked = (plan.lines[r - 1].level.lam for r in plan.evaluations)  # type: ignore[union-attr]
+    lams = np.array([min(max(float(lam), -END), END) for lam in asked])
+    return _Rows(matrix[:, used], (plan.nfe, len(used) - 1 - plan.nfe), _makers(plan), lams)
 
 
 def _makers(plan: Plan) -> tuple[int, ...]:
@@ -171,12 +177,18 @@ def _compare(theirs: _Rows, ours: _Rows, name: str, process: str, reading: str, 
     scale = np.maximum(np.abs(a).max(axis=1), np.abs(b).max(axis=1))
     apart = np.abs(a - b) / scale[:, None]
     differ = np.argwhere(~(apart <= tol))
-    if not len(differ):
+    moved = np.flatnonzero(np.abs(theirs.lams - ours.lams) > math.sqrt(tol))
+    if not len(differ) and not len(moved):
         return Near(name, process, float(apart.max()), 0, 0, None)
+    rows, entries = len({*(int(i) for i, _ in differ), *(int(i) for i in moved)}), len(differ) + len(moved)
+    if not len(differ) or (len(moved) and moved[0] < differ[0][0]):
+        k = int(moved[0])
+        first = Difference(k, "level", reading, math.exp(-theirs.lams[k]), math.exp(-ours.lams[k]), theirs.steps[k])
+        return Near(name, process, float(apart.max()), rows, entries, first)
     row, column = (int(i) for i in differ[0])
     label, step = _label(column, theirs.counts[0]), theirs.steps[row]
     first = Difference(row, label, reading, float(a[row, column]), float(b[row, column]), step)
-    return Near(name, process, float(apart.max()), len({int(i) for i, _ in differ}), len(differ), first)
+    return Near(name, process, float(apart.max()), rows, entries, first)
 
 
 def _label(column: int, calls: int) -> str:

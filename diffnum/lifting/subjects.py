@@ -98,6 +98,8 @@ def _scheduler(
         raise ValueError(f"n = {n!r} is no number of steps: lift(scheduler, n) with an integer >= 1, or timesteps=")
     config = getattr(thing, "config", None)
     modules = tuple(k.__module__ for k in type(thing).__mro__ if k.__module__.split(".")[0] != "builtins")
+    # it may leave its levels to the code of another
+    modules += tuple(getattr(thing, "levels_from", ()))
     own = tuple(dict.fromkeys(m for m in modules if m in sys.modules))
 
     def start(scheduler: Any) -> None:
