@@ -37,7 +37,8 @@ class Defect:
     Attributes:
         kind: as :class:`diffnum.lifting.Finding` has them, and ``order`` (less than the object says), ``diverges``
             (errors do not fall with more steps), ``monotone`` (a higher order is no more accurate), ``ledger`` (another
-            number of calls than other numbers of steps have), ``lookup`` (an entry of its own table is not found).
+            number of calls than other numbers of steps have), ``lookup`` (an entry of its own table is not found),
+            ``bound`` (it refuses some numbers of steps, and says why: a note).
         where: number of steps, step and coefficient.
         sentence: in words, with the numbers.
         remedy: what to change.
@@ -79,6 +80,17 @@ class Order:
     def value(self) -> float:
         """Mean of the last two slopes; NaN where there are none."""
         return sum(self.slopes[-2:]) / 2 if len(self.slopes) > 1 else math.nan
+
+    @property
+    def trend(self) -> float:
+        """Slope of the line through the last four errors; NaN where there are fewer."""
+        count = len(self.slopes) + 1
+        if count < 4:
+            return math.nan
+        x = [math.log(w) for w in self.widths[count - 4 : count]]
+        y = [math.log(e) for e in self.errors[count - 4 : count]]
+        middle, height = sum(x) / 4, sum(y) / 4
+        return -sum((a - middle) * (b - height) for a, b in zip(x, y, strict=True)) / sum((a - middle) ** 2 for a in x)
 
 
 @dataclass(frozen=True)

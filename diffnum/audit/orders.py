@@ -24,16 +24,22 @@ from ..plan import Eval, Plan, interpret
 from ..witness import Run, gaussian, law_errors, nonlinear
 from .findings import Order
 
-__all__ = ["COUNTS", "HIGH", "LOW", "WEAK", "cut", "end_error", "end_state", "measured", "window"]
+__all__ = ["COUNTS", "HIGH", "LOW", "WEAK", "cut", "end_error", "end_state", "least", "measured", "short", "window"]
 
 LOW, HIGH = -2.0, 2.0
-COUNTS = (10, 20, 40, 80, 160, 320)
+COUNTS = (10, 20, 40, 80, 160, 320, 640)
+# where it ends for those that show the order that they name
+LONG = 320
+# half an order less than it says
+SHORT = 0.5
+# runs that must agree before the end
+LAST = 4
 # fewer steps than this in the window show no order
 LEAST = 4
 # slopes that differ by less have settled, where grids are rounded to the entries of a table
 SETTLED = 0.3
 # the law of a sampler that looks back costs the square of its draws
-DRAWS = 200
+DRAWS = 800
 FLOOR = 1e-10
 # of log-SNR: stages of one level
 NEAR = 1e-6
@@ -118,12 +124,15 @@ def _between(errors: Sequence[float]) -> float:
     return min(errors) if min(errors) * BETTER < errors[-1] else errors[-1]
 
 
-def measured(plans: Callable[[int], Plan | None]) -> tuple[Order, ...]:
+def measured(plans: Callable[[int], Plan | None], claim: int | None = None) -> tuple[Order, ...]:
     """Orders on the witnesses: of a sampler that draws on the Gaussian's variance, of another on the non-linear law
     and on the Gaussian; empty where its states do not walk through the window.
 
+    Steps are doubled until the slopes have settled; where that is below the claim they are doubled to the end.
+
     Args:
         plans: from a number of steps to the plan in double precision, or None where there is none.
+        claim: the order that it names.
     """
     found: dict[str, list[tuple[int, int, float]]] = {}
     for n, plan in _refined(plans):
@@ -134,9 +143,29 @@ def measured(plans: Callable[[int], Plan | None]) -> tuple[Order, ...]:
             continue
         for witness, error in _errors(plan, *span):
             found.setdefault(witness, []).append((n, span[1] - span[0], error))
-        if all(_settled(runs, least=4) for runs in found.values()):
-            break
+        if all(_settled(runs, LAST) or n >= LONG for runs in found.values()):
+            decides = next(iter(found.values()))
+            if claim is None or not _below(_slopes(decides), least(claim, bool(plan.draws))):
+                break
     return tuple(_order(witness, runs) for witness, runs in found.items() if len(runs) > 2)
+
+
+def least(claim: int, draws: bool) -> int:
+    """What a sampler that names this order has to show."""
+    return min(claim, WEAK) if draws else claim
+
+
+def short(order: Order, claim: int, draws: bool) -> bool:
+    """Whether the order is less than the one named: slopes that have settled are below it and so is the line through
+    the last errors, or that line falls short by a whole order."""
+    wanted = least(claim, draws)
+    if order.settled:
+        return _below(order.slopes, wanted) and not order.trend >= wanted - SHORT
+    return len(order.slopes) >= LAST - 1 and order.trend < wanted - 2 * SHORT
+
+
+def _below(slopes: Sequence[float], wanted: float) -> bool:
+    return len(slopes) > 1 and max(slopes[-2:]) < wanted - SHORT
 
 
 def _refined(plans: Callable[[int], Plan | None]) -> Iterator[tuple[int, Plan]]:
@@ -167,10 +196,10 @@ def _slopes(runs: Sequence[tuple[int, int, float]]) -> list[float]:
     return out
 
 
-def _settled(runs: Sequence[tuple[int, int, float]], least: int = 3) -> bool:
+def _settled(runs: Sequence[tuple[int, int, float]], count: int = 3) -> bool:
     slopes = _slopes(runs)
-    limit = SETTLED / 3 if least > 3 else SETTLED
-    return len(slopes) >= least - 1 and abs(slopes[-1] - slopes[-2]) <= limit
+    limit = SETTLED / 3 if count > 3 else SETTLED
+    return len(slopes) >= count - 1 and abs(slopes[-1] - slopes[-2]) <= limit
 
 
 def _order(witness: str, runs: Sequence[tuple[int, int, float]]) -> Order:

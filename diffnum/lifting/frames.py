@@ -132,10 +132,11 @@ def of_schedule(schedule: Callable[[Any], tuple[Any, Any]], prediction: str) -> 
 def of_scheduler(scheduler: Any, prediction: str | None = None) -> Frame:
     """The frame of an object with ``set_timesteps`` and ``step``, by what it has.
 
-    ``convention`` that maps levels to times and back, as :class:`diffnum.interop.diffusers.PlanScheduler` has it, says
-    it all. ``precondition_noise`` makes it one of preconditioned networks (Karras et al. 2022, eq. 7); ``alphas_cumprod`` one
-    with a table of betas, unless its settings speak of flow matching; arrays ``alphas`` and ``betas`` on a circle one
-    in the angle; ``num_train_timesteps`` alone one of flow matching, ``sigma = t / num_train_timesteps``.
+    A ``convention`` that maps levels to times and back, as :class:`diffnum.interop.diffusers.PlanScheduler` has one,
+    says all of it. ``precondition_noise`` makes it one of preconditioned networks (Karras et al. 2022, eq. 7);
+    ``alphas_cumprod`` one with a table of betas, unless its settings speak of flow matching; arrays ``alphas`` and
+    ``betas`` on a circle one in the angle; ``num_train_timesteps`` alone one of flow matching, ``sigma = t /
+    num_train_timesteps``.
 
     Raises:
         ValueError: none of these, or a prediction type that is not known.

@@ -33,7 +33,7 @@ class Difference:
     Attributes:
         row: index of the model's input that differs; the number of calls for the output.
         column: ``"x"``, the input before this one; ``"D2"``, the prediction of call 2; ``"z1"``,
-            draw 1 of those that are used; ``"level"``, where the coefficients agree and the level evaluated at does not.
+            draw 1 of those that are used; ``"level"``, where coefficients agree and the level evaluated at does not.
         reading: the quantity as which predictions are read, where that makes the difference simplest.
         theirs, ours: the coefficients, inputs over ``alpha``; of a level ``sigma / alpha``.
         step: of the plan, that computes the row.
