@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -17,8 +18,9 @@ import diffusers
 
 from diffnum.audit import Case, Record, audit, audited, cases, chosen
 from diffnum.audit.comparing import compared
-from diffnum.audit.report import html, rows, summary, write
-from diffnum.audit.reproduction import page, script
+from diffnum.audit.findings import Defect
+from diffnum.audit.report import grouped, html, rows, summary, write
+from diffnum.audit.reproduction import filename, page, script
 from diffnum.cli import run
 
 AUDIT = Path(__file__).parents[1] / "diffnum" / "audit"
@@ -140,6 +142,36 @@ def test_a_page_holds_a_script_that_runs_and_the_numbers(name, settings, kind, c
         exec(compile(script(made, defect), "page", "exec"), {})
     shown = capsys.readouterr().out
     assert "nan" in shown if kind == "infinite" else str(made.order.errors) in shown
+
+
+def test_reports_of_settings_that_differ_by_signs_alone_have_names_of_their_own():
+    made, defect = record(case(MULTISTEP, {"solver_order": 3})), Defect("stopped", "", "", "")
+    names = {
+        filename(replace(made, key=key), defect)
+        for key in ("Solver(type='sde')", "Solver(type='sde++')", "Solver(" + 200 * "x", "Solver(" + 201 * "x")
+    }
+    assert len(names) == 4
+    assert all(len(name) < 200 and name.endswith("-stopped.txt") for name in names)
+
+
+def test_a_defect_that_many_settings_share_is_told_once_and_links_to_all():
+    shared = record(case("DDPMScheduler", {"variance_type": "fixed_large_log"}))
+    others = [replace(shared, key=f"DDPMScheduler(eta={i})", settings={"a": 1, "b": i}) for i in range(3)]
+    (group,) = grouped([*others, shared])
+    assert [r.key for r, _ in group] == [shared.key, *(r.key for r in others)]
+    text = html([*others, shared], "diffusers", "")
+    assert text.count("cease to be finite") + text.count("not finite") == 1
+    assert "the same with 3 other settings" in text
+    assert all(filename(r, d) in text for r in others for d in r.faults)
+
+
+def test_less_than_the_order_it_names_comes_with_what_it_is_and_what_to_change():
+    made = record(case(MULTISTEP, {"solver_order": 3}))
+    assert "it is dpmpp_3m, coefficient by coefficient: " in made.advice
+    assert "of order 3, dpmpp_3m_corrected, differs first in step 2" in made.advice
+    (order,) = [d for d in made.faults if d.kind == "order"]
+    assert f"Suggested correction: {made.advice}" in page(made, order, "")
+    assert not record(case("DDIMScheduler", {})).advice
 
 
 def test_what_is_listed_is_among_what_the_audit_tries():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -34,6 +35,8 @@ ROUNDINGS = 8
 # a sampler of any order halves its error with four times the steps
 FALLS = 0.25
 CLAIMS = ("solver_order", "order")
+# and the number of a name: _2, of several steps _2m, of one _2s
+NUMBERED = re.compile(r"_(\d)[ms]?(?=_|$)")
 # kinds that say where a state is
 PLACES = ("scale", "level", "end")
 # parameters with defaults that a pipeline gives all the same
@@ -42,6 +45,9 @@ ASKED = ("prev_timestep", "stage_index")
 STILL = 1e-6
 # of a row's maximum: as shipped, in single precision
 NEAR = 1e-4
+# steps with which advice is given, more than any code treats as few; in double precision
+ADVISED = 20
+EXACT = 1e-9
 # arguments that every step, and every function, is given
 GIVEN = 3
 
@@ -147,7 +153,9 @@ def _measured(case: Case, first: Lifted, found: list[Defect]) -> dict[str, Any]:
             # it claims nothing, and is a method that does not converge
             fallen = [_excused(d, pair[0].name) for d in fallen]
     found += fallen
+    low = claim is not None and any(d.kind in ("order", "diverges") and not d.note for d in fallen)
     return {
+        "advice": _advice(plans, least(claim, draws)) if low and claim is not None else "",
         "loss": {str(FEW): first.loss, str(MANY): second.loss},
         "stochastic": draws,
         "orders": orders,
@@ -218,12 +226,32 @@ def _orders(case: Case) -> dict[str, int]:
 
 
 def _claim(case: Case) -> int | None:
-    """The order that the object itself says."""
+    """The order that the object itself says, or its name."""
     said = {**_orders(case), **case.chosen}
-    return next((int(said[name]) for name in CLAIMS if name in said), None)
+    named = NUMBERED.search(case.sampler.name)
+    return next((int(said[name]) for name in CLAIMS if name in said), int(named[1]) if named else None)
 
 
 # --- accuracy ---
+
+
+def _advice(plans: Callable[[int], tuple[Plan, Plan] | None], wanted: int) -> str:
+    """What it is coefficient by coefficient, and the first coefficient in which the nearest sampler of the order that
+    it names differs."""
+    pair = plans(ADVISED)
+    if pair is None:
+        return ""
+    said = []
+    for near in nearest(pair[1], EXACT, 1):
+        if not near.rows:
+            note = ALL[near.name].note
+            said.append(f"With {ADVISED} steps it is {near.name}, coefficient by coefficient{note and ': '}{note}.")
+    for near in nearest(pair[1], EXACT, 1, [name for name, known in ALL.items() if known.order >= wanted]):
+        described = _described(near)["difference"]
+        if described:
+            order = ALL[near.name].order
+            said.append(f"The nearest sampler known of order {order}, {near.name}, differs first in {described}.")
+    return " ".join(said)
 
 
 def _excused(defect: Defect, name: str) -> Defect:
@@ -249,7 +277,7 @@ def _short(orders: Sequence[Order], claim: int | None, draws: bool) -> Iterator[
         numbers = {"n": float(n), "order": order.value, "error": error}
         ratio = order.errors[-1] / order.errors[-3] if order.errors[-3] else math.nan
         if not math.isfinite(error) or (ratio > 1 - FALLS and error > 1e-3):
-            sentence = f"its error on the {order.witness} does not fall: {runs}"
+            sentence = f"its error on the {order.place} does not fall: {runs}"
             # samplers for networks that were distilled draw all of their noise anew, and say no order
             note = claim is None and draws and ratio < 1 + FALLS
             yield Defect(
@@ -263,7 +291,7 @@ def _short(orders: Sequence[Order], claim: int | None, draws: bool) -> Iterator[
             yield Defect(
                 "order",
                 f"n = {n}",
-                f"its settings name {said} and it shows {order.value:.2f} on the {order.witness}: {runs}",
+                f"it names {said} and it shows {order.value:.2f} on the {order.place}: {runs}",
                 "compare its difference terms with the Taylor expansion of the exact step",
                 False,
                 {**numbers, "claim": float(claim)},

@@ -82,6 +82,11 @@ class Order:
         return sum(self.slopes[-2:]) / 2 if len(self.slopes) > 1 else math.nan
 
     @property
+    def place(self) -> str:
+        """The witness, in a sentence."""
+        return self.witness + " law" * (self.witness == "non-linear")
+
+    @property
     def trend(self) -> float:
         """Slope of the line through the last four errors; NaN where there are fewer."""
         count = len(self.slopes) + 1
@@ -106,11 +111,12 @@ class Record:
         status: ``"audited"``, ``"refused"`` (by its own sentence) or ``"skipped"``, with the ``reason``.
         steps, calls: asked for, and evaluations made.
         stochastic: it draws noise.
-        claim: the order that its settings name, None where they name none.
+        claim: the order that its settings or its name say, None where they say none.
         orders: measured.
         loss: largest change of a coefficient by single precision, by number of steps.
         floor: error on the exact flow that single precision and rounded times add, by number of steps.
         near, distance, difference: the nearest sampler known and the first coefficient that differs.
+        advice: where its order is less than it says, what it is and what to change.
         defects: all of them, notes last.
         seconds: of one processor.
     """
@@ -138,6 +144,7 @@ class Record:
     near: str = ""
     distance: float = math.nan
     difference: str = ""
+    advice: str = ""
     defects: tuple[Defect, ...] = ()
     seconds: float = 0.0
 

@@ -156,12 +156,12 @@ def least(claim: int, draws: bool) -> int:
 
 
 def short(order: Order, claim: int, draws: bool) -> bool:
-    """Whether the order is less than the one named: slopes that have settled are below it and so is the line through
-    the last errors, or that line falls short by a whole order."""
+    """Whether the order is less than the one named: the last two slopes are below it by more than a half, and so is
+    the line through the last four errors, by more than one where slopes have not settled."""
     wanted = least(claim, draws)
-    if order.settled:
-        return _below(order.slopes, wanted) and not order.trend >= wanted - SHORT
-    return len(order.slopes) >= LAST - 1 and order.trend < wanted - 2 * SHORT
+    if not _below(order.slopes, wanted):
+        return False
+    return (order.settled and not order.trend >= wanted - SHORT) or order.trend < wanted - 2 * SHORT
 
 
 def _below(slopes: Sequence[float], wanted: float) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 
@@ -15,10 +16,12 @@ RUNS = ("stopped", "infinite", "outside", "ledger", "calls", "missing")
 
 def filename(record: Record, defect: Defect) -> str:
     """Without characters that are trouble in paths."""
-    words = "".join(c if c.isalnum() else "-" for c in f"{record.key}-{defect.kind}").strip("-")
+    words = "".join(c if c.isalnum() else "-" for c in record.key).strip("-")
     while "--" in words:
         words = words.replace("--", "-")
-    return f"{words[:150]}.txt"
+    # names that differ by signs, or where they are cut
+    mark = hashlib.sha256(record.key.encode()).hexdigest()[:6]
+    return f"{words[:120]}-{mark}-{defect.kind}.txt"
 
 
 def page(record: Record, defect: Defect, versions: str) -> str:
@@ -28,10 +31,16 @@ def page(record: Record, defect: Defect, versions: str) -> str:
         f"{_sentence(defect.sentence)} ({defect.where})",
         script(record, defect).rstrip(),
         *_numbers(record, defect),
-        f"Suggested correction: {defect.remedy}." if defect.remedy else "",
+        _suggested(record, defect),
         f"Measured with {versions}." + (f" It was {record.remark}." if record.remark else ""),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _suggested(record: Record, defect: Defect) -> str:
+    if defect.kind in ("order", "diverges", "monotone") and record.advice:
+        return f"Suggested correction: {record.advice}"
+    return f"Suggested correction: {defect.remedy}." if defect.remedy else ""
 
 
 def _sentence(text: str) -> str:
@@ -134,7 +143,7 @@ def _numbers(record: Record, defect: Defect) -> Sequence[str]:
             rows.append(
                 f"    {n:<5d} {width:<12d} {error:<10.3g} {'' if math.isnan(slope) else f'{slope:.2f}'}".rstrip()
             )
-        return [f"Errors on the {order.witness}, log-SNR -2 to 2:", "\n".join(rows), *_near(record)]
+        return [f"Errors on the {order.place}, log-SNR -2 to 2:", "\n".join(rows), *_near(record)]
     if defect.kind in ("scale", "level", "noise", "precision"):
         return _near(record)
     return []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -67,7 +67,7 @@ class Near:
     difference: Difference | None
 
 
-def nearest(plan: Plan, tol: float = 1e-9, most: int = 5) -> tuple[Near, ...]:
+def nearest(plan: Plan, tol: float = 1e-9, most: int = 5, among: Collection[str] | None = None) -> tuple[Near, ...]:
     """Known samplers with as many calls and draws as ``plan``, nearest first.
 
     A row is a model's input, or the output, as what is added to a multiple of the row before: an error in one step then
@@ -78,6 +78,7 @@ def nearest(plan: Plan, tol: float = 1e-9, most: int = 5) -> tuple[Near, ...]:
         tol: of a row's maximum, above which it differs; 1e-9 for double precision, 1e-5 for single. Levels may differ
             by its root, in log-SNR.
         most: how many to return.
+        among: names to choose from; default all of :data:`diffnum.solvers.ALL`.
 
     Returns:
         At most ``most`` samplers; none where no sampler has as many calls and draws on these levels.
@@ -85,7 +86,7 @@ def nearest(plan: Plan, tol: float = 1e-9, most: int = 5) -> tuple[Near, ...]:
     theirs = _rows(plan, plan.prediction, tol)
     found: dict[str, tuple[Near, Plan]] = {}
     for grid in _grids(plan):
-        for name in ALL:
+        for name in ALL if among is None else among:
             made = _candidate(name, grid, plan.prediction, theirs.counts)
             if made is None:
                 continue
