@@ -1,6 +1,7 @@
 """Every sampler of azula and of k-diffusion audited: what is found is what is known; skipped where they are not."""
 
 import sys
+from contextlib import contextmanager
 from functools import cache
 from unittest import mock
 
@@ -9,6 +10,7 @@ from peers_authors import azula, folder, k_diffusion, needed, quiet
 
 from diffnum.audit import audited, cases
 from diffnum.audit.comparing import compared
+from diffnum.audit.reproduction import script
 
 needed()
 
@@ -35,19 +37,21 @@ ORDERS = {
 }
 
 
-@cache
-def records(library):
+@contextmanager
+def importable(library):
     if library == "azula":
         azula()
         with mock.patch.object(sys, "path", [str(folder("site")), *sys.path]):
-            return {r.key: r for r in _all(library)}
+            yield
+        return
     with k_diffusion():
-        return {r.key: r for r in _all(library)}
+        yield
 
 
-def _all(library):
-    with quiet():
-        return compared([audited(one) for one in cases(library)])
+@cache
+def records(library):
+    with importable(library), quiet():
+        return {r.key: r for r in compared([audited(one) for one in cases(library)])}
 
 
 @pytest.mark.parametrize("library", FOUND)
@@ -68,3 +72,20 @@ def test_most_samplers_are_ones_that_are_known(library):
 def test_orders_are_those_of_the_methods(library):
     for key, order in ORDERS[library].items():
         assert abs(records(library)[key].order.value - order) < 0.25, key
+
+
+@pytest.mark.parametrize(
+    "library, key, kind",
+    [
+        ("azula", "REABSampler()", "scale"),
+        ("azula", "REABSampler()", "order"),
+        ("k-diffusion", "sample_dpmpp_2m_sde()", "stopped"),
+    ],
+)
+def test_a_reproduction_runs_as_it_stands(library, key, kind, capsys):
+    made = records(library)[key]
+    defect = next(d for d in made.faults if d.kind == kind)
+    with importable(library):
+        exec(compile(script(made, defect), "page", "exec"), {})
+    shown = capsys.readouterr().out
+    assert (str(made.order.errors) if kind == "order" else defect.sentence.split(" in step")[0]) in shown

@@ -57,7 +57,7 @@ def script(record: Record, defect: Defect) -> str:
         return _loop(record, 10, twice=True)
     if defect.kind in ("order", "diverges", "monotone"):
         return _measurement(record)
-    return _examination(record, int(defect.numbers.get("n") or 10))
+    return _examination(record, int(defect.numbers.get("n") or 10), defect.kind)
 
 
 def _imports(record: Record) -> str:
@@ -98,29 +98,48 @@ s.index_for_timestep(torch.tensor({k}))
 """
 
 
-def _examination(record: Record, n: int) -> str:
-    given = [f"options={dict(record.options)!r}"] if record.options else []
-    if record.preparation:
-        given.append(f"timesteps={dict(num_inference_steps=n, **record.preparation)!r}")
-        n_said = "None"
-    else:
-        n_said = str(n)
-    more = "".join(f", {word}" for word in given)
-    made = record.call if record.kind == "scheduler" else record.name
-    walk = n_said if record.kind == "scheduler" else "[*np.geomspace(80, 0.002, 10), 0]"
-    head = "" if record.kind == "scheduler" else "import numpy as np\n"
-    return f"""{head}from diffnum.lifting import examine
-{_imports(record)}
+def _examination(record: Record, n: int, kind: str) -> str:
+    head, arguments = _arguments(record, n)
+    # what single precision does shows beside double, a repeated level in the list of levels
+    shown = {
+        "precision": f"print(examine({arguments}, precision='double'))\n",
+        "idle": "print(*(f'{level.sigma / level.alpha:.6g}' for level in found.plan.levels))\n",
+    }
+    return f"""from diffnum.lifting import examine
+{head}
 
-print(examine({made}, {walk}{more}))
-"""
+found = examine({arguments})
+print(found)
+{shown.get(kind, "")}"""
+
+
+def _arguments(record: Record, n: int) -> tuple[str, str]:
+    """Imports, and what is examined, as Python."""
+    more = f", options={dict(record.options)!r}" if record.options else ""
+    if record.kind == "function":
+        return f"import numpy as np\n{_imports(record)}", f"{record.name}, [*np.geomspace(80, 0.002, {n}), 0]{more}"
+    if record.kind == "stepper":
+        # it holds a denoiser, which a case makes for it
+        return f"{_case(record)}", f"case.build({n}){more}"
+    if record.preparation:
+        more += f", timesteps={dict(num_inference_steps=n, **record.preparation)!r}"
+        return _imports(record), f"{record.call}, None{more}"
+    return _imports(record), f"{record.call}, {n}{more}"
 
 
 def _measurement(record: Record) -> str:
+    return f"""from diffnum.audit import audited
+{_case(record)}
+for order in audited(case).orders:
+    print(order.witness, order.errors, order.slopes)
+"""
+
+
+def _case(record: Record) -> str:
     def pairs(values: object) -> str:
         return repr(tuple(dict(values).items()))  # type: ignore[call-overload]
 
-    return f"""from diffnum.audit import Case, Sampler, audited
+    return f"""from diffnum.audit import Case, Sampler
 
 case = Case(
     Sampler({record.path!r}, {record.kind!r}),
@@ -128,10 +147,7 @@ case = Case(
     options={pairs(record.options)},
     off={record.off!r},
     preparation={pairs(record.preparation)},
-)
-for order in audited(case).orders:
-    print(order.witness, order.errors, order.slopes)
-"""
+)"""
 
 
 def _numbers(record: Record, defect: Defect) -> Sequence[str]:
