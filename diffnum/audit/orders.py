@@ -2,7 +2,8 @@
 
 A sampler is lifted for more and more steps in double precision, with its evaluations where their inputs are. Its
 states up to log-SNR -2 are replaced by the exact flow, and so are the inputs of the evaluations made until then: a
-multistep method starts with exact values. The error is that of its last state below log-SNR 2, against the exact flow
+multistep method starts with exact values; where later states are made of the start itself, as those of a corrector
+that keeps its own are, the start is chosen so that they do. The error is that of its last state below log-SNR 2, against the exact flow
 at that state's own level, over the number of steps between. Orders are hence those of the formula, not of a start-up
 at pure noise nor of the last steps to the data, and of whatever steps the grid takes there.
 
@@ -81,10 +82,25 @@ def end_state(plan: Plan, target: Any, first: int, last: int) -> np.ndarray:
 
 def _states(plan: Plan, target: Any, first: int) -> dict[int, np.ndarray]:
     run = Run.of(target, plan.levels[first])
-    exact = {r: level for r, level in zip(plan.states[: first + 1], plan.levels, strict=False)}
-    for line in plan.lines:
-        if isinstance(line, Eval) and line.step < first:
+    start, register = run.exact(plan.levels[0]), plan.states[first]
+    shares = dict(plan.lines[register - 1].terms) if first else {}  # type: ignore[union-attr]
+    if not shares.get(0):
+        return _walked(plan, target, run, first, start)
+    # a corrector may carry a state of its own from the start on: what lets this state be exact lets that one be
+    reached = _walked(plan, target, run, first, start, free=True)[register]
+    return _walked(plan, target, run, first, start + (run.exact(plan.levels[first]) - reached) / shares[0])
+
+
+def _walked(
+    plan: Plan, target: Any, run: Run, first: int, start: np.ndarray, free: bool = False
+) -> dict[int, np.ndarray]:
+    """States, those up to ``first`` exact, with the inputs of evaluations; ``free`` leaves that one to the plan."""
+    exact = {r: level for r, level in zip(plan.states[1 : first + (not free)], plan.levels[1:], strict=False)}
+    evaluations = [line for line in plan.lines if isinstance(line, Eval)]
+    for line in evaluations:
+        if line.step < first and line.x:
             exact.setdefault(line.x, line.level)
+    asked = iter(evaluations)
     kept: dict[int, np.ndarray] = {}
     states = set(plan.states)
 
@@ -97,7 +113,11 @@ def _states(plan: Plan, target: Any, first: int) -> dict[int, np.ndarray]:
     def combine(terms: Sequence[tuple[Any, Any]]) -> Any:
         return sum((value * c for c, value in terms[1:]), terms[0][1] * terms[0][0])
 
-    interpret(plan, run.exact(plan.levels[0]), combine, target.predict, lambda line: run.x * 0, visit)
+    def evaluate(value: Any, level: Any, quantity: str) -> Any:
+        # whatever the start was made to be, its prediction is that of the exact one
+        return target.predict(value if next(asked).x else run.exact(plan.levels[0]), level, quantity)
+
+    interpret(plan, start, combine, evaluate, lambda line: run.x * 0, visit)
     return kept
 
 
