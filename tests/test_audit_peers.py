@@ -6,9 +6,10 @@ from functools import cache
 from unittest import mock
 
 import pytest
+import torch
 from peers_authors import azula, folder, k_diffusion, needed, quiet
 
-from diffnum.audit import audited, cases
+from diffnum.audit import Case, Sampler, audited, cases
 from diffnum.audit.comparing import compared
 from diffnum.audit.reproduction import script
 
@@ -72,6 +73,20 @@ def test_most_samplers_are_ones_that_are_known(library):
 def test_orders_are_those_of_the_methods(library):
     for key, order in ORDERS[library].items():
         assert abs(records(library)[key].order.value - order) < 0.25, key
+
+
+def independent(model, x, sigmas):
+    """Its two stages draw anew, as they do without a tree of noise."""
+    from k_diffusion.sampling import sample_dpmpp_sde
+
+    return sample_dpmpp_sde(model, x, sigmas, noise_sampler=lambda s, t: torch.randn_like(x), disable=True)
+
+
+def test_b09_noise_that_is_not_that_of_one_path_costs_an_order():
+    with importable("k-diffusion"), quiet():
+        made = audited(Case(Sampler("test_audit_peers:independent", "function")))
+    assert abs(made.order.value - 1) < 0.25
+    assert made.near == "dpmpp_sde_independent"
 
 
 @pytest.mark.parametrize(

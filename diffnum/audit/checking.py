@@ -46,7 +46,7 @@ STILL = 1e-6
 # of a row's maximum: as shipped, in single precision
 NEAR = 1e-4
 # steps with which advice is given, more than any code treats as few; in double precision
-ADVISED = 20
+ADVISED = 16
 EXACT = 1e-9
 # arguments that every step, and every function, is given
 GIVEN = 3

@@ -2,10 +2,11 @@
 
 A sampler is lifted for more and more steps in double precision, with its evaluations where their inputs are. Its
 states up to log-SNR -2 are replaced by the exact flow, and so are the inputs of the evaluations made until then: a
-multistep method starts with exact values; where later states are made of the start itself, as those of a corrector
-that keeps its own are, the start is chosen so that they do. The error is that of its last state below log-SNR 2, against the exact flow
-at that state's own level, over the number of steps between. Orders are hence those of the formula, not of a start-up
-at pure noise nor of the last steps to the data, and of whatever steps the grid takes there.
+multistep method starts with exact values. Where later states are made of the start itself, since a corrector carries a
+state of its own, the start is chosen so that the state at log-SNR -2 is exact. The error is that of its last state
+below log-SNR 2, against the exact flow at that state's own level, over the number of steps between. Orders are hence
+those of the formula, not of a start-up at pure noise nor of the last steps to the data, and of whatever steps the grid
+takes there.
 
 A sampler that draws is measured by its law on a Gaussian: mean and variance of that state are known without sampling,
 from the exact marginal at the start on.
