@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .findings import Defect, Record
-from .reproduction import filename, page, script
+from .reproduction import RUNS, filename, page, script
 
 __all__ = ["grouped", "html", "rows", "summary", "table", "write"]
 
@@ -107,12 +107,14 @@ def html(records: Sequence[Record], library: str, versions: str) -> str:
 
 
 def grouped(records: Sequence[Record]) -> list[list[tuple[Record, Defect]]]:
-    """Defects of one class that say the same but for their numbers, the one with fewest settings first."""
-    found: dict[tuple[str, str, str], list[tuple[Record, Defect]]] = {}
+    """Defects of one class that say the same but for their numbers, the one with fewest settings first; what many
+    numbers of steps were tried for must fail with the same ones."""
+    found: dict[tuple[str, ...], list[tuple[Record, Defect]]] = {}
     for record in records:
         for defect in record.faults:
             said = re.sub(r"[-+]?\d[\d.]*(e[-+]?\d+)?", "#", defect.sentence)
-            found.setdefault((record.name, defect.kind, said), []).append((record, defect))
+            counts = defect.where.split(", step")[0] if defect.kind in RUNS else ""
+            found.setdefault((record.name, defect.kind, said, counts), []).append((record, defect))
     return [sorted(group, key=lambda pair: len(pair[0].settings) + len(pair[0].options)) for group in found.values()]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from .findings import Defect, Record
 
-__all__ = ["filename", "page", "script"]
+__all__ = ["RUNS", "filename", "page", "script"]
 
 # shown by a loop over the sampler itself; the rest by lifting it
 RUNS = ("stopped", "infinite", "outside", "ledger", "calls", "missing")
@@ -128,18 +128,17 @@ def _arguments(record: Record, n: int) -> tuple[str, str]:
 
 
 def _measurement(record: Record) -> str:
-    return f"""from diffnum.audit import audited
-{_case(record)}
+    return f"""{_case(record, "Case, Sampler, audited")}
 for order in audited(case).orders:
     print(order.witness, order.errors, order.slopes)
 """
 
 
-def _case(record: Record) -> str:
+def _case(record: Record, names: str = "Case, Sampler") -> str:
     def pairs(values: object) -> str:
         return repr(tuple(dict(values).items()))  # type: ignore[call-overload]
 
-    return f"""from diffnum.audit import Case, Sampler
+    return f"""from diffnum.audit import {names}
 
 case = Case(
     Sampler({record.path!r}, {record.kind!r}),
