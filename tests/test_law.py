@@ -87,8 +87,8 @@ def test_samples_that_share_noise_have_the_joint_covariance():
 def test_dependence_and_noise_make_up_the_variance(sampler):
     """With both switched on the variances add up to the plan's; each alone vanishes with the step.
 
-    In the middle of the interval, where the leading power is seen early: from high noise the error of some noise changes
-    its sign between 64 and 512 steps.
+    In the middle of the interval, where the leading power is seen early: from high noise the error of the noise changes
+    its sign for some samplers, between 64 and 512 steps.
     """
     gaussian = dn.Gaussian(np.zeros(1), np.array([0.6]))
     errors = []

@@ -27,6 +27,7 @@ from theory.symbols import difference, grid, log_snr_levels
 PAGE = Path(book.__file__).parent / "PROOFS.md"
 # what every sampler contributes is derived by the full tests
 STATEMENTS = {title: chapter for title, chapter in book.CHAPTERS.items() if title != "14. Errors"}
+UNEQUAL = "13. What is not equal"
 PROVED = [ALL[name] for name in sorted(SELECTED) if ALL[name].order <= 4]
 
 
@@ -71,6 +72,7 @@ def test_every_statement_has_a_residual_that_is_zero(chapter):
     for statement in statements:
         assert statement.holds and statement.residual, statement.name
         assert statement.claim and statement.where
+        assert " at $" in statement.counterexample or not (statement.counterexample or chapter == UNEQUAL)
 
 
 def test_names_of_statements_differ(found):

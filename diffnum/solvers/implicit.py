@@ -116,8 +116,8 @@ def _base(
 ) -> tuple[Form, Form, Any]:
     """``b_0 y + b_1 y_``, the line through both at the end of the step, and ``beta``.
 
-    By what the last step added, ``d = y - y_``, as ``y - b_1 d`` and ``y - d / c``, which are the same since ``b_0 + b_1
-    = 1``. In float32 4/3 and -1/3 do not add up to one, which thousands of equal steps would show.
+    By what the last step added, ``d = y - y_``: ``y - b_1 d`` and ``y - d / c``, the same since ``b_0 + b_1 = 1``. In
+    float32 4/3 and -1/3 do not add up to one, which thousands of equal steps would show.
     """
     before, x_, step_ = past
     c = -step_ / step
