@@ -40,6 +40,7 @@ def sampler(table):
     return run
 
 
+@pytest.mark.full  # by default test_theory derives them, with the page that holds them
 @pytest.mark.parametrize("derive", additive.CHAPTER, ids=lambda d: d.__name__)
 def test_every_statement_holds(derive):
     check([derive()])

@@ -17,7 +17,7 @@ from PIL import Image
 
 from diffnum import cli
 from diffnum.cli import run
-from diffnum.facts import Facts, cells, families, measure
+from diffnum.facts import cells, families, measure
 from diffnum.lab import Surrogate, draw, run_study
 from diffnum.lab.folder import RECORD, check_out, fresh_folder
 from diffnum.lab.pictures import contact_sheet
@@ -38,7 +38,7 @@ facts_of = lru_cache(measure)
 
 @pytest.fixture(autouse=True)
 def facts_once(monkeypatch):
-    """The facts of a sampler are measured once for all tests: four of them list them all."""
+    """The facts of a sampler are measured once for all tests that list it."""
     monkeypatch.setattr("diffnum.facts.measure", facts_of)
 
 
@@ -156,21 +156,6 @@ def test_help_names_every_command_and_option(capsys):
         assert command in front
         code, text, _ = output(capsys, command, "--help")
         assert code == 0 and "--json" in text
-
-
-def test_json_markdown_and_table_list_the_same_solvers(capsys):
-    _, table, _ = output(capsys, "solvers")
-    _, markdown, _ = output(capsys, "solvers", "--markdown")
-    _, text, _ = output(capsys, "solvers", "--json")
-    claims = {claim["name"]: claim for claim in json.loads(text)}
-    by_family = [name for family in families(ALL.values()) for name in ALL if ALL[name].family == family]
-    assert list(claims) == by_family and sorted(claims) == sorted(ALL)
-    rows = [line for line in markdown.splitlines() if line.startswith("| `")]
-    assert [row.split("`")[1] for row in rows] == by_family
-    assert [line.split(" ")[0] for line in table.splitlines() if line.split(" ")[0] in ALL] == by_family
-    assert all(claims[name]["order"] == solver.order for name, solver in ALL.items())
-    shown = {Facts.from_json(claim).name: cells(Facts.from_json(claim)) for claim in claims.values()}
-    assert all(f"| {shown[row.split('`')[1]]['guidance']} |" in row for row in rows)
 
 
 @pytest.mark.parametrize("family", ["momentum", "Stochastic", "exponential one-step"])

@@ -1,7 +1,7 @@
 """One method under many names, and names that are not one: proved, counted in numbers, and not proved when broken."""
 
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from itertools import pairwise
 from random import Random
 
@@ -41,29 +41,25 @@ def unequal(process, steps):
 
 # --- what is proved
 
-derived = cache(lambda derive: derive())
 EQUAL = (*more_equalities.CHAPTER, *mean_reverting.CHAPTER)
 
 
+@pytest.mark.full  # by default test_theory derives them, with the page that holds them
 @pytest.mark.parametrize("derive", EQUAL, ids=lambda f: f.__name__)
 def test_samplers_said_to_be_one_method_have_one_normal_form(derive):
-    statement = derived(derive)
+    statement = derive()
     assert statement.holds, statement.residual
     assert statement.name and statement.claim and statement.where
     assert not statement.counterexample
 
 
+@pytest.mark.full  # by default test_theory derives them, with the page that holds them
 @pytest.mark.parametrize("derive", false_equalities.CHAPTER, ids=[gap.name for gap in GAPS])
 def test_samplers_wrongly_said_to_be_one_method_differ_by_the_closed_form(derive):
-    statement = derived(derive)
+    statement = derive()
     assert statement.holds, statement.residual
     assert statement.claim and statement.where
     assert " at $" in statement.counterexample
-
-
-def test_names_of_statements_differ():
-    names = [derived(derive).name for derive in (*EQUAL, *false_equalities.CHAPTER)]
-    assert len(set(names)) == len(names)
 
 
 # --- the same in numbers

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
+from pathlib import Path
 
 import pytest
 import sympy
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from selection import samplers
 
+from diffnum.cli import run
 from diffnum.facts import STEP, Count, Facts, cells, families, folded, markdown, measure
 from diffnum.grid import karras, log_snr
 from diffnum.plan import interpret
@@ -224,3 +226,36 @@ def test_markdown_has_a_row_for_each_sampler_and_a_fold_for_each_family():
         columns = [c.strip().replace("\\|", "|") for c in row.replace("\\|", "\0").split("|")[1:-1]]
         assert [c.replace("\0", "|") for c in columns] == [f"`{one.name}`", *cells(one).values()]
     assert folded(chosen).count("<details>") == len(families(ALL[one.name] for one in chosen)) == 3
+
+
+# --- listings of all of them
+
+
+def test_json_markdown_and_table_list_the_same_solvers(monkeypatch, capsys):
+    monkeypatch.setattr("diffnum.facts.measure", lambda sampler: facts(sampler.name))
+    printed = []
+    for words in (["solvers"], ["solvers", "--markdown"], ["solvers", "--json"]):
+        assert run(words) == 0
+        printed.append(capsys.readouterr().out)
+    table, markdown, text = printed
+    claims = {claim["name"]: claim for claim in json.loads(text)}
+    by_family = [name for family in families(ALL.values()) for name in ALL if ALL[name].family == family]
+    assert list(claims) == by_family and sorted(claims) == sorted(ALL)
+    rows = [line for line in markdown.splitlines() if line.startswith("| `")]
+    assert [row.split("`")[1] for row in rows] == by_family
+    assert [line.split(" ")[0] for line in table.splitlines() if line.split(" ")[0] in ALL] == by_family
+    assert all(claims[name]["order"] == solver.order for name, solver in ALL.items())
+    shown = {Facts.from_json(claim).name: cells(Facts.from_json(claim)) for claim in claims.values()}
+    assert all(f"| {shown[row.split('`')[1]]['guidance']} |" in row for row in rows)
+
+
+def test_the_table_of_samplers_is_the_one_that_is_measured():
+    measured = [facts(name) for name in ALL]
+    page = (Path(__file__).parents[1] / "README.md").read_text()
+    (table,) = re.findall(r"<!-- samplers -->\n(.*?)<!-- /samplers -->", page, re.DOTALL)
+    shown, made = table.splitlines(), folded(measured).splitlines()
+    assert len(shown) == len(made)
+    for one, two in zip(shown, made, strict=True):
+        # intervals may differ in the last digit shown between processors
+        for a, b in zip(one.split("|"), two.split("|"), strict=True):
+            assert a == b or float(a) == pytest.approx(float(b), rel=0.011), two

@@ -59,7 +59,7 @@ def test_probes_estimate_the_whole_laplacian():
     assert (error > 0).all() and ((some.mean(0) - whole).abs() < 4.5 * error).all()
 
 
-@pytest.mark.parametrize("probes", [None, 2])
+@pytest.mark.parametrize("probes", [None, pytest.param(2, marks=pytest.mark.full)])
 def test_strong_order_along_one_path(probes):
     x = LAW.sample(100, 1, VP.at(-1.5))
     exact = dn.sample(dn.compile("sra3", grid(256)), LAW, x, Brownian(3))

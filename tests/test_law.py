@@ -10,7 +10,7 @@ import diffnum as dn
 from diffnum.noise import Counter
 from diffnum.read.density import densities, expectation, marginal
 from diffnum.read.law import joint, law, split
-from diffnum.witness import nonlinear, uniform
+from diffnum.witness import near, nonlinear, uniform
 
 VP = dn.VP()
 STOCHASTIC = samplers(lambda s: s.stochastic)
@@ -85,15 +85,19 @@ def test_samples_that_share_noise_have_the_joint_covariance():
 
 @pytest.mark.parametrize("sampler", STOCHASTIC)
 def test_dependence_and_noise_make_up_the_variance(sampler):
-    """With both switched on the variances add up to the plan's; each alone vanishes with the step."""
+    """With both switched on the variances add up to the plan's; each alone vanishes with the step.
+
+    In the middle of the interval, where the leading power is seen early: from high noise the error of the noise changes
+    its sign for some samplers, between 64 and 512 steps.
+    """
     gaussian = dn.Gaussian(np.zeros(1), np.array([0.6]))
     errors = []
-    for n in (64, 128):
-        found = split(small(sampler, n), gaussian)
+    for n in (16, 32):
+        found = split(dn.compile(sampler, near(VP, n)), gaussian)
         errors.append((found.discretisation, found.noise))
         assert found.total > 0 and found.truncation > 0 and found.initialisation >= 0
-    if getattr(dn.solvers, sampler.name).order:
-        assert (np.array(errors[1]) < 0.85 * np.array(errors[0]) + 1e-12).all()
+    if sampler.order:
+        assert (np.array(errors[1]) < 0.6 * np.array(errors[0]) + 1e-12).all()
 
 
 def test_a_plan_without_draws_has_no_error_of_noise_and_truncates_as_published():

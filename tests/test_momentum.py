@@ -221,6 +221,7 @@ def test_unknown_momentum_numbers_are_refused(number):
         momentum_number(number)
 
 
+@pytest.mark.full  # by default test_theory derives them, with the page that holds them
 @pytest.mark.parametrize("derivation", theory.CHAPTER, ids=lambda f: getattr(f, "__name__", None) or f.args[0])
 def test_every_statement_holds(derivation):
     statement = derivation()

@@ -28,6 +28,7 @@ rates = st.floats(-3.0, 3.0)
 ratios = st.floats(0.2, 5.0)
 
 
+@pytest.mark.full  # by default test_theory derives them, with the page that holds them
 @pytest.mark.parametrize("derivation", reversible.CHAPTER, ids=lambda d: getattr(d, "__name__", "again"))
 def test_every_statement_holds(derivation):
     check([derivation()])

@@ -314,6 +314,7 @@ def test_a_wrong_interval_is_not_proved(wrong):
     assert any(r != 0 for r in residual)
 
 
+@pytest.mark.full  # by default test_theory derives them, with the page that holds them
 @pytest.mark.parametrize("derivation", theory.CHAPTER, ids=lambda f: f.__name__)
 def test_every_statement_holds(derivation):
     statement = derivation()

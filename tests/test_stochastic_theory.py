@@ -26,6 +26,7 @@ positive = st.floats(1e-3, 4.0)
 inner = st.floats(0.05, 0.95)
 
 
+@pytest.mark.full  # by default test_theory derives them, with the page that holds them
 @pytest.mark.parametrize("derivation", stochastic.CHAPTER, ids=lambda d: getattr(d, "__name__", "again"))
 def test_every_statement_holds(derivation):
     check([derivation()])

@@ -56,10 +56,15 @@ def difference_factor(sampler: Solver, ratio: Rational | None = None) -> Any:
     process = GenericProcess.random(SEED, 3 + GUARD)
     plan = compile(sampler, GenericGrid.build(process, steps, 3 + GUARD))
     # the last step may be another one
-    row = state_rows(plan, lambda c: c)[-2]
+    row = state_rows(plan, _exact)[-2]
     if not set(row) <= {0, 1} or sum(row.values()) != 1:
         raise ArithmeticError(f"{sampler.name} is no combination of two states: its row is {row}")
     return _symbols(-sympy.sympify(row.get(1, 0)))
+
+
+def _exact(c: Any) -> Any:
+    """The coefficients that a form has of itself, 1.0 and -1.0, as integers; those of a formula are exact."""
+    return int(c) if isinstance(c, float) and c.is_integer() else c
 
 
 def _symbols(expression: Any) -> Any:

@@ -115,19 +115,22 @@ def as_like(value: Any, x: Any) -> Any:
 
 
 def linear(x: Any) -> Callable[[Sequence[tuple[Any, Any]]], Any]:
+    # From the last term to the first, which is the state: each small term that is added to the state itself is rounded
+    # to the state's last digit, in every one of many short steps the same way
     return _torch_linear if type(x).__module__.startswith("torch") else _array_linear
 
 
 def _array_linear(terms: Sequence[tuple[Any, Any]]) -> Any:
-    total = terms[0][0] * terms[0][1]
-    for c, value in terms[1:]:
+    (c, value), *rest = reversed(terms)
+    total = c * value
+    for c, value in rest:
         total = total + c * value
     return total
 
 
 def _torch_linear(terms: Sequence[tuple[Any, Any]]) -> Any:
     # one fresh buffer, then in place: several times quicker than a sum of products on image batches
-    (c, value), *rest = terms
+    (c, value), *rest = reversed(terms)
     total = value * c
     for c, value in rest:
         total = total.add_(value, alpha=c) if isinstance(c, (int, float)) else total + c * value

@@ -103,7 +103,7 @@ def backward_differentiation(coords: Coords) -> Build:
                 base, beta = coords.ratio(s, t) * x + half, 0.5
                 T.x = base + half
             else:
-                base, T.x, beta = _base(coords, s, t, x, step, past)
+                base, T.x, beta = _base(T, coords, s, t, x, step, past)
             for _ in range(count):
                 T.x = base + (beta * h) * coords.quantity(T.evaluate(T.x, t))
             past = s, x, step
@@ -112,14 +112,19 @@ def backward_differentiation(coords: Coords) -> Build:
 
 
 def _base(
-    coords: Coords, s: Level, t: Level, x: Form, step: Any, past: tuple[Level, Form, Any]
+    T: Trace, coords: Coords, s: Level, t: Level, x: Form, step: Any, past: tuple[Level, Form, Any]
 ) -> tuple[Form, Form, Any]:
-    """``b_0 y + b_1 y_``, the line through both at the end of the step, and ``beta``."""
+    """``b_0 y + b_1 y_``, the line through both at the end of the step, and ``beta``.
+
+    By what the last step added, ``d = y - y_``: ``y - b_1 d`` and ``y - d / c``, the same since ``b_0 + b_1 = 1``. In
+    float32 4/3 and -1/3 do not add up to one, which thousands of equal steps would show.
+    """
     before, x_, step_ = past
     c = -step_ / step
-    beta, (b0, b1) = extended(g.bdf_2, c)
-    own, other = coords.ratio(s, t) * x, coords.ratio(before, t) * x_
-    return b0 * own + b1 * other, (1 - 1 / c) * own + (1 / c) * other, beta
+    beta, (_, b1) = extended(g.bdf_2, c)
+    own = coords.ratio(s, t) * x
+    added = Form(((T.pin(own - coords.ratio(before, t) * x_, "d"), 1.0),))
+    return own - b1 * added, own - (1 / c) * added, beta
 
 
 def _named(name: str, build: Build, order: int, says: str, eq: str, cold: int, sweeps: int) -> Solver:
