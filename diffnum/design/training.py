@@ -12,7 +12,7 @@ import numpy as np
 from ..plan import Plan
 from .free import Free
 from .sensitivity import numbers, sensitivities
-from .trajectories import Trajectories
+from .trial import Trial
 
 __all__ = ["Fit", "fit"]
 
@@ -24,7 +24,7 @@ class Fit:
     Attributes:
         free: the family.
         theta: its vector.
-        error: root mean square distance to the ends of the training trajectories.
+        error: root mean square, over the trials, of the error in their units.
         before: the same at the vector that training started from.
         rounds: linearisations that were solved.
     """
@@ -43,25 +43,29 @@ class Fit:
 def fit(
     free: Free,
     theta: np.ndarray,
-    trials: Sequence[Trajectories],
-    weights: Sequence[float] | None = None,
+    trials: Sequence[Trial],
+    units: Sequence[float] | None = None,
     rounds: int = 40,
     ridge: float = 1e-4,
+    losses: Sequence[str] = ("soft_l1", "linear"),
 ) -> Fit:
     """Minimise the mean square distance to the trajectories' ends over the family's numbers,
 
-        min over theta of   sum_m w_m mean_k |plan_theta(x_mk) - end_mk|^2 + ridge s^2 |theta - theta_0|^2,
+        min over theta of   mean over trials of (error of plan_theta / unit)^2 + ridge s^2 |theta - theta_0|^2,
 
-    ``s^2`` the error at ``theta_0``, by scipy's trust-region least squares on exact linearisations
+    ``s^2`` the first term at ``theta_0``, by scipy's trust-region least squares on exact linearisations
     (:mod:`.sensitivity`). It converges in tens of rounds where first-order optimisers take thousands of steps, has no
     learning rate and no randomness.
 
     Args:
         free: the family.
         theta: where to start, see :meth:`Free.vector`.
-        trials: trajectories, each from its own law, all known at ``free.start``.
-        weights: of the laws; equal if None.
-        rounds: most linearisations.
+        trials: surrogates.
+        units: of the error on each, such as that of the best hand-made plan, so that a surrogate that is harder to
+            follow does not count for more; ones if None.
+        rounds: most linearisations with each loss.
+        losses: of scipy, one after the other. Trajectories near a watershed end in the wrong mode until the plan is
+            good, and their squares hide all others: ``"soft_l1"`` first counts them less.
         ridge: of the quadratic penalty, which decides the directions that the trajectories leave open.
 
     Raises:
@@ -70,10 +74,15 @@ def fit(
     from scipy.optimize import least_squares
 
     if not trials:
-        raise ValueError("no trajectories were given: draw some with Trajectories.draw(target, start, n)")
-    shares = np.full(len(trials), 1 / len(trials)) if weights is None else np.asarray(weights, dtype=np.float64)
-    scales = [math.sqrt(w / len(t)) for w, t in zip(shares, trials, strict=True)]
-    points = [t.at(free.start) for t in trials]
+        raise ValueError("no trials were given: draw trajectories of a surrogate first")
+    parts = [part for trial in trials for part in trial.parts]
+    each = [1.0] * len(trials) if units is None else list(units)
+    known = [unit for trial, unit in zip(trials, each, strict=True) for _ in trial.parts]
+    scales = [
+        math.sqrt(part.weight / len(part.trajectories) / len(trials)) / unit
+        for part, unit in zip(parts, known, strict=True)
+    ]
+    points = [part.trajectories.at(free.start) for part in parts]
     kept: dict[bytes, Any] = {}
 
     def look(vector: np.ndarray) -> Any:
@@ -87,8 +96,8 @@ def fit(
         plan = free.plan(vector.tolist())
         return np.concatenate(
             [
-                scale * (trial.outputs(plan) - trial.end).ravel()
-                for scale, trial in zip(scales, trials, strict=True)
+                scale * (part.trajectories.outputs(plan) - part.trajectories.end).ravel()
+                for scale, part in zip(scales, parts, strict=True)
             ]
         )
 
@@ -101,10 +110,17 @@ def fit(
     def jacobian(vector: np.ndarray) -> np.ndarray:
         made = look(vector)
         rows = [
-            scale * sensitivities(made, trial.target, x)[1].reshape(-1, free.size)
-            for scale, trial, x in zip(scales, trials, points, strict=True)
+            scale * sensitivities(made, part.trajectories.target, x)[1].reshape(-1, free.size)
+            for scale, part, x in zip(scales, parts, points, strict=True)
         ]
         return np.concatenate([*rows, leash * np.eye(free.size)])
 
-    found = least_squares(residual, theta, jacobian, method="trf", x_scale="jac", ftol=1e-5, xtol=1e-5, max_nfev=rounds)
-    return Fit(free, found.x, float(np.linalg.norm(distance(found.x))), before, int(found.njev))
+    # a residual of a third of their root mean square is where the softer loss turns
+    turn = before / math.sqrt(3 * sum(part.trajectories.x.size for part in parts))
+    vector, solved = theta, 0
+    for loss in losses:
+        found = least_squares(
+            residual, vector, jacobian, x_scale="jac", ftol=1e-4, xtol=1e-5, max_nfev=rounds, loss=loss, f_scale=turn
+        )
+        vector, solved = found.x, solved + int(found.njev)
+    return Fit(free, vector, float(np.linalg.norm(distance(vector))), before, solved)

@@ -1,0 +1,239 @@
+"""The sampler for your data at your budget: designed on surrogates, chosen by others, judged on others again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from ..plan import Plan
+from ..process import VP
+from . import surrogates
+from .free import Free
+from .handmade import Candidate, best_on, candidates
+from .interval import Interval
+from .training import Fit, fit
+from .trial import Trial
+
+__all__ = ["Design", "Verdict", "design"]
+
+ROUNDS = 30
+RIDGE = 1e-4
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One surrogate that the design never saw.
+
+    Attributes:
+        trial: its name.
+        hand_made: the best hand-made plan *on this surrogate*, chosen with all its trajectories in view.
+        hand_made_error, error: root mean square distance to the trajectories' ends, of that plan and of the design.
+        gain: ``1 - error / hand_made_error`` with its 95 % interval.
+    """
+
+    trial: str
+    hand_made: Candidate
+    hand_made_error: float
+    error: float
+    gain: Interval
+
+    @property
+    def better(self) -> bool:
+        """Whether the whole interval lies above zero: otherwise no gain is claimed."""
+        return self.gain.low > 0
+
+
+@dataclass(frozen=True)
+class Design:
+    """A designed plan and what is known of it.
+
+    Attributes:
+        nfe: model evaluations.
+        fit: the trained numbers.
+        plan: the plan, for ``prediction``.
+        verdicts: on surrogates used for nothing else.
+        trained_on: names of the surrogates of the chosen fit.
+        tried: for each fit that was made, the surrogates, the order, and the score it was chosen by: the logarithm of
+            its error in units of the best hand-made plan's, on the surrogate to choose by where that is worst.
+    """
+
+    nfe: int
+    fit: Fit
+    plan: Plan
+    verdicts: tuple[Verdict, ...]
+    trained_on: str
+    tried: tuple[tuple[str, int, float], ...]
+
+    @property
+    def better(self) -> bool:
+        """Whether the design beats the best hand-made plan on every surrogate, with 95 % confidence on each."""
+        return all(verdict.better for verdict in self.verdicts)
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """One fit: a family, where to start, and the surrogates with the units of their errors."""
+
+    name: str
+    free: Free
+    theta: np.ndarray
+    trials: list[Trial]
+    units: list[float]
+
+    def run(self) -> Fit:
+        return fit(self.free, self.theta, self.trials, self.units, ROUNDS, RIDGE)
+
+
+def design(
+    data: Any = None,
+    nfe: int = 8,
+    process: Any = None,
+    spectrum: Any = None,
+    prediction: str = "data",
+    samplers: Sequence[Any] | None = None,
+    seed: int = 0,
+    jobs: int = 1,
+    on_stage: Callable[[str, int, int], None] | None = None,
+) -> Design:
+    """The plan of ``nfe`` evaluations that follows the exact trajectories of surrogates of the data best.
+
+    No network is called: every denoiser is in closed form. Levels and coefficients of a free plan
+    (:class:`~diffnum.design.free.Free`) are fitted to trajectories of laws made from one half of the data, from several
+    starts; among the fits one is chosen on laws made from a quarter; it is judged on laws made from the last quarter,
+    against the hand-made plan that is the best there.
+
+    Args:
+        data: ``(n, ...)``, at least 32 samples, in the units that the network sees; or None where ``spectrum`` is given.
+        nfe: the budget.
+        process: the noise process; VP if None. A network's own, such as ``dn.models.from_diffusers(...).process``.
+        spectrum: variances of a Gaussian, in place of data.
+        prediction: what the model of the returned plan predicts.
+        samplers: hand-made ones to compare with; :data:`diffnum.budget.RANKED` if None.
+        seed: of the split, the mixtures, the trajectories and the intervals.
+        jobs: processes for the fits; the result does not depend on it.
+        on_stage: called with ``(what, done, of)``.
+
+    Raises:
+        ValueError: neither data nor a spectrum, or both; too few samples; a budget that is no whole number >= 2.
+    """
+    if (data is None) == (spectrum is None):
+        raise ValueError("give either data or a spectrum to design for")
+    if not (isinstance(nfe, int) and not isinstance(nfe, bool) and nfe >= 2):
+        raise ValueError(f"nfe = {nfe!r} leaves nothing to design: use a whole number >= 2")
+    process = VP() if process is None else process
+    say = on_stage or (lambda what, done, of: None)
+    start = process.level(process.t_start)
+    say("surrogates", 0, 3)
+    training, choosing, judging = _trials(data, spectrum, start, seed, lambda done: say("surrogates", done, 3))
+    by_hand = candidates(process, nfe, samplers)
+    field = _Field(process, start, nfe, choosing, by_hand)
+    tasks = field.alone(training)
+    say("fits", 0, len(tasks) + 2)
+    fits = _fitted(tasks, jobs, lambda done: say("fits", done, len(tasks) + 2))
+    scores = [field.score(made.plan()) for made in fits]
+    # the two best go on, to all surrogates at once
+    together = [field.together(fits[int(i)], training) for i in np.argsort(scores)[:2]]
+    more = _fitted(together, jobs, lambda done: say("fits", len(tasks) + done, len(tasks) + 2))
+    tasks, fits = [*tasks, *together], [*fits, *more]
+    scores += [field.score(made.plan()) for made in more]
+    best = int(np.argmin(scores))
+    plan = fits[best].plan()
+    verdicts = []
+    for done, trial in enumerate(judging):
+        say("judging", done, len(judging))
+        rival = best_on(trial, by_hand)[0]
+        gain = trial.gain(plan, rival.plan, seed)
+        verdicts.append(Verdict(trial.name, rival, trial.error(rival.plan), trial.error(plan), gain))
+    say("judging", len(judging), len(judging))
+    tried = tuple((task.name, task.free.order, score) for task, score in zip(tasks, scores, strict=True))
+    return Design(nfe, fits[best], fits[best].plan(prediction), tuple(verdicts), tasks[best].name, tried)
+
+
+def _trials(data: Any, spectrum: Any, start: Any, seed: int, done: Callable[[int], None]) -> tuple[list[Trial], ...]:
+    if data is None:
+        return surrogates.of_spectrum(spectrum, start)
+    parts = surrogates.split(data, seed)
+    makers = (surrogates.designed_on, surrogates.chosen_by, surrogates.judged_on)
+    found = []
+    for count, (make, part) in enumerate(zip(makers, (parts.design, parts.choose, parts.judge), strict=True), 1):
+        found.append(make(part, start, seed=seed))
+        done(count)
+    return tuple(found)
+
+
+@dataclass(frozen=True, eq=False)
+class _Field:
+    """What fits start from and are compared with."""
+
+    process: Any
+    start: Any
+    nfe: int
+    choosing: list[Trial]
+    by_hand: list[Candidate]
+
+    @cached_property
+    def ranked(self) -> list[list[Candidate]]:
+        """Hand-made plans on each surrogate to choose by, the best first."""
+        return [best_on(trial, self.by_hand) for trial in self.choosing]
+
+    def score(self, plan: Plan) -> float:
+        """Logarithm of the error in units of the best hand-made plan's, on the worst surrogate."""
+        pairs = zip(self.choosing, self.ranked, strict=True)
+        worst = max(trial.error(plan) / trial.error(ranked[0].plan) for trial, ranked in pairs)
+        return math.log(worst) if math.isfinite(worst) else math.inf
+
+    def alone(self, training: list[Trial]) -> list[_Task]:
+        """Fits to one surrogate each, from two grids; of order two as well where there are many steps."""
+        limit = float(self.process.level(self.process.t_stop).lam)
+        tasks = []
+        for order, trial in product((1, 2) if self.nfe > 8 else (1,), training):
+            free = Free(self.process, self.start, limit, self.nfe, order)
+            tasks += [_Task(trial.name, free, free.vector(lams), [trial], [1.0]) for lams in self._starts(free)]
+        return tasks
+
+    def together(self, made: Fit, training: list[Trial]) -> _Task:
+        """A fit to all surrogates, each in units of a hand-made plan's error, from where another arrived."""
+        rival = self.ranked[0][0].plan
+        return _Task("all", made.free, made.theta, training, [trial.error(rival) for trial in training])
+
+    def _starts(self, free: Free) -> list[list[float]]:
+        """Interior log-SNRs: equal steps, and those of the best hand-made plan with as many."""
+        first = free.start.lam if math.isfinite(free.start.lam) else min(-6.0, free.limit - 6.0)
+        equal = np.linspace(first, free.limit, free.nfe + 1)[1:-1].tolist()
+        for candidate in self.ranked[0]:
+            inside = [level.lam for level in candidate.plan.levels if free.start.lam < level.lam < free.limit]
+            if len(inside) >= free.levels and candidate.plan.levels[0].lam == free.start.lam:
+                return [equal[: free.levels], inside[: free.levels]]
+        return [equal[: free.levels]]
+
+
+def _fitted(tasks: Sequence[_Task], jobs: int, done: Callable[[int], None]) -> list[Fit]:
+    fits: list[Fit] = []
+    for made in _made(tasks, jobs):
+        fits.append(made)
+        done(len(fits))
+    return fits
+
+
+def _made(tasks: Sequence[_Task], jobs: int) -> Iterable[Fit]:
+    if jobs == 1:
+        return (task.run() for task in tasks)
+    from joblib import Parallel, delayed
+
+    return Parallel(n_jobs=jobs, return_as="generator")(delayed(_alone)(task) for task in tasks)  # type: ignore[return-value]
+
+
+def _alone(task: _Task) -> Fit:
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    # several processes share the cores
+    torch.set_num_threads(1)
+    with threadpool_limits(1):
+        return task.run()
