@@ -1,4 +1,4 @@
-"""The path of least error where the error is a convex function of sums over steps: bounds by tangents, and branching."""
+"""The path of least error, where that is a convex function of sums over steps: bounds by tangents, and branching."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def kl_measure() -> Measure:
 
 
 def _chord(least: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where the chord from ``least`` touches ``(exp(L) - 1)^2``, and its slope; ``-inf`` where there is no need of one."""
+    """Where the chord from ``least`` touches ``(exp(L) - 1)^2``, and its slope; ``-inf`` where none is needed."""
     concave = least < _CONCAVE
     low = np.maximum(least, -700.0)
     height = np.expm1(low) ** 2

@@ -10,28 +10,29 @@ below by an additive cost,
 
     sum_k v_k f(L_k) >= sum_k v_k [g(z_k) + g'(z_k) (L_k - z_k)],
 
-whose least value over all paths dynamic programming gives exactly. The best tangent point ``z`` is found by
-Frank and Wolfe's method (Bertsekas 2016, section 3.2), whose steps are the paths that dynamic programming returns; where a gap
-stays, levels are decided one by one (branch and bound). With one variance there is no gap where ``f`` is convex, or where all
-steps err to one side: a single path is best for all tangents.
+whose least value over all paths dynamic programming gives exactly. The best tangent point ``z`` is found by the
+conditional gradient method (Bertsekas 2016), whose steps are the paths that dynamic programming returns; where a gap
+stays, levels are decided one by one (branch and bound). With one variance and steps that all err to one side there is
+no gap: a single path is best for all tangents.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ...grid import Grid, through
 from ...plan import Level
 from ...process import Process
 from ...read.moments import affine
 from ...trace import Solver, compile
+from .angles import angle, tangent_kl, tangent_w2
 from .bounding import Measure, Search, kl_measure, w2_measure
-from .tangent import angle, tangent_kl, tangent_w2
 from .window import Window, as_spectrum
 
 __all__ = ["Certified", "certified_kl", "certified_w2", "lower_bound_kl", "lower_bound_w2", "step_factors"]
@@ -62,7 +63,7 @@ class Certified:
 
 
 def certified_w2(
-    sampler: Sampler, candidates: Grid, n: int, spectrum: Sequence[float], gap: float = 1e-6, subproblems: int = 400
+    sampler: Sampler, candidates: Grid, n: int, spectrum: ArrayLike, gap: float = 1e-6, subproblems: int = 400
 ) -> Certified:
     """The ``n`` steps through levels of ``candidates`` with the least exact W2 error, and the proof as a number.
 
@@ -83,7 +84,7 @@ def certified_w2(
 
 
 def certified_kl(
-    sampler: Sampler, candidates: Grid, n: int, spectrum: Sequence[float], gap: float = 1e-6, subproblems: int = 400
+    sampler: Sampler, candidates: Grid, n: int, spectrum: ArrayLike, gap: float = 1e-6, subproblems: int = 400
 ) -> Certified:
     """The same for ``KL(output || wanted)``; see :func:`certified_w2`."""
     c = as_spectrum(spectrum)
@@ -94,7 +95,7 @@ def certified_kl(
 def lower_bound_w2(
     process: Process,
     n: int,
-    spectrum: Sequence[float],
+    spectrum: ArrayLike,
     start: Level | float | None = None,
     stop: Level | float | None = None,
     end: str = "stop",
@@ -114,13 +115,15 @@ def lower_bound_w2(
     c = as_spectrum(spectrum)
     window = _bounded(process, n, start, stop, end)
     weights = window.last.alpha**2 * c + window.last.sigma**2
-    return math.sqrt(_bound(window, c, weights, w2_measure(), tangent_w2(process, n, c, start, _to(stop, end), end), cells))
+    return math.sqrt(
+        _bound(window, c, weights, w2_measure(), tangent_w2(process, n, c, start, _to(stop, end), end), cells)
+    )
 
 
 def lower_bound_kl(
     process: Process,
     n: int,
-    spectrum: Sequence[float],
+    spectrum: ArrayLike,
     start: Level | float | None = None,
     stop: Level | float | None = None,
     end: str = "stop",
@@ -133,7 +136,7 @@ def lower_bound_kl(
     return _bound(window, c, np.ones_like(c), kl_measure(), known, cells)
 
 
-def step_factors(sampler: Sampler, candidates: Grid, spectrum: Sequence[float]) -> np.ndarray:
+def step_factors(sampler: Sampler, candidates: Grid, spectrum: ArrayLike) -> np.ndarray:
     """Logarithms ``l_ijk`` of a step's factor over the exact one, ``(N + 1, N + 1, d)``; ``-inf`` for no step.
 
     Raises:
@@ -172,7 +175,9 @@ def _wanted(candidates: Grid, c: np.ndarray) -> np.ndarray:
 
 def _bounded(process: Process, n: int, start: object, stop: object, end: str) -> Window:
     if end not in ("stop", "zero"):
-        raise ValueError(f"end = {end!r} adds a map after the last step, which this bound does not know: use 'stop' or 'zero'")
+        raise ValueError(
+            f"end = {end!r} adds a map after the last step, which this bound does not know: use 'stop' or 'zero'"
+        )
     return Window.of(process, n, start, stop, end)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ... import grid as grids
 from ...grid import Grid
@@ -16,7 +17,7 @@ from ...read.sample import sample
 from ...targets import Gaussian
 from ...trace import Solver, compile
 from ..trajectories import Trajectories
-from .tangent import tangent, tangent_kl, tangent_w2
+from .angles import tangent, tangent_kl, tangent_w2
 from .window import Window, as_spectrum
 
 __all__ = ["by_gradient", "gradient_grid", "spectral_kl", "spectral_w2"]
@@ -68,7 +69,7 @@ def spectral_w2(
     sampler: Sampler,
     process: Process,
     n: int,
-    spectrum: Sequence[float],
+    spectrum: ArrayLike,
     start: Any = None,
     stop: Any = None,
     end: str = "stop",
@@ -94,7 +95,7 @@ def spectral_kl(
     sampler: Sampler,
     process: Process,
     n: int,
-    spectrum: Sequence[float],
+    spectrum: ArrayLike,
     start: Any = None,
     stop: Any = None,
     end: str = "stop",
@@ -152,12 +153,12 @@ def _check_deterministic(plan: Plan) -> None:
         raise ValueError(f"{plan.solver} draws noise and follows no trajectory: use spectral_w2")
 
 
-def _centred(spectrum: Sequence[float]) -> Gaussian:
+def _centred(spectrum: ArrayLike) -> Gaussian:
     c = as_spectrum(spectrum)
     return Gaussian(np.zeros(len(c)), c)
 
 
-def _starts(process: Process, n: int, spectrum: Sequence[float], start: Any, stop: Any, end: str) -> list[Grid]:
+def _starts(process: Process, n: int, spectrum: ArrayLike, start: Any, stop: Any, end: str) -> list[Grid]:
     """Hand-made grids and the closed forms, those of them that this process and these ends have."""
     c = as_spectrum(spectrum)
     to = None if end == "zero" else stop

@@ -16,7 +16,7 @@ Costs = Callable[[Teacher], np.ndarray]
 
 
 def boss_costs(teacher: Teacher) -> np.ndarray:
-    """``c_ij = E |x_i + (t_j - t_i) v_i - x_j|^2`` (Nguyen, Nguyen & Nguyen 2024, section 4.1), ``(N + 1, N + 1)``.
+    """``c_ij = E |x_i + (t_j - t_i) v_i - x_j|^2`` (Nguyen, Nguyen & Nguyen 2024; sampling.py of the authors), ``(N + 1, N + 1)``.
 
     Of every run whose predictions do not change, straight ones in ``x / alpha``, all are zero; so is each ``c_i,i+1``.
     """
@@ -36,7 +36,7 @@ def boss(teacher: Teacher, n: int) -> Grid:
 
 
 def l1_costs(teacher: Teacher) -> np.ndarray:
-    """``E |y_{i->j} - y_j|_1``, ``y = x / alpha`` (Chen et al. 2024, section 4.2, metric L1)."""
+    """``E |y_{i->j} - y_j|_1``, ``y = x / alpha`` (Chen et al. 2024, metric L1)."""
     return _table(teacher, lambda i: np.abs(_leaps(teacher, i) - _states(teacher)[i + 1 :]).sum(-1).mean(-1))
 
 
@@ -46,15 +46,16 @@ def l2_costs(teacher: Teacher) -> np.ndarray:
 
 
 def deviation_costs(teacher: Teacher) -> np.ndarray:
-    """``E [dev(y_{i->j}) - dev(y_j)]``, the published metric: how much farther than the run's own state a step ends from
-    the straight line between the run's ends (Chen et al. 2024, section 4.2). Entries may be negative."""
+    """``E [dev(y_{i->j}) - dev(y_j)]``, the published metric: how much farther than the run's own state a step ends
+    from the straight line between the run's ends (Chen et al. 2024; gits_utils.py of the authors). Entries may be
+    negative."""
     first, last = _states(teacher)[[0, -1]]
     own = _from_line(_states(teacher), first, last)
     return _table(teacher, lambda i: (_from_line(_leaps(teacher, i), first, last) - own[i + 1 :]).mean(-1))
 
 
 def gits(teacher: Teacher, n: int, coefficient: float = 1.15, costs: Costs = deviation_costs) -> Grid:
-    """Geometry-inspired time scheduling (Chen et al. 2024, algorithm 1): dynamic programming in which what follows a
+    """Geometry-inspired time scheduling (Chen et al. 2024): dynamic programming in which what follows a
     step counts ``coefficient`` times, so that errors made late, of which the run cannot recover, weigh more.
 
     Args:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ...grid import Grid, through
 from ...plan import Level
@@ -55,11 +56,13 @@ class Teacher:
             raise ValueError(f"end = {grid.end!r} leaves the grid after its last level: use 'stop' or 'zero'")
         plan = compile(ddim, grid)
         states = np.stack(sample(plan, target, np.asarray(x, dtype=np.float64), keep="states"))
-        denoised = np.stack([_denoise(target, x, level) for x, level in zip(states[:-1], grid.levels[:-1], strict=True)])
+        denoised = np.stack(
+            [_denoise(target, x, level) for x, level in zip(states[:-1], grid.levels[:-1], strict=True)]
+        )
         return cls(target, grid, states, denoised)
 
     @classmethod
-    def gaussian(cls, spectrum: Sequence[float], grid: Grid) -> Teacher:
+    def gaussian(cls, spectrum: ArrayLike, grid: Grid) -> Teacher:
         """Two points whose squares are the expectations on a centred Gaussian of these variances."""
         c = as_spectrum(spectrum)
         deviation = np.sqrt(grid[0].alpha ** 2 * c + grid[0].sigma ** 2)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ...grid import Grid, through, uniform
 from ...plan import Level
@@ -21,7 +22,7 @@ _LEAST = 1e-5
 _NOISIEST = -12.0
 
 
-def as_spectrum(spectrum: Sequence[float]) -> np.ndarray:
+def as_spectrum(spectrum: ArrayLike) -> np.ndarray:
     """Variances as a float64 array.
 
     Raises:

@@ -7,14 +7,14 @@ On ``N(0, c)`` a DDIM step from ``s`` to ``t``, in ``y = x / alpha`` and ``s = s
 
 of which ``cos(theta_s) / cos(theta_t)`` is the exact flow. So ``n`` steps multiply every trajectory by
 ``prod_i cos(Delta_i)`` too much, whatever the criterion, and the product is nearest to one where all steps in the angle
-are equal: ``s_i = sqrt(c) tan(theta_i)`` (Sabour, Fidler & Kreis 2024, theorem 3.1).
+are equal: ``s_i = sqrt(c) tan(theta_i)`` (Sabour, Fidler & Kreis 2024, for KL; Sun, Poor & Zhang 2026, for spectra).
 
 With several variances direction ``k`` is multiplied by ``exp(-L_k)``, ``L_k = -sum_i log cos(Delta theta_k,i)``, and
 
     W2^2 = sum_k v_k (1 - exp(-L_k))^2,        KL = sum_k (exp(-2 L_k) - 1 + 2 L_k) / 2.
 
-For many steps both are sums of ``w_k L_k^2``, ``w = v`` or 1, and a grid that spends the share ``rho(lam)`` of its steps
-per log-SNR has ``L_k = 1/(2n) int theta_k'^2 / rho``. That is convex in ``rho``, and stationary where
+For many steps both are sums of ``w_k L_k^2``, ``w = v`` or 1, and a grid with the share ``rho(lam)`` of its steps per
+log-SNR has ``L_k = 1/(2n) int theta_k'^2 / rho``. That is convex in ``rho``, and stationary where
 
     rho^2 ~ sum_k w_k L_k theta_k'^2,          theta_k' = -sqrt(c_k) s / (c_k + s^2),
 
@@ -24,10 +24,10 @@ a fixed point whose shape no ``n`` enters.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ...grid import Grid, through
 from ...plan import Level
@@ -75,7 +75,7 @@ def tangent(
 
 
 def tangent_w2(
-    process: Process, n: int, spectrum: Sequence[float], start: Any = None, stop: Any = None, end: str = "stop"
+    process: Process, n: int, spectrum: ArrayLike, start: Any = None, stop: Any = None, end: str = "stop"
 ) -> Grid:
     """The tangent law of a spectrum for W2: the limit of many DDIM steps, read off at ``n`` of them.
 
@@ -89,7 +89,7 @@ def tangent_w2(
 
 
 def tangent_kl(
-    process: Process, n: int, spectrum: Sequence[float], start: Any = None, stop: Any = None, end: str = "stop"
+    process: Process, n: int, spectrum: ArrayLike, start: Any = None, stop: Any = None, end: str = "stop"
 ) -> Grid:
     """The tangent law of a spectrum for the Kullback-Leibler divergence; see :func:`tangent_w2`."""
     c = as_spectrum(spectrum)
