@@ -24,7 +24,7 @@ from .published import (
     at_times,
 )
 from .ramps import RAMPS, Ramp, hyper
-from .stepwise import boss, boss_costs, deviation_costs, gits, l1_costs, l2_costs, oss, oss_published
+from .stepwise import boss, boss_costs, deviation_costs, gits, l1_costs, l2_costs, oss, oss_corrected, oss_published
 from .teacher import Teacher
 
 __all__ = [
@@ -32,6 +32,6 @@ __all__ = [
     "Certified", "Evolution", "Path", "Ramp", "Table", "Teacher", "at_sigmas", "at_times", "ays", "ays_bound",
     "band_changes", "beta", "boss", "boss_costs", "by_gradient", "certified_kl", "certified_w2", "commit_lams",
     "deviation_costs", "evolve", "gits", "gradient_grid", "hyper", "interpolate", "interpolate_monotone", "l1_costs",
-    "l2_costs", "lower_bound_kl", "lower_bound_w2", "mmse", "oss", "oss_published", "peak_lams", "shortest",
-    "spectral_kl", "spectral_w2", "step_factors", "tangent", "tangent_kl", "tangent_w2",
+    "l2_costs", "lower_bound_kl", "lower_bound_w2", "mmse", "oss", "oss_corrected", "oss_published", "peak_lams",
+    "shortest", "spectral_kl", "spectral_w2", "step_factors", "tangent", "tangent_kl", "tangent_w2",
 ]  # fmt: skip

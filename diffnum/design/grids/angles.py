@@ -34,7 +34,7 @@ from ...plan import Level
 from ...process import Process
 from .window import Window, as_spectrum
 
-__all__ = ["angle", "tangent", "tangent_kl", "tangent_w2"]
+__all__ = ["angle", "shares", "tangent", "tangent_kl", "tangent_w2"]
 
 _POINTS = 4097
 # beyond the outermost variances by this much in log-SNR the angle turns by less than 1e-8
@@ -103,16 +103,19 @@ def _no_stop(stop: Any) -> None:
 
 
 def _quantiles(window: Window, c: np.ndarray, weights: np.ndarray) -> Grid:
-    """Levels at equal shares of the density of steps that is stationary for ``sum weights L^2``."""
+    inner = shares(window, c, weights, window.n)
+    return through(window.process, [window.first, *map(window.process.at, inner), window.last], window.end)
+
+
+def shares(window: Window, c: np.ndarray, weights: np.ndarray, n: int) -> list[float]:
+    """The ``n - 1`` log-SNR at equal shares of the density of steps that is stationary for ``sum weights L^2``."""
     low, high = -0.5 * math.log(c.max()) - _TAIL, -0.5 * math.log(c.min()) + _TAIL
     lams = np.linspace(max(window.first.lam, low), min(window.last.lam, high), _POINTS)
     s, roots = np.exp(-lams), np.sqrt(c)[:, None]
     slopes = (roots * s / (c[:, None] + s**2)) ** 2
     total = np.cumsum(_density(lams, slopes, weights))
     total = np.concatenate([[0.0], total / total[-1]])
-    n = window.n
-    inner = np.interp(np.arange(1, n) / n, total, lams)
-    return through(window.process, [window.first, *map(window.process.at, inner.tolist()), window.last], window.end)
+    return np.interp(np.arange(1, n) / n, total, lams).tolist()
 
 
 def _density(lams: np.ndarray, slopes: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -31,7 +31,7 @@ from ...plan import Level
 from ...process import Process
 from ...read.moments import affine
 from ...trace import Solver, compile
-from .angles import angle, tangent_kl, tangent_w2
+from .angles import angle, shares
 from .bounding import Measure, Search, kl_measure, w2_measure
 from .window import Window, as_spectrum
 
@@ -103,9 +103,10 @@ def lower_bound_w2(
 ) -> float:
     """What the W2 error of ``n`` DDIM steps cannot be below, wherever their levels lie.
 
-    The line of log-SNR is cut into cells. DDIM's error grows with every widening of a step, so a step from a cell to
-    another costs at least what one from the later end of the first to the earlier end of the second does, and dynamic
-    programming over cells bounds all grids. It falls short of the optimum by about ``2 n / cells``, relatively.
+    The line of log-SNR is cut into cells of equal shares of the tangent law. DDIM's error grows with every widening of
+    a step, so a step from a cell to another costs at least what one from the later end of the first to the earlier end
+    of the second does, and dynamic programming over cells bounds all grids. It falls short of the optimum by about
+    ``2 n / cells``, relatively.
 
     Args:
         process, n, start, stop, end: see :func:`diffnum.grid.uniform`; ``end`` is ``"stop"`` or ``"zero"``.
@@ -114,10 +115,7 @@ def lower_bound_w2(
     """
     c = as_spectrum(spectrum)
     window = _bounded(process, n, start, stop, end)
-    weights = window.last.alpha**2 * c + window.last.sigma**2
-    return math.sqrt(
-        _bound(window, c, weights, w2_measure(), tangent_w2(process, n, c, start, _to(stop, end), end), cells)
-    )
+    return math.sqrt(_bound(window, c, window.last.alpha**2 * c + window.last.sigma**2, w2_measure(), cells))
 
 
 def lower_bound_kl(
@@ -132,8 +130,7 @@ def lower_bound_kl(
     """The same for ``KL(output || wanted)``; see :func:`lower_bound_w2`."""
     c = as_spectrum(spectrum)
     window = _bounded(process, n, start, stop, end)
-    known = tangent_kl(process, n, c, start, _to(stop, end), end)
-    return _bound(window, c, np.ones_like(c), kl_measure(), known, cells)
+    return _bound(window, c, np.ones_like(c), kl_measure(), cells)
 
 
 def step_factors(sampler: Sampler, candidates: Grid, spectrum: ArrayLike) -> np.ndarray:
@@ -181,28 +178,22 @@ def _bounded(process: Process, n: int, start: object, stop: object, end: str) ->
     return Window.of(process, n, start, stop, end)
 
 
-def _to(stop: object, end: str) -> object:
-    return None if end == "zero" else stop
-
-
-def _bound(window: Window, c: np.ndarray, weights: np.ndarray, measure: Measure, known: Grid, cells: int) -> float:
-    """The bound over cells, among grids that are better than a known one."""
-    angles = np.array([[angle(level, variance) for variance in c] for level in known])
-    ceiling = float(weights @ measure.error(np.log(np.cos(-np.diff(angles, axis=0))).sum(0)))
-    relaxed = Search(_cells(window, c, cells), weights, measure, window.n).relax(ceiling=ceiling)
+def _bound(window: Window, c: np.ndarray, weights: np.ndarray, measure: Measure, cells: int) -> float:
+    """The bound over cells, among grids that are better than the law of many steps is with ``n``."""
+    known = _angles(window, c, shares(window, c, weights, window.n))
+    ceiling = float(weights @ measure.error(np.log(np.cos(np.diff(known, axis=0))).sum(0)))
+    edges = _angles(window, c, shares(window, c, weights, cells))
+    # the ends are cells of one point
+    earliest, latest = np.concatenate([edges[:1], edges]), np.concatenate([edges, edges[-1:]])
+    logs = np.log(np.maximum(np.cos(np.maximum(latest[:, None] - earliest[None], 0.0)), 1e-300))
+    relaxed = Search(logs, weights, measure, window.n).relax(ceiling=ceiling)
     return min(ceiling, max(0.0, relaxed.bound))
 
 
-def _cells(window: Window, c: np.ndarray, cells: int) -> np.ndarray:
-    """Logarithms of the factor of the shortest step between two cells; the ends are cells of one point."""
-    lams = np.linspace(window.low, window.high, cells + 1)
-    inner = lams[0 if window.first.pure_noise else 1 : None if window.last.clean else -1]
-    edges = [window.process.at(float(lam)) for lam in inner]
-    earliest = [window.first, window.first, *edges, window.last]
-    latest = [window.first, *edges, window.last, window.last]
-    a = np.array([[angle(level, variance) for variance in c] for level in latest])[:, None]
-    b = np.array([[angle(level, variance) for variance in c] for level in earliest])[None]
-    return np.log(np.maximum(np.cos(np.maximum(a - b, 0.0)), 1e-300))
+def _angles(window: Window, c: np.ndarray, inner: list[float]) -> np.ndarray:
+    """Of the ends and what lies between, ``(n + 1, d)``; falling."""
+    ends = [[[angle(level, variance) for variance in c]] for level in (window.first, window.last)]
+    return np.concatenate([ends[0], np.arctan(np.exp(-np.array(inner))[:, None] / np.sqrt(c)), ends[1]])
 
 
 def _certified(

@@ -62,7 +62,7 @@ def by_gradient(
     if not known:
         raise ValueError(f"the judge is finite at none of the {len(found)} starts: give starts that it accepts")
     best = min(known, key=lambda result: result[0])[1]
-    return window.grid([float(lam) for lam in window.from_shares(_leaf(best))])
+    return window.grid([lam.item() for lam in window.from_shares(_leaf(best))])
 
 
 def spectral_w2(
@@ -170,8 +170,7 @@ def _starts(process: Process, n: int, spectrum: ArrayLike, start: Any, stop: Any
         lambda: tangent_w2(process, n, c, start, to, end),
         lambda: tangent_kl(process, n, c, start, to, end),
     ]
-    made = [grid for grid in map(_made, makers) if grid is not None]
-    return made
+    return [grid for grid in map(_made, makers) if grid is not None]
 
 
 def _made(maker: Callable[[], Grid]) -> Grid | None:

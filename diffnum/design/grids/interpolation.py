@@ -12,8 +12,8 @@ __all__ = ["interpolate", "interpolate_monotone"]
 
 
 def interpolate(grid: Grid, n: int) -> Grid:
-    """The grid with ``n`` steps, its log-SNR piecewise linear in the index, as published for AYS and used for tables since
-    (Sabour, Fidler & Kreis 2024, quickstart guide).
+    """The grid with ``n`` steps, its log-SNR piecewise linear in the index, as published for AYS (Sabour, Fidler &
+    Kreis 2024, quickstart guide) and done with others' tables since.
 
     An end at pure noise or at the clean level is kept, and the levels between are interpolated. With ``n`` unchanged it
     is the same grid.

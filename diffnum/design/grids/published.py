@@ -24,7 +24,7 @@ class Table:
 
     Attributes:
         name: of the method and the network it was optimised for.
-        sigmas: noise levels as :func:`diffnum.grid.custom` reads them: ``sigma / alpha``, or ``sigma`` for flow matching.
+        sigmas: noise levels as :func:`diffnum.grid.custom` reads them, ``sigma / alpha`` or flow matching's ``sigma``.
         times: the same as indices of a network's 1000 times, or empty. Rounded to whole ones, so they differ slightly.
         cite: a key of the bibliography.
         source: where the numbers stand.

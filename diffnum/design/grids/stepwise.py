@@ -10,13 +10,24 @@ from ...grid import Grid
 from .paths import shortest
 from .teacher import Teacher
 
-__all__ = ["boss", "boss_costs", "deviation_costs", "gits", "l1_costs", "l2_costs", "oss", "oss_published"]
+__all__ = [
+    "boss",
+    "boss_costs",
+    "deviation_costs",
+    "gits",
+    "l1_costs",
+    "l2_costs",
+    "oss",
+    "oss_corrected",
+    "oss_published",
+]
 
 Costs = Callable[[Teacher], np.ndarray]
 
 
 def boss_costs(teacher: Teacher) -> np.ndarray:
-    """``c_ij = E |x_i + (t_j - t_i) v_i - x_j|^2`` (Nguyen, Nguyen & Nguyen 2024; sampling.py of the authors), ``(N + 1, N + 1)``.
+    """``c_ij = E |x_i + (t_j - t_i) v_i - x_j|^2``, ``(N + 1, N + 1)`` (Nguyen, Nguyen & Nguyen 2024; sampling.py of
+    the authors).
 
     Of every run whose predictions do not change, straight ones in ``x / alpha``, all are zero; so is each ``c_i,i+1``.
     """
@@ -74,33 +85,57 @@ def oss_published(teacher: Teacher, n: int) -> np.ndarray:
 
         z_k[j] = argmin_i |z_{k-1}[i] + step(i -> j) - x_j|^2,
 
-    where a level that no ``k`` steps reach better keeps what fewer did. Three things follow. It is greedy in the state:
+    where a level that no ``k`` steps reach better keeps what fewer did. Four things follow. It is greedy in the state:
     what is nearest to ``x_j`` need not lead nearest to the end. The first step may begin below the first level, which
-    reads ``x_T`` as if it were less noisy. And a list may repeat its first level, which wastes a call.
+    reads ``x_T`` as if it were less noisy. A list may repeat its first level, which wastes a call. And where a state
+    was kept from fewer steps the list is traced through later ones, so that it leads elsewhere than to the state whose
+    cost was recorded: more steps can end farther off. :func:`oss_corrected` traces what was kept.
 
     Returns:
         ``(m, n)`` indices of the levels where the model is called, the first call first.
     """
+    calls = [np.full(teacher.states.shape[1], len(teacher.grid) - 1)]
+    for came, _ in reversed(_greedy(teacher, n)):
+        calls.append(came[calls[-1], np.arange(len(calls[0]))])
+    return np.stack(calls[:0:-1], axis=1)
+
+
+def oss_corrected(teacher: Teacher, n: int) -> list[tuple[int, ...]]:
+    """:func:`oss_published` with lists that lead to the states that were kept: of at most ``n`` levels each, and never
+    farther from the run's end than with fewer."""
+    searched = _greedy(teacher, n)
+    lists = []
+    for sample in range(teacher.states.shape[1]):
+        level, k, calls = len(teacher.grid) - 1, n - 1, []
+        while k >= 0 and searched[k][1][level, sample] >= 0:
+            came, when = searched[k]
+            # the step that made the state read what the round before had kept
+            level, k = int(came[level, sample]), int(when[level, sample]) - 1
+            calls.append(level)
+        lists.append(tuple(calls[::-1]))
+    return lists
+
+
+def _greedy(teacher: Teacher, n: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """After each of ``n`` rounds from which level each state came, and in which round; -1 for ``x_T`` itself."""
+    if not (isinstance(n, int) and n >= 1):
+        raise ValueError(f"n = {n!r} is no number of steps: use an integer >= 1")
     size, (m, d) = len(teacher.grid), teacher.states.shape[1:]
-    rows = np.arange(m)
     best = np.full((size, m), np.inf)
-    came = np.zeros((size, m), dtype=int)
+    came, when = np.zeros((size, m), dtype=int), np.full((size, m), -1)
     before = np.broadcast_to(teacher.states[0], (size, m, d)).copy()
-    after, traces = before.copy(), []
-    for _ in range(n):
+    after, rounds = before.copy(), []
+    for k in range(n):
         for i in range(size - 1):
             reached = teacher.steps_from(i, before[i], teacher.denoise(before[i], i))
             cost = ((reached - teacher.states[i + 1 :]) ** 2).mean(-1)
             better = cost < best[i + 1 :]
-            best[i + 1 :][better] = cost[better]
-            came[i + 1 :][better] = i
-            after[i + 1 :][better] = reached[better]
-        traces.append(came.copy())
+            for kept, new in ((best, cost), (after, reached)):
+                kept[i + 1 :][better] = new[better]
+            came[i + 1 :][better], when[i + 1 :][better] = i, k
+        rounds.append((came.copy(), when.copy()))
         before = after.copy()
-    calls = [np.full(m, size - 1)]
-    for trace in reversed(traces):
-        calls.append(trace[calls[-1], rows])
-    return np.stack(calls[:0:-1], axis=1)
+    return rounds
 
 
 def oss(teacher: Teacher, n: int) -> Grid:
