@@ -130,7 +130,16 @@ class Search:
     @cached_property
     def _shortest(self) -> np.ndarray:
         """The least ``L`` that any path has, per direction."""
-        steps = np.where(self._allowed[..., None] == 0, self.logs, np.inf)
+        return self._extreme(1.0)
+
+    @cached_property
+    def _singly(self) -> np.ndarray:
+        """The least error that each direction has on a path of its own."""
+        nearest = np.clip(0.0, self._shortest, -self._extreme(-1.0))
+        return self.weights * self.measure.error(nearest)
+
+    def _extreme(self, sign: float) -> np.ndarray:
+        steps = np.where(self._allowed[..., None] == 0, sign * self.logs, np.inf)
         return np.array([shortest(steps[..., k], self.n).cost for k in range(len(self.weights))])
 
     def lengths(self, nodes: Sequence[int]) -> np.ndarray:
@@ -154,13 +163,14 @@ class Search:
     def relax(self, inside: Nodes = _NONE, outside: Nodes = _NONE, ceiling: float = math.inf) -> Relaxed:
         """A bound for paths that visit all levels ``inside`` and none ``outside``.
 
-        No path whose error is below ``ceiling`` is below ``bound``: directions whose ``L`` alone would cost the
-        ceiling are out of the question. Given up early where the bound exceeds the ceiling.
+        No path whose error is below ``ceiling`` is below ``bound``: an ``L`` which, with what the other directions cost
+        at least, exceeds the ceiling is out of the question. Given up early where the bound exceeds the ceiling.
 
         Raises:
             ValueError: no path obeys.
         """
-        least = np.maximum(self._shortest, self.measure.least(ceiling / self.weights))
+        spare = np.maximum(ceiling - (self._singly.sum() - self._singly), 0.0)
+        least = np.maximum(self._shortest, self.measure.least(spare / self.weights))
         value, slope = self.measure.minorant(least)
         path = self._path(-self.weights, inside, outside)
         point, used = self.lengths(path.nodes), self._visits(path.nodes)

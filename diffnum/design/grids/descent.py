@@ -26,6 +26,8 @@ Sampler = Solver | Callable[..., None]
 Judge = Callable[[Grid], Any]
 
 _STEPS = 200
+# descents from the most promising of the starts that are made here
+_DESCENTS = 3
 
 
 def by_gradient(
@@ -88,7 +90,8 @@ def spectral_w2(
     def judge(grid: Grid) -> Any:
         return w2(compile(sampler, grid), target, at)
 
-    return by_gradient(judge, process, n, _starts(process, n, spectrum, start, stop, end), start, stop, end)
+    starts = _best(judge, _starts(process, n, spectrum, start, stop, end))
+    return by_gradient(judge, process, n, starts, start, stop, end)
 
 
 def spectral_kl(
@@ -107,7 +110,8 @@ def spectral_kl(
     def judge(grid: Grid) -> Any:
         return kl(compile(sampler, grid), target, at)
 
-    return by_gradient(judge, process, n, _starts(process, n, spectrum, start, stop, end), start, stop, end)
+    starts = _best(judge, _starts(process, n, spectrum, start, stop, end))
+    return by_gradient(judge, process, n, starts, start, stop, end)
 
 
 def gradient_grid(
@@ -144,8 +148,8 @@ def gradient_grid(
         _check_deterministic(plan)
         return ((sample(plan, trajectories.target, x) - ends) ** 2).sum(-1).mean()
 
-    given = _starts(process, n, spread, start, stop, end) if starts is None else starts
-    return by_gradient(judge, process, n, given, start, stop, end, steps)
+    begun = _best(judge, _starts(process, n, spread, start, stop, end)) if starts is None else starts
+    return by_gradient(judge, process, n, begun, start, stop, end, steps)
 
 
 def _check_deterministic(plan: Plan) -> None:
@@ -171,6 +175,10 @@ def _starts(process: Process, n: int, spectrum: ArrayLike, start: Any, stop: Any
         lambda: tangent_kl(process, n, c, start, to, end),
     ]
     return [grid for grid in map(_made, makers) if grid is not None]
+
+
+def _best(judge: Judge, starts: Iterable[Grid]) -> list[Grid]:
+    return sorted(starts, key=lambda grid: float(judge(grid)))[:_DESCENTS]
 
 
 def _made(maker: Callable[[], Grid]) -> Grid | None:
@@ -201,7 +209,7 @@ def _descend(judge: Judge, window: Window, z: np.ndarray, steps: int) -> tuple[f
 
     if window.n == 1:
         return value_of(judge, window), z
-    result = minimize(value, z, jac=True, method="BFGS", options={"maxiter": steps, "gtol": 1e-9})
+    result = minimize(value, z, jac=True, method="BFGS", options={"maxiter": steps, "gtol": 1e-7})
     return float(result.fun), result.x
 
 
