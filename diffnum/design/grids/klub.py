@@ -85,7 +85,8 @@ def ays(
     process: Process, n: int, mmse: Mmse, start: Any = None, stop: Any = None, end: str = "stop", candidates: int = 300
 ) -> Grid:
     """The grid of least :func:`ays_bound`: the global optimum among ``candidates`` levels equally spaced in log-SNR,
-    then each level moved to its best place between its neighbours until none moves.
+    then each level moved to its best place between its neighbours until none moves, where ``log mmse`` between
+    candidates is a cubic spline.
 
     Args:
         process, n, start, stop, end: see :func:`diffnum.grid.uniform`. The bound is that of the steps down to ``stop``:
@@ -96,6 +97,8 @@ def ays(
     Raises:
         ValueError: ends that make no grid or lie at no noise or nothing but noise; more steps than candidates.
     """
+    from scipy.interpolate import CubicSpline
+
     window = Window.of(process, n, start, stop, end)
     if end == "zero":
         if n == 1:
@@ -107,8 +110,8 @@ def ays(
     q = np.array([math.exp(2 * level.lam) for level in fine])
     left = np.array([mmse(level) for level in fine])
     nodes = shortest(left[:, None] * (q[None] - q[:, None]), n).nodes
-    width = fine.h[0]
-    lams = _settled([fine[i].lam for i in nodes], lambda lam: mmse(process.at(lam)), width)
+    curve = CubicSpline([level.lam for level in fine], np.log(left))
+    lams = _settled([fine[i].lam for i in nodes], lambda lam: math.exp(curve(lam)), fine.h[0])
     return window.grid(lams[1:-1])
 
 
