@@ -150,6 +150,18 @@ def test_the_bound_for_all_grids_holds_for_a_last_step_to_the_clean_level():
     assert 0.9 * error < lower_bound_w2(process, 5, SPECTRUM, end="zero", cells=200) < error
 
 
+@pytest.mark.parametrize("end", ["stop", "zero", "denoise"])
+def test_spectral_optima_of_stochastic_samplers_beat_hand_made_grids_also_from_pure_noise(end):
+    process = dn.Flow()
+
+    def error(grid):
+        return dn.w2(dn.compile(ddpm_ancestral, grid), gaussian(SPECTRUM))
+
+    grid = spectral_w2(ddpm_ancestral, process, 4, SPECTRUM, stop=process.at(3.0), end=end)
+    assert grid[0].pure_noise and grid.end == end
+    assert error(grid) < 0.95 * error(dn.grid.uniform(process, 4, stop=process.at(3.0), end=end))
+
+
 def test_a_grid_by_gradient_suits_its_sampler_and_beats_every_start():
     start, target = START, dn.Mixture([0.4, 0.6], [[-1.0, 0.2], [0.8, -0.3]], np.full((2, 2), 0.02))
     known = Trajectories.draw(target, start, 12, seed=1)

@@ -12,6 +12,7 @@ import diffnum as dn
 from diffnum.design.grids import (
     Evolution,
     Teacher,
+    beta,
     boss,
     boss_costs,
     certified_kl,
@@ -334,11 +335,25 @@ def test_evolution_repeats_itself_and_survives_a_judge_who_says_nan():
     assert first == again and first[1].lam == pytest.approx(-1)
 
 
-def test_factors_of_steps_are_cosines_of_angles_and_their_products_are_errors():
+def test_factors_of_steps_are_cosines_of_angles():
     logs = step_factors(ddim, FINE, SPECTRUM)
     angles = np.arctan([[level.sigma / math.sqrt(c) for c in SPECTRUM] for level in FINE])
     for i, j in itertools.combinations(range(13), 2):
         np.testing.assert_allclose(logs[i, j], np.log(np.cos(angles[i] - angles[j])), atol=1e-14)
+
+
+@pytest.mark.parametrize("make", [beta, dn.grid.uniform, dn.grid.karras], ids=lambda f: f.__name__)
+def test_products_of_factors_are_the_exact_error_and_above_the_certified_one(make):
+    grid = make(VP, 5, start=VP.at(-3.0), stop=VP.at(3.0))
+    logs = step_factors(ddim, grid, SPECTRUM)
+    total = sum(logs[i, i + 1] for i in range(5))
+    wanted = grid[-1].alpha ** 2 * SPECTRUM + grid[-1].sigma ** 2
+    error = dn.w2(dn.compile("ddim", grid), gaussian(SPECTRUM))
+    assert error == pytest.approx(math.sqrt(wanted @ np.expm1(total) ** 2), rel=1e-10)
+    others = dn.grid.log_snr(VP, 24, grid[0], grid[-1]).levels[1:-1]
+    lams = sorted(level.lam for level in [*grid.levels[1:-1], *others])
+    candidates = dn.grid.through(VP, [grid[0], *map(VP.at, lams), grid[-1]])
+    assert certified_w2(ddim, candidates, 5, SPECTRUM).value < error
 
 
 @pytest.mark.parametrize(

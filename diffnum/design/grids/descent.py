@@ -132,7 +132,9 @@ def gradient_grid(
         sampler: a deterministic sampler.
         process, n, stop, end: see :func:`by_gradient`; the grid starts where the trajectories do.
         trajectories: of a target whose ``predict`` works on torch, such as a mixture.
-        starts: grids from there to begin from; by default the hand-made ones and the tangent law of the ends' spread.
+        starts: grids from there to begin from; one descent from each; by default the most promising of the hand-made
+            ones and of the tangent laws of the ends' principal variances.
+        steps: most iterations of each descent.
 
     Raises:
         ValueError: a sampler that draws noise, which follows no trajectory.
@@ -141,7 +143,7 @@ def gradient_grid(
 
     start = trajectories.start
     x, ends = torch.tensor(trajectories.x), torch.tensor(trajectories.end)
-    spread = [float(trajectories.end.var(axis=0).mean())]
+    spread = _principal(trajectories.end)
 
     def judge(grid: Grid) -> Any:
         plan = compile(sampler, grid)
@@ -150,6 +152,12 @@ def gradient_grid(
 
     begun = _best(judge, _starts(process, n, spread, start, stop, end)) if starts is None else starts
     return by_gradient(judge, process, n, begun, start, stop, end, steps)
+
+
+def _principal(points: np.ndarray) -> np.ndarray:
+    """Variances of points along their principal directions, those that are more than rounding; 1 of a single point."""
+    values = np.linalg.svd(points - points.mean(0), compute_uv=False) ** 2 / len(points)
+    return values[values > 1e-8 * values[0]] if values[0] > 0 else np.ones(1)
 
 
 def _check_deterministic(plan: Plan) -> None:
