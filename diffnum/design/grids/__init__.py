@@ -5,7 +5,7 @@ All return a :class:`diffnum.grid.Grid`, so that ``dn.compile(sampler, grid)`` r
 - For DDIM and a Gaussian: :func:`tangent` (one variance, exact), :func:`tangent_w2` and :func:`tangent_kl` (a spectrum,
   exact for many steps and near the optimum with few, in no time), :func:`lower_bound_w2` and :func:`lower_bound_kl`
   (what no grid beats).
-- For one-step samplers and a Gaussian: :func:`certified_w2` and :func:`certified_kl` (the best of given levels, proved).
+- For one-step samplers: :func:`certified_w2` and :func:`certified_kl` (the best of given levels on a Gaussian, proved).
 - For any sampler: :func:`spectral_w2` and :func:`spectral_kl` (a Gaussian), :func:`gradient_grid` (trajectories of any
   law), :func:`by_gradient` (any differentiable error), :func:`evolve` (any error).
 - As published: :func:`boss`, :func:`gits`, :func:`oss`, :func:`ays`, :func:`beta`, :func:`hyper`, and :data:`TABLES`.
