@@ -266,6 +266,14 @@ def test_the_bound_of_align_your_steps_is_above_the_divergence_of_its_sampler(n)
     assert 0 < gaussian_kl(0 * mean, exact, mean, variance) < ays_bound(grid, mmse(target))
 
 
+def test_on_a_falling_spectrum_the_least_bound_lessens_divergence_and_adds_to_w2():
+    target = dn.Gaussian.power_law(64)
+    bounded, equal = ays(EDM, 8, mmse(target), START, STOP), dn.grid.log_snr(EDM, 8, START, STOP)
+    plans = [dn.compile(ddpm_ancestral, grid) for grid in (bounded, equal)]
+    assert dn.kl(plans[0], target) < 0.7 * dn.kl(plans[1], target)
+    assert dn.w2(plans[0], target) > 1.3 * dn.w2(plans[1], target)
+
+
 def test_no_move_of_a_level_lowers_the_least_bound():
     curve = mmse(gaussian(SPECTRUM))
     grid = ays(EDM, 5, curve, START, STOP, candidates=60)

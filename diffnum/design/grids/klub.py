@@ -13,6 +13,9 @@ signal-to-noise ratio ``q = s^-2``
 
 what the left rectangles of the grid have too much of the integral that gives mutual information (Guo, Shamai & Verdu
 2005). It is a sum over steps, so dynamic programming finds its global optimum.
+
+A divergence asks for the small variances of the data as much as for the large ones. On a falling spectrum the grid of
+least bound has less divergence than hand-made ones, the bound being of its size or several times it, and more W2.
 """
 
 from __future__ import annotations
