@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import cache
 
 import numpy as np
 import pytest
@@ -150,6 +151,19 @@ def test_the_bound_for_all_grids_holds_for_a_last_step_to_the_clean_level():
     assert 0.9 * error < lower_bound_w2(process, 5, SPECTRUM, end="zero", cells=200) < error
 
 
+def test_first_order_optima_carry_over_to_another_spectrum_and_cancellations_of_second_order_do_not():
+    def error(sampler, grid, factor):
+        return dn.w2(dn.compile(sampler, grid), gaussian(SPECTRUM * factor))
+
+    law = tangent_w2(dn.VP(), 5, SPECTRUM)
+    losses = {}
+    for sampler in (ddim, dpmpp_2m):
+        grid = spectral_w2(sampler, dn.VP(), 5, SPECTRUM)
+        assert error(sampler, grid, 1) <= error(sampler, law, 1)
+        losses[sampler.name] = error(sampler, grid, 1.5) / error(sampler, grid, 1)
+    assert losses["ddim"] < 1.3 and losses["dpmpp_2m"] > 1e3
+
+
 @pytest.mark.parametrize("end", ["stop", "zero", "denoise"])
 def test_spectral_optima_of_stochastic_samplers_beat_hand_made_grids_also_from_pure_noise(end):
     process = dn.Flow()
@@ -162,15 +176,19 @@ def test_spectral_optima_of_stochastic_samplers_beat_hand_made_grids_also_from_p
     assert error(grid) < 0.95 * error(dn.grid.uniform(process, 4, stop=process.at(3.0), end=end))
 
 
+@cache
+def known():
+    target = dn.Mixture([0.4, 0.6], [[-1.0, 0.2], [0.8, -0.3]], np.full((2, 2), 0.02))
+    return Trajectories.draw(target, START, 12, seed=1)
+
+
 def test_a_grid_by_gradient_suits_its_sampler_and_beats_every_start():
-    start, target = START, dn.Mixture([0.4, 0.6], [[-1.0, 0.2], [0.8, -0.3]], np.full((2, 2), 0.02))
-    known = Trajectories.draw(target, start, 12, seed=1)
     for sampler in (ddim, dpmpp_2m):
-        hand = [f(EDM, 4, start, STOP) for f in (dn.grid.log_snr, dn.grid.karras)]
-        grid = gradient_grid(sampler, EDM, 4, known, STOP, starts=hand, steps=6)
-        least = min(known.error(dn.compile(sampler, other)) for other in hand)
-        assert known.error(dn.compile(sampler, grid)) < 0.97 * least
-        assert grid[0] == start and grid[-1] == STOP
+        hand = [f(EDM, 4, START, STOP) for f in (dn.grid.log_snr, dn.grid.karras)]
+        grid = gradient_grid(sampler, EDM, 4, known(), STOP, starts=hand, steps=6)
+        least = min(known().error(dn.compile(sampler, other)) for other in hand)
+        assert known().error(dn.compile(sampler, grid)) < 0.97 * least
+        assert grid[0] == START and grid[-1] == STOP
 
 
 def test_ends_and_policies_are_those_asked_for_and_grids_survive_json(tmp_path):
@@ -336,6 +354,7 @@ def test_interpolation_keeps_ends_and_the_grid_itself_and_halves_steps():
         (lambda: lower_bound_w2(EDM, 4, [1.0], end="denoise"), "use 'stop' or 'zero'"),
         (lambda: by_gradient(lambda grid: 1, EDM, 4, [dn.grid.uniform(EDM, 3)]), "give one with 4"),
         (lambda: by_gradient(lambda grid: 1, EDM, 4, []), "none of the 0 starts"),
+        (lambda: gradient_grid(ddpm_ancestral, EDM, 4, known(), STOP), "draws noise"),
     ],
 )
 def test_bad_input_is_refused_in_one_sentence(make, said):

@@ -26,6 +26,7 @@ Sampler = Solver | Callable[..., None]
 Judge = Callable[[Grid], Any]
 
 _STEPS = 200
+_NOTHING = 1e-12
 # descents from the most promising of the starts that are made here
 _DESCENTS = 3
 
@@ -79,6 +80,11 @@ def spectral_w2(
 ) -> Grid:
     """The grid on which ``sampler`` has the least exact W2 error on a Gaussian of this spectrum.
 
+    First-order samplers err to one side in all directions, and what is best for one spectrum is nearly so for its
+    neighbours. Others err to both sides: levels are found where errors of steps cancel, in as many directions as there
+    are inner levels, on this spectrum and no other. Judge the outcome on another spectrum, or train on trajectories
+    (:func:`gradient_grid`).
+
     Args:
         sampler: a sampler, stochastic ones included.
         process, n, start, stop, end: see :func:`by_gradient`.
@@ -88,7 +94,8 @@ def spectral_w2(
     target = _centred(spectrum)
 
     def judge(grid: Grid) -> Any:
-        return w2(compile(sampler, grid), target, at)
+        # its square has no kink where it vanishes
+        return w2(compile(sampler, grid), target, at) ** 2
 
     starts = _best(judge, _starts(process, n, spectrum, start, stop, end))
     return by_gradient(judge, process, n, starts, start, stop, end)
@@ -211,7 +218,8 @@ def _descend(judge: Judge, window: Window, z: np.ndarray, steps: int) -> tuple[f
         import torch
 
         leaf = _leaf(z)
-        loss = judge(window.grid(window.from_shares(leaf))).log()
+        # an error may vanish, which its logarithm must not do
+        loss = (judge(window.grid(window.from_shares(leaf))) + _NOTHING).log()
         (slope,) = torch.autograd.grad(loss, leaf)
         return loss.item(), slope.numpy()
 
