@@ -1,0 +1,125 @@
+"""How the numbers of a plan are learned: least squares on trajectories, with derivatives through the whole sampler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...grid import Grid
+from ...plan import Plan
+from ...read.sample import sample
+from ...trace import Solver, compile
+from ..trajectories import Trajectories
+
+__all__ = ["Build", "Learned", "ends", "least_squares", "projection", "state_after"]
+
+Build = Callable[[Any], Plan]
+"""From the numbers to learn, a sequence of floats or of torch scalars, to a plan."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A sampler with its learned numbers bound as options, and the grid that they belong to.
+
+    Attributes:
+        solver: compile it for any prediction.
+        grid: of the training, or itself learned.
+        loss: root mean square distance to the trajectories it was fitted to, after the fit: for sequential methods
+            after every step, else at the end alone.
+    """
+
+    solver: Solver
+    grid: Grid
+    loss: tuple[float, ...]
+
+    def plan(self, prediction: str = "data") -> Plan:
+        """The plan for a model of ``prediction``."""
+        return compile(self.solver, self.grid, prediction)
+
+
+def least_squares(
+    residual: Callable[[Any], Any], start: Sequence[float], looped: int = 0, iterations: int = 60
+) -> np.ndarray:
+    """Minimise ``|residual(p)|^2`` by Levenberg and Marquardt's method in a trust region (Moré 1978), by scipy.
+
+    Args:
+        residual: from a float64 torch vector to a torch array of any shape.
+        start: the first ``p``.
+        looped: how many of the last numbers enter levels: their columns of the Jacobian are computed one by one,
+            since levels are compared as floats. The others are pushed through together.
+        iterations: at most so many Jacobians.
+
+    Returns:
+        ``p``, ``(len(start),)``.
+
+    Raises:
+        ValueError: the residual at ``start`` is not finite.
+    """
+    import torch
+    from scipy.optimize import least_squares as minimise
+
+    batched = len(start) - looped
+
+    def values(p: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return residual(torch.tensor(p)).reshape(-1).numpy()
+
+    def jacobian(p: np.ndarray) -> np.ndarray:
+        at = torch.tensor(p)
+        columns = []
+        if batched:
+            rest = at[batched:]
+            columns.append(torch.func.jacfwd(lambda head: residual(torch.cat([head, rest])).reshape(-1))(at[:batched]))
+        for i in range(batched, len(at)):
+            unit = torch.zeros_like(at)
+            unit[i] = 1.0
+            _, slope = torch.func.jvp(lambda p: residual(p).reshape(-1), (at,), (unit,))
+            columns.append(slope[:, None])
+        return torch.cat(columns, dim=1).numpy()
+
+    first = np.asarray(start, dtype=np.float64)
+    if not np.all(np.isfinite(values(first))):
+        raise ValueError("the plan to start from has an output that is not finite: start from a stable sampler")
+    tiny = np.finfo(float).eps
+    return minimise(values, first, jacobian, xtol=tiny, ftol=tiny, gtol=tiny, max_nfev=iterations).x
+
+
+def ends(build: Build, trajectories: Trajectories) -> Callable[[Any], Any]:
+    """``p -> (plan(p)'s outputs - ends) / sqrt(trajectories)``, whose squares sum to the error's square.
+
+    Levels that depend on ``p`` may move the inner levels of the grid, not its first.
+    """
+    import torch
+
+    end = torch.tensor(trajectories.end)
+    start: dict[Any, Any] = {}
+
+    def residual(p: Any) -> Any:
+        plan = build(p)
+        if not start:
+            start["x"] = torch.tensor(trajectories.at(plan.start))
+        return (sample(plan, trajectories.target, start["x"]) - end) / len(end) ** 0.5
+
+    return residual
+
+
+def state_after(plan: Plan, model: Any, x: Any, step: int) -> Any:
+    """The state after ``step`` steps (its first is ``x``), as the whole plan has it there, without running on."""
+    if step == 0:
+        return x
+    last = step >= plan.steps
+    states = sample(plan, model, x, keep="states", callback=None if last else lambda i, *_: i == step)
+    return states[step]
+
+
+def projection(base: np.ndarray, moved: np.ndarray, goal: np.ndarray) -> float:
+    """The ``a`` that minimises ``|base + a (moved - base) - goal|``; 0 where nothing moves.
+
+    For a number that a state depends on affinely this is its least-squares value from two runs.
+    """
+    direction = (moved - base).ravel()
+    length = float(direction @ direction)
+    return float(direction @ (goal - base).ravel()) / length if length else 0.0
