@@ -16,7 +16,7 @@ For an isotropic Gaussian of mean zero and variance ``c`` on a variance-preservi
 
     sigma(tau) / (alpha(tau)^2 c + sigma(tau)^2) = e,   e = (sqrt(v_t / v_s) - alpha_t / alpha_s) / (sigma_t - sigma_s alpha_t / alpha_s),
 
-``v = alpha^2 c + sigma^2``: a quadratic equation in ``sigma(tau)``, :func:`isotropic_level`.
+``v = alpha^2 c + sigma^2``: a quadratic equation in ``sigma(tau)``, of which the nearest root is :func:`isotropic_level`.
 """  # noqa: E501
 
 from __future__ import annotations
@@ -129,7 +129,11 @@ def isotropic_level(process: Any, s: Level, t: Level, variance: float) -> Level:
     wanted = (math.sqrt(after / before) - q) / (t.sigma - q * s.sigma)
     a, c = wanted * (1 - variance), wanted * variance
     root = 1 - 4 * a * c
-    sigma = math.nan if root < 0 else 2 * c / (1 + math.sqrt(root))
-    if not 0 < sigma < 1:
+    width = math.sqrt(root) if root >= 0 else math.nan
+    # the noise share of a variance below one is no monotone function of the level
+    found = [2 * c / (1 + width), *([(1 + width) / (2 * a)] if a else [])]
+    inside = [sigma for sigma in found if 0 < sigma < 1]
+    if not inside:
         raise ValueError(f"no level has the noise share {wanted:.6g} that an exact step needs: take a shorter step")
+    sigma = min(inside, key=lambda sigma: abs(sigma - s.sigma))
     return process.at(math.log1p(-(sigma**2)) / 2 - math.log(sigma))
