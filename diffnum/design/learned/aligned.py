@@ -31,7 +31,7 @@ import numpy as np
 from ...plan import Eval, Level, Plan
 from ...process import from_json
 from ..trajectories import Trajectories
-from .fitting import state_after
+from .fitting import bounded_minimum, state_after
 
 __all__ = ["align", "align_coded", "aligned", "isotropic_level"]
 
@@ -50,7 +50,7 @@ def aligned(plan: Plan, ratios: Sequence[Any]) -> Plan:
         ValueError: a plan of another prediction, whose meaning would change with the time; another number of ratios.
     """
     if plan.prediction != "noise":
-        raise ValueError(f"alignment is for noise networks, the plan predicts {plan.prediction}: compile it for 'noise'")
+        raise ValueError(f"alignment is for noise networks, not for {plan.prediction}: compile the plan for 'noise'")
     if len(ratios) != plan.nfe:
         raise ValueError(f"{len(ratios)} ratios for {plan.nfe} evaluations: give one per evaluation")
     process = from_json(plan.process)
@@ -100,8 +100,6 @@ def align_coded(plan: Plan, trajectories: Trajectories) -> Plan:
 def _sequential(
     plan: Plan, trajectories: Trajectories, loss: Callable[[Plan, int, np.ndarray], float], tuned: int
 ) -> Plan:
-    from scipy.optimize import minimize_scalar
-
     if plan.nfe != plan.steps:
         raise ValueError(f"{plan.nfe} evaluations in {plan.steps} steps: alignment needs one in each step")
     x = trajectories.at(plan.start)
@@ -111,8 +109,7 @@ def _sequential(
         def tried(r: float, i: int = i) -> float:
             return loss(aligned(plan, [*ratios[:i], r, *ratios[i + 1 :]]), i, x)
 
-        found = float(minimize_scalar(tried, bounds=(LOW, HIGH), method="bounded", options={"xatol": 1e-9}).x)
-        ratios[i] = min((found, 1.0), key=tried)
+        ratios[i] = min((bounded_minimum(tried, LOW, HIGH), 1.0), key=tried)
     return aligned(plan, ratios)
 
 

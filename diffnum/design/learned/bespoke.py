@@ -1,20 +1,21 @@
 """Bespoke solvers: a scale-time transformation, or all coefficients, learned for one model (Shaul et al. 2024a, b).
 
 In ``xbar(r) = s_r x(t_r)`` the ODE ``dx/dt = u`` has another right-hand side, and a method for it is another one for
-``x``. Euler's with steps of ``r`` of ``1/n`` becomes (2024a, eq. 17; dots are derivatives in ``r``)
+``x``. Euler's with steps of ``r`` of ``1/n`` becomes (2024a, RK1-Bespoke; primes are derivatives in ``r``)
 
     x_{i+1} = [(s_i + s'_i / n) x_i + t'_i s_i u(t_i, x_i) / n] / s_{i+1}
 
-of order one whatever the numbers that interpolate smooth ``s`` and ``t``. Non-stationary solvers (2024b, eq. 9) drop the
-origin of the numbers, ``x_{i+1} = a_i x_0 + sum_{j<=i} b_ij u_j``, and contain every other sampler of one call per step.
+which is of order one where the numbers come from smooth ``s`` and ``t``. Non-stationary solvers (2024b) drop that
+origin, ``x_{i+1} = a_i x_0 + sum_{j<=i} b_ij u_j``, and contain every other sampler of one call per step.
 
-S4S (Frankel et al. 2025) learns the weights ``b_ij`` of the exponential multistep form on the data, without any condition
-on them, and against a relaxed goal: the sampler may hit the end from any start within ``radius`` of the given one.
+S4S (Frankel et al. 2025) learns the weights of the exponential multistep form on the data, without any condition on
+them, and against a relaxed goal: the sampler may hit the end from any start within ``radius`` of the given one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ bespoke_euler = named(
     order=1,
     cold=1,
     cite="shaul2024bespoke",
-    eq="17",
+    eq="RK1-Bespoke",
     family=FAMILY,
     note="of that order where the numbers interpolate a smooth transformation",
 )
@@ -69,7 +70,7 @@ def _non_stationary(
     n = len(grid.h)
     starts = one_per_step("factors of the start", starts, n, 1.0)
     start, slopes = T.x, []
-    for i, (s, t) in enumerate(T.steps(grid)):
+    for i, (s, _) in enumerate(T.steps(grid)):
         slopes.append(T.slope(T.x, s))
         # Euler's method by default: every slope with its own step
         row = [T.dt(a, b) for a, b in zip(grid.levels[: i + 1], grid.levels[1 : i + 2], strict=True)]
@@ -87,7 +88,7 @@ non_stationary = named(
     order=1,
     cold=1,
     cite="shaul2024bns",
-    eq="9",
+    eq="NS solvers",
     family=FAMILY,
     note="of no order but that of its numbers; of one with the default, which is Euler's method",
 )
@@ -112,7 +113,7 @@ s4s = named(
     order=1,
     cold=1,
     cite="frankel2025s4s",
-    eq="section 3",
+    eq="linear multistep",
     family=FAMILY,
     note="of no order but that of its numbers; with the default it is exponential Adams-Bashforth of two points",
 )
@@ -180,7 +181,7 @@ def fit_s4s(
     offset = torch.zeros_like(x)
 
     def options(p: Any) -> dict[str, Any]:
-        return {"rows": [p[a:b] for a, b in zip(at[:-1], at[1:], strict=True)]}
+        return {"rows": [p[a:b] for a, b in pairwise(at)]}
 
     def output(p: Any, offset: Any) -> Any:
         return sample(compile(s4s, grid, **options(p)), trajectories.target, x + offset)

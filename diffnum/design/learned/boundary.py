@@ -12,9 +12,9 @@ a candidate is the posterior's variance plus
 
     |A (x_T - alpha_T m_y)|^2,
 
-least for ``x_T = alpha_T m_y``: the same noise for all ``y`` only where ``alpha_T = 0``, and there zero, for which ``h``
-is the posterior mean. Of ``K`` random candidates the best is a minimum of ``K`` weighted chi-squares, whose expected
-value in ``d`` equal directions is :func:`expected_best`.
+least for ``x_T = alpha_T m_y``: the same noise for all ``y`` only where ``alpha_T = 0``, and there zero, for which
+``h`` is the posterior mean. Of ``K`` random candidates the best is a minimum of ``K`` weighted chi-squares, whose
+expected value in ``d`` equal directions is :func:`expected_best`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ A true score has mean zero at every level, ``E_{q_t} grad log q_t = 0``, and a n
 
     s_cal(x, t) = s(x, t) - E_{q_t} s(., t),
 
-lowers the score-matching loss at every level by exactly half its weight times ``|E s|^2`` (their eq. 10), at no cost in
+lowers the score-matching loss at every level by exactly half its weight times ``|E s|^2``, at no cost in
 sampling: the means are estimated once per level on noised data. In the predictions of the network it is
 
     noise      eps - E eps                      velocity   v - (E v - b E[x0])

@@ -5,9 +5,9 @@ step, in the place of the newest output the polynomial through it and the ``K`` 
 
     t' = rho_i t_i + (1 - rho_i) t_{i-1},      N_i <- sum_k l_k(t') N_{i-k},
 
-``l_k`` Lagrange's (their eq. 9-10), and keeps it there for the steps that follow. ``rho = 1`` is UniPC. The first ``K``
+``l_k`` Lagrange's, and keeps it there for the steps that follow. ``rho = 1`` is UniPC. The first ``K``
 steps have no past to interpolate and keep their output, as in the reference code. Ratios are searched step after step:
-``rho_i`` brings the next corrected state nearest to the true trajectory (their eq. 12; AdamW there, a bounded
+``rho_i`` brings the next corrected state nearest to the true trajectory (by AdamW there, a bounded
 minimisation here).
 
 Ratios for a guidance scale and a number of steps that were never searched come from :class:`Cascade`.
@@ -27,7 +27,7 @@ from ...solvers.corrected import UNIC_BH2, UNIP_BH2
 from ...solvers.rules import Build, Point, Rule, named
 from ...trace import Form, Solver, Trace, compile
 from ..trajectories import Trajectories
-from .fitting import Learned, state_after
+from .fitting import Learned, bounded_minimum, state_after
 from .steps import advance, one_per_step
 
 __all__ = ["Cascade", "compensate", "dc_solver_2", "dc_solver_3"]
@@ -99,7 +99,7 @@ def _compensated(points: int) -> Solver:
         order=points + 1,
         cold=min(points + 1, 3),
         cite="zhao2024dcsolver",
-        eq="9, 10",
+        eq="reference code",
         family="learned predictor-corrector",
         note="of that order with ratios of one; of order one with others that do not tend to it",
     )
@@ -120,8 +120,6 @@ def compensate(solver: Solver, trajectories: Trajectories, grid: Grid, degree: i
         the sampler with its ratios; its ``loss`` is the root mean square distance of the corrected state after every
         step, which no step makes larger than a ratio of one does.
     """
-    from scipy.optimize import minimize_scalar
-
     x = trajectories.at(grid.levels[0])
     ratios = [1.0] * len(grid.h)
     loss = []
@@ -135,10 +133,11 @@ def compensate(solver: Solver, trajectories: Trajectories, grid: Grid, degree: i
         goal = trajectories.at(level)
         found = 1.0
         if i >= degree and not level.clean:
-            bounds = (1 - REACH, 1 + REACH)
-            best = minimize_scalar(lambda r, i=i, goal=goal: distance(i, r, goal), bounds=bounds, method="bounded",
-                                   options={"xatol": 1e-8})  # fmt: skip
-            found = min((float(best.x), 1.0), key=lambda r: distance(i, r, goal))
+
+            def of(ratio: float, i: int = i, goal: np.ndarray = goal) -> float:
+                return distance(i, ratio, goal)
+
+            found = min((bounded_minimum(of, 1 - REACH, 1 + REACH), 1.0), key=of)
         ratios[i] = found
         loss.append(distance(i, found, goal))
     return Learned(solver.with_options(ratios=tuple(ratios)), grid, tuple(loss))
@@ -146,10 +145,10 @@ def compensate(solver: Solver, trajectories: Trajectories, grid: Grid, degree: i
 
 @dataclass(frozen=True)
 class Cascade:
-    """Ratios as a function of the guidance scale, the number of steps and the step (their section 3.3).
+    """Ratios as a function of the guidance scale, the number of steps and the step.
 
-    A polynomial in ``i / n`` whose coefficients are quadratic in ``scale / 12``, with coefficients that are quadratic in
-    ``n / 50``; steps count from one, and the first two ratios are one, as in the reference code. It is linear in its
+    A polynomial in ``i / n`` whose coefficients are quadratic in ``scale / 12``, with coefficients that are quadratic
+    in ``n / 50``; steps count from one, and the first two ratios are one, as in the reference code. It is linear in its
     numbers, so it is fitted by least squares (theirs by a general minimiser); of those that fit equally well the
     smallest are taken, so that a single scale may be fitted too.
 

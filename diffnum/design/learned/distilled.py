@@ -1,21 +1,21 @@
-"""D-ODE: one number per step, a share of the last change, fitted in closed form to a teacher's states (Kim et al. 2024).
+"""D-ODE: a share of the last change per step, fitted in closed form to a teacher's states (Kim et al. 2024).
 
 A step of any Adams method sees one combined quantity, ``N_i = sum_j w_ij N(x_j) / sum_j w_ij``, and takes
 
     x_{i+1} = ratio x_i + G_i (N_i + lam_i (N_i - N_{i-1})),     G_i = gain step sum_j w_ij,
 
-which is the method itself for ``lam = 0``; Adams-Bashforth of two points for the first-order one with ``lam_i`` half the
-ratio of the steps. On the noise the first difference is ``N_0 - x_0``, as in the reference code; on the data there is
-none. A state depends on its own ``lam`` affinely: against the teacher's state ``y`` it is a projection,
+which is the method itself for ``lam = 0``, and with ``lam_i`` half the ratio of the steps turns the first-order method
+into Adams-Bashforth of two points. On the noise the first difference is ``N_0 - x_0``, as in the reference code; on the
+data there is none. A state depends on its own ``lam`` affinely: against the teacher's state ``y`` it is a projection,
 
     lam_i = <c_i, y_{i+1} - x_{i+1}|_{lam_i = 0}> / <c_i, c_i>,     c_i = G_i (N_i - N_{i-1}),
 
-over all coordinates of a batch, step after step on the student's own states (their section 3.2). The teacher here is
+over all coordinates of a batch, step after step on the student's own states. The teacher here is
 the exact flow, to which theirs tends as its steps multiply.
 
-Their code keeps ``G_i lam_i`` as the number, which is the same sampler. In their EDM code the teacher has ``C n`` levels
-of a Karras grid whose level ``C i`` is noisier than the student's level ``i``: it is distilled from states of other
-levels than its own.
+Their code keeps ``G_i lam_i`` as the number, which is the same sampler. In their EDM code the teacher has ``C n``
+levels of a Karras grid whose level ``C i`` is noisier than the student's level ``i``: the student is brought near to
+states of other levels than its own.
 """
 
 from __future__ import annotations
@@ -75,16 +75,27 @@ def _distilled(name: str, build: Build, eq: str, says: str) -> Solver:
     return named(name, build, says, order=1, cold=1, cite="kim2024dode", eq=eq, family="learned multistep")
 
 
-d_ddim = _distilled("d_ddim", distilled(RATIO, 1), "10", "D-DDIM on the noise: a learned share of the last change.")
-d_ddim_data = _distilled("d_ddim_data", distilled(DATA, 1), "11", "D-DDIM on the data.")
+d_ddim = _distilled(
+    "d_ddim", distilled(RATIO, 1), "noise prediction", "D-DDIM on the noise: a learned share of the last change."
+)
+d_ddim_data = _distilled("d_ddim_data", distilled(DATA, 1), "data prediction", "D-DDIM on the data.")
 d_ipndm_4 = _distilled(
-    "d_ipndm_4", distilled(RATIO, 4, CONSTANT), "supplement", "D-iPNDM of four points: a share of the combined noise."
+    "d_ipndm_4",
+    distilled(RATIO, 4, CONSTANT),
+    "reference code",
+    "D-iPNDM of four points: a share of the combined noise.",
 )
 d_deis_rhoab_3 = _distilled(
-    "d_deis_rhoab_3", distilled(RATIO, 3), "supplement", "D-DEIS of three points, rhoAB: a share of the combined noise."
+    "d_deis_rhoab_3",
+    distilled(RATIO, 3),
+    "reference code",
+    "D-DEIS of three points, rhoAB: a share of the combined noise.",
 )
 d_dpmpp_2m = _distilled(
-    "d_dpmpp_2m", distilled(DATA, 2, DPM_2M), "11, on another base", "The same adjustment of DPM-Solver++(2M)."
+    "d_dpmpp_2m",
+    distilled(DATA, 2, DPM_2M),
+    "data prediction, on another base",
+    "The same adjustment of DPM-Solver++(2M).",
 )
 
 

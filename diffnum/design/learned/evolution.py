@@ -1,4 +1,4 @@
-"""S^3: the decisions of a sampler searched by evolution, at a given cost (Liu et al. 2024, section 4).
+"""S^3: the decisions of a sampler searched by evolution, at a given cost (Liu et al. 2024).
 
 A population of lists of decisions (:mod:`.strategy`) is bred: parents by tournament, children by crossing over step by
 step and key by key and by mutation. The paper trains a predictor of its score, since a score costs thousands of

@@ -14,7 +14,7 @@ from ...read.sample import sample
 from ...trace import Solver, compile
 from ..trajectories import Trajectories
 
-__all__ = ["Build", "Learned", "ends", "least_squares", "projection", "state_after"]
+__all__ = ["Build", "Learned", "bounded_minimum", "ends", "least_squares", "projection", "state_after"]
 
 Build = Callable[[Any], Plan]
 """From the numbers to learn, a sequence of floats or of torch scalars, to a plan."""
@@ -76,7 +76,7 @@ def least_squares(
         for i in range(batched, len(at)):
             unit = torch.zeros_like(at)
             unit[i] = 1.0
-            _, slope = torch.func.jvp(lambda p: residual(p).reshape(-1), (at,), (unit,))
+            slope = torch.func.jvp(lambda p: residual(p).reshape(-1), (at,), (unit,))[1]
             columns.append(slope[:, None])
         return torch.cat(columns, dim=1).numpy()
 
@@ -84,7 +84,16 @@ def least_squares(
     if not np.all(np.isfinite(values(first))):
         raise ValueError("the plan to start from has an output that is not finite: start from a stable sampler")
     tiny = np.finfo(float).eps
-    return minimise(values, first, jacobian, xtol=tiny, ftol=tiny, gtol=tiny, max_nfev=iterations).x
+    jac: Any = jacobian
+    return minimise(values, first, jac, xtol=tiny, ftol=tiny, gtol=tiny, max_nfev=iterations).x
+
+
+def bounded_minimum(f: Callable[[float], float], low: float, high: float) -> float:
+    """Where a function of one number is least between two bounds, by Brent's method; a local minimum if it has some."""
+    from scipy.optimize import minimize_scalar
+
+    found: Any = minimize_scalar(f, bounds=(low, high), method="bounded", options={"xatol": 1e-9})
+    return float(found.x)
 
 
 def ends(build: Build, trajectories: Trajectories) -> Callable[[Any], Any]:

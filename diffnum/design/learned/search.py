@@ -1,7 +1,7 @@
 """Differentiable solver search: times and all past weights learned through the whole sampler (Wang et al. 2025).
 
-A step combines every evaluation so far. On the velocity of flow matching (their eq. 20-22), and on the data in
-``kappa = alpha / sigma``, where the linear part of a variance-preserving process is exact (their section 6),
+A step combines every evaluation so far: on the velocity of flow matching, and on the data in ``kappa = alpha / sigma``,
+where the linear part of any process is exact,
 
     x_{i+1} = x_i + dt_i sum_{j<=i} c_ij v_j
     x_{i+1} = (sigma_{i+1} / sigma_i) x_i + sigma_{i+1} (kappa_{i+1} - kappa_i) sum_{j<=i} c_ij D_j
@@ -19,10 +19,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from ...grid import Grid, through
-from ...plan import Level, Plan
+from ...plan import Plan
 from ...solvers.coords import CLOCK, SNR, Coords, transfer
 from ...solvers.rules import Build, Point, named, weights
 from ...trace import Form, Solver, Trace, compile
@@ -87,7 +88,7 @@ def _searched(name: str, coords: Coords, eq: str, says: str) -> Solver:
 
 
 searched_flow = _searched(
-    "searched_flow", CLOCK, "20-22", "Differentiable solver search on the velocity: all past weights are learned."
+    "searched_flow", CLOCK, "section 5", "Differentiable solver search on the velocity: all past weights are learned."
 )
 searched_vp = _searched(
     "searched_vp", SNR, "section 6", "Differentiable solver search on the data in ``alpha / sigma``."
@@ -180,7 +181,7 @@ def searched_times(grid: Grid, r: Any) -> Grid:
 def _spans(grid: Grid) -> list[float]:
     noisy = [level.t for level in grid.levels if not level.clean]
     total = noisy[-1] - noisy[0]
-    return [math.log((b - a) / total) for a, b in zip(noisy[:-1], noisy[1:], strict=True)]
+    return [math.log((b - a) / total) for a, b in pairwise(noisy)]
 
 
 def _softmax(r: Any) -> list[Any]:

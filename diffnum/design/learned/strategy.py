@@ -1,7 +1,7 @@
 """USF: a sampler as one decision per step, and the search for the best list of decisions (Liu et al. 2024, S^3).
 
-A step to level ``t`` starts from a state ``s`` so many levels back and takes the Taylor polynomial of the data or of the
-noise there, with the linear part exact (their eq. 6-8),
+A step to level ``t`` starts from a state ``s`` so many levels back and takes the Taylor polynomial of the data or of
+the noise there, with the linear part exact,
 
     x_t = ratio(s, t) x_s + gain(t) h (sum_{k<p} phi_{k+1}(z) R_k h^k N^(k)(s)),     z = -h (data) or h (noise),
 
@@ -97,7 +97,7 @@ class Taylor:
     def __post_init__(self) -> None:
         for k, points in enumerate(self.points, 1):
             if len(points) < k or len(set(points)) != len(points) or min(points) < 0:
-                raise ValueError(f"derivative {k} from evaluations {points}: give {k} or more different ones, from 0 on")
+                raise ValueError(f"derivative {k} from evaluations {points}: give {k} or more different ones, >= 0")
 
     @property
     def order(self) -> int:
@@ -201,9 +201,7 @@ def _first(T: Trace, s: Level, analytic: bool) -> Seen:
     return Seen(s, T.x, e.data, Form() if s.pure_noise and T.prediction != "noise" else e.noise)
 
 
-def _moved(
-    grid: Any, seen: Sequence[Seen], start: int, t: Level, place: int, coords: Coords, taylor: Taylor
-) -> Form:
+def _moved(grid: Any, seen: Sequence[Seen], start: int, t: Level, place: int, coords: Coords, taylor: Taylor) -> Form:
     newest = len(seen) - 1
     # log-SNR is infinite at pure noise
     known = [newest - j for j in range(len(seen)) if j != start and not seen[j].level.pure_noise]
@@ -251,7 +249,7 @@ strategy = named(
     order=1,
     cold=1,
     cite="liu2024usf",
-    eq="6-8",
+    eq="USF",
     family="learned multistep",
     note="of the order that its decisions have; of one with the default, which is DDIM",
 )
