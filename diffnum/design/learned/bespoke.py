@@ -27,7 +27,7 @@ from ...solvers.coords import DATA, transfer
 from ...solvers.rules import Point, named, weights
 from ...trace import Form, Solver, Trace, compile
 from ..trajectories import Trajectories
-from .fitting import Learned, ends, least_squares
+from .fitting import Learned, ends, judging, least_squares
 from .steps import advance, one_per_step
 
 __all__ = ["bespoke_euler", "fit_bespoke", "fit_non_stationary", "fit_s4s", "non_stationary", "s4s"]
@@ -133,19 +133,29 @@ def s4s_rows(grid: Grid, points: int) -> tuple[tuple[Any, ...], ...]:
     return tuple(rows)
 
 
-def fit_bespoke(trajectories: Trajectories, grid: Grid, iterations: int = 40) -> Learned:
-    """Learn scales, their rates and the rates of time on a grid, whose levels stay; from Euler's method on."""
+def fit_bespoke(
+    trajectories: Trajectories, grid: Grid, iterations: int = 40, judge: Trajectories | None = None
+) -> Learned:
+    """Learn scales, their rates and the rates of time on a grid, whose levels stay; from Euler's method on.
+
+    ``judge`` as in :func:`diffnum.design.learned.search_solver`.
+    """
     n = len(grid.h)
 
     def options(p: Any) -> dict[str, Any]:
         return {"scales": p[:n], "scale_rates": p[n : 2 * n], "time_rates": p[2 * n :]}
 
     start = [1.0] * n + [0.0] * n + [1.0] * n
-    return _fitted(bespoke_euler, options, start, trajectories, grid, iterations)
+    return _fitted(bespoke_euler, options, start, trajectories, grid, iterations, judge)
 
 
-def fit_non_stationary(trajectories: Trajectories, grid: Grid, iterations: int = 40) -> Learned:
-    """Learn all coefficients of a non-stationary solver on a grid, from Euler's method on."""
+def fit_non_stationary(
+    trajectories: Trajectories, grid: Grid, iterations: int = 40, judge: Trajectories | None = None
+) -> Learned:
+    """Learn all coefficients of a non-stationary solver on a grid, from Euler's method on.
+
+    ``judge`` as in :func:`diffnum.design.learned.search_solver`.
+    """
     n = len(grid.h)
     trace = Trace(grid.process)
     dts = [float(trace.dt(s, t)) for s, t in zip(grid.levels[:-1], grid.levels[1:], strict=True)]
@@ -155,7 +165,7 @@ def fit_non_stationary(trajectories: Trajectories, grid: Grid, iterations: int =
         return {"starts": p[:n], "rows": [p[at[i] : at[i + 1]] for i in range(n)]}
 
     start = [1.0] * n + [dts[j] for i in range(n) for j in range(i + 1)]
-    return _fitted(non_stationary, options, start, trajectories, grid, iterations)
+    return _fitted(non_stationary, options, start, trajectories, grid, iterations, judge)
 
 
 def fit_s4s(
@@ -223,12 +233,18 @@ def _nearest_starts(output: Any, end: Any, offset: Any, reach: float, steps: int
 
 
 def _fitted(
-    solver: Solver, options: Any, start: Sequence[float], trajectories: Trajectories, grid: Grid, iterations: int
+    solver: Solver,
+    options: Any,
+    start: Sequence[float],
+    trajectories: Trajectories,
+    grid: Grid,
+    iterations: int,
+    judge: Trajectories | None,
 ) -> Learned:
     def build(p: Any) -> Plan:
         return compile(solver, grid, **options(p))
 
-    found = least_squares(ends(build, trajectories), start, iterations=iterations)
+    found = least_squares(ends(build, trajectories), start, iterations=iterations, judge=judging(build, judge))
     return _bound(solver, options(found.tolist()), trajectories, grid)
 
 

@@ -10,6 +10,10 @@ steps have no past to interpolate and keep their output, as in the reference cod
 ``rho_i`` brings the next corrected state nearest to the true trajectory (by AdamW there, a bounded
 minimisation here).
 
+The kept outputs are built on one another. For one ratio and equal steps in ``t`` with ``K = 2`` they obey
+``z^2 + x (x + 2) z - x (x + 1) / 2 = 0`` with ``x = rho - 1``, whose roots are inside the unit circle for
+``0 < rho < 4/3`` only: beyond, what is fitted at few steps grows without bound at many.
+
 Ratios for a guidance scale and a number of steps that were never searched come from :class:`Cascade`.
 """
 
@@ -58,7 +62,9 @@ def compensated(coords: Coords, points: int, predict: Rule, correct: Rule, degre
             times = (s.t, *times)[: degree + 1]
             N = coords.quantity(e)
             if len(past) >= degree:
-                N = _moved(ratios[i], times, [N, *(point.N for point in past[:degree])])
+                moved = _moved(ratios[i], times, [N, *(point.N for point in past[:degree])])
+                # a register of its own: outputs are built on one another without end
+                N = Form(((T.pin(moved, "N"), 1.0),))
             now = Point(N, coords.step(T, s, t))
             behind = past[: points - 1]
             x = advance(T.x, s, t, coords, now.step, predict(coords, now.step, behind), _slopes(now, behind))

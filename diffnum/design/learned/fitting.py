@@ -14,10 +14,14 @@ from ...read.sample import sample
 from ...trace import Solver, compile
 from ..trajectories import Trajectories
 
-__all__ = ["Build", "Learned", "bounded_minimum", "ends", "least_squares", "projection", "state_after"]
+__all__ = ["Build", "Learned", "bounded_minimum", "ends", "judging", "least_squares", "projection", "state_after"]
 
 Build = Callable[[Any], Plan]
 """From the numbers to learn, a sequence of floats or of torch scalars, to a plan."""
+
+
+# what a residual that is not finite counts, relative to the first one
+_TOO_FAR = 1e3
 
 
 @dataclass(frozen=True)
@@ -41,22 +45,28 @@ class Learned:
 
 
 def least_squares(
-    residual: Callable[[Any], Any], start: Sequence[float], looped: int = 0, iterations: int = 60
+    residual: Callable[[Any], Any],
+    start: Sequence[float],
+    looped: int = 0,
+    iterations: int = 60,
+    judge: Callable[[Any], Any] | None = None,
 ) -> np.ndarray:
-    """Minimise ``|residual(p)|^2`` by Levenberg and Marquardt's method in a trust region (Moré 1978), by scipy.
+    """Minimise ``|residual(p)|^2`` by Levenberg and Marquardt's method (Moré 1978), MINPACK's by scipy.
 
     Args:
         residual: from a float64 torch vector to a torch array of any shape.
         start: the first ``p``.
         looped: how many of the last numbers enter levels: their columns of the Jacobian are computed one by one,
             since levels are compared as floats. The others are pushed through together.
-        iterations: at most so many Jacobians.
+        iterations: at most so many steps tried.
+        judge: another residual; of the points on the way the one where it is least is returned, which stops a fit
+            before it suits its own trajectories alone.
 
     Returns:
         ``p``, ``(len(start),)``.
 
     Raises:
-        ValueError: the residual at ``start`` is not finite.
+        ValueError: the residual at ``start`` is not finite, or has fewer entries than there are numbers.
     """
     import torch
     from scipy.optimize import least_squares as minimise
@@ -67,7 +77,15 @@ def least_squares(
         with torch.no_grad():
             return residual(torch.tensor(p)).reshape(-1).numpy()
 
+    judged: list[tuple[float, np.ndarray]] = []
+
+    def note(p: np.ndarray) -> None:
+        if judge is not None:
+            with torch.no_grad():
+                judged.append((float((judge(torch.tensor(p)) ** 2).sum()), p.copy()))
+
     def jacobian(p: np.ndarray) -> np.ndarray:
+        note(p)
         at = torch.tensor(p)
         columns = []
         if batched:
@@ -81,11 +99,27 @@ def least_squares(
         return torch.cat(columns, dim=1).numpy()
 
     first = np.asarray(start, dtype=np.float64)
-    if not np.all(np.isfinite(values(first))):
+    entries = values(first)
+    if len(entries) < len(first):
+        raise ValueError(
+            f"{len(first)} numbers cannot be learned from {len(entries)} entries: use more trajectories or dimensions"
+        )
+    if not np.all(np.isfinite(entries)):
         raise ValueError("the plan to start from has an output that is not finite: start from a stable sampler")
+
+    def tried(p: np.ndarray) -> np.ndarray:
+        # a step may bring levels together or overflow: it is taken back like any that gains nothing
+        try:
+            found = values(p)
+        except ValueError:
+            found = np.full_like(entries, np.inf)
+        return np.where(np.isfinite(found), found, _TOO_FAR * (1 + np.abs(entries)))
+
     tiny = np.finfo(float).eps
     jac: Any = jacobian
-    return minimise(values, first, jac, xtol=tiny, ftol=tiny, gtol=tiny, max_nfev=iterations).x
+    found = minimise(tried, first, jac, method="lm", xtol=tiny, ftol=tiny, gtol=tiny, max_nfev=iterations).x
+    note(found)
+    return min(judged, key=lambda pair: pair[0])[1] if judged else found
 
 
 def bounded_minimum(f: Callable[[float], float], low: float, high: float) -> float:
@@ -113,6 +147,11 @@ def ends(build: Build, trajectories: Trajectories) -> Callable[[Any], Any]:
         return (sample(plan, trajectories.target, start["x"]) - end) / len(end) ** 0.5
 
     return residual
+
+
+def judging(build: Build, judge: Trajectories | None) -> Callable[[Any], Any] | None:
+    """:func:`ends` on other trajectories, if there are some."""
+    return None if judge is None else ends(build, judge)
 
 
 def state_after(plan: Plan, model: Any, x: Any, step: int) -> Any:

@@ -28,7 +28,7 @@ from ...solvers.coords import CLOCK, SNR, Coords, transfer
 from ...solvers.rules import Build, Point, named, weights
 from ...trace import Form, Solver, Trace, compile
 from ..trajectories import Trajectories
-from .fitting import Learned, ends, least_squares
+from .fitting import Learned, ends, judging, least_squares
 
 __all__ = [
     "adams_rows",
@@ -120,7 +120,12 @@ def adams_rows(solver: Solver, grid: Grid, points: int) -> tuple[tuple[float, ..
 
 
 def search_solver(
-    solver: Solver, trajectories: Trajectories, grid: Grid, start: Rows | None = None, iterations: int = 60
+    solver: Solver,
+    trajectories: Trajectories,
+    grid: Grid,
+    start: Rows | None = None,
+    iterations: int = 60,
+    judge: Trajectories | None = None,
 ) -> Learned:
     """Learn the weights on a fixed grid.
 
@@ -128,7 +133,9 @@ def search_solver(
         solver: :data:`searched_flow` or :data:`searched_vp`.
         trajectories: whose ends the sampler shall reach.
         start: the first rows; default Adams-Bashforth of two points.
-        iterations: at most so many Jacobians.
+        iterations: at most so many steps tried.
+        judge: other trajectories, on which the best point on the way is chosen: with many weights and few trajectories
+            the last point suits these alone.
     """
     n = len(grid.h)
     rows = adams_rows(solver, grid, 2) if start is None else checked(start, n)
@@ -136,13 +143,17 @@ def search_solver(
     def build(p: Any) -> Plan:
         return compile(solver, grid, rows=_rows(p, n))
 
-    residual = ends(build, trajectories)
-    found = least_squares(residual, _flat(rows), iterations=iterations)
+    found = least_squares(ends(build, trajectories), _flat(rows), iterations=iterations, judge=judging(build, judge))
     return _learned(solver, grid, found, trajectories)
 
 
 def search_times(
-    solver: Solver, trajectories: Trajectories, grid: Grid, start: Rows | None = None, iterations: int = 60
+    solver: Solver,
+    trajectories: Trajectories,
+    grid: Grid,
+    start: Rows | None = None,
+    iterations: int = 60,
+    judge: Trajectories | None = None,
 ) -> Learned:
     """Learn the weights and the times, ``dt = softmax(r)``, from those of a grid on; ends and end policy stay.
 
@@ -155,8 +166,8 @@ def search_times(
     def build(p: Any) -> Plan:
         return compile(solver, searched_times(grid, p[n * (n - 1) // 2 :]), rows=_rows(p, n))
 
-    residual = ends(build, trajectories)
-    found = least_squares(residual, [*_flat(rows), *spans], looped=len(spans), iterations=iterations)
+    first = [*_flat(rows), *spans]
+    found = least_squares(ends(build, trajectories), first, len(spans), iterations, judging(build, judge))
     moved = searched_times(grid, found[n * (n - 1) // 2 :].tolist())
     return _learned(solver, moved, found, trajectories)
 
