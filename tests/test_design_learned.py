@@ -1,6 +1,7 @@
 """Solver search, D-ODE and DC-Solver: what they contain, what they reach, what one number can do."""
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -66,7 +67,7 @@ def test_rows_of_another_number_of_steps_are_refused():
         L.adams_rows(ALL["ab2"], grid(4), 2)
 
 
-@pytest.mark.parametrize("solver", [L.searched_flow, L.searched_vp], ids=str)
+@pytest.mark.parametrize("solver", [pytest.param(L.searched_flow, marks=pytest.mark.full), L.searched_vp], ids=str)
 def test_two_variances_are_reached_exactly(solver):
     trajectories = gaussian_trajectories([2.0, 0.1], n=6, stop=STOP)
     found = L.search_solver(solver, trajectories, grid(4), iterations=40)
@@ -79,7 +80,7 @@ def test_two_variances_are_reached_exactly(solver):
 def test_searched_weights_beat_hand_made_ones_on_unseen_points():
     levels = grid(5)
     train, test = mixture_trajectories(64, 0), mixture_trajectories(64, 1)
-    found = L.search_solver(L.searched_vp, train, levels, iterations=30)
+    found = L.search_solver(L.searched_vp, train, levels, iterations=15)
     hand_made = ("euler", "ab2", "snr_ab2", "ddim", "dpmpp_2m", "dpmpp_3m")
     assert test.error(found.plan()) < min(test.error(dn.compile(name, levels)) for name in hand_made)
     assert np.isclose(found.loss[-1], train.error(found.plan()))
@@ -87,8 +88,8 @@ def test_searched_weights_beat_hand_made_ones_on_unseen_points():
 
 def test_times_start_where_the_grid_is_and_gain_on_the_weights_alone():
     train, levels = mixture_trajectories(64, 0), grid(3)
-    weights = L.search_solver(L.searched_vp, train, levels, iterations=30)
-    both = L.search_times(L.searched_vp, train, levels, iterations=30)
+    weights = L.search_solver(L.searched_vp, train, levels, iterations=15)
+    both = L.search_times(L.searched_vp, train, levels, iterations=15)
     assert both.loss[-1] < weights.loss[-1]
     assert (both.grid[0], both.grid[-1]) == (levels[0], levels[-1])
     assert readable(both.plan("noise"))
@@ -121,7 +122,7 @@ def test_half_the_ratio_of_the_steps_is_adams_bashforth():
     levels = dn.grid.uniform(PROCESS, 6)
     ratios = [level.sigma / level.alpha for level in levels]
     steps = np.diff(ratios)
-    shares = (0.0, *(float(b / a) / 2 for a, b in zip(steps[:-1], steps[1:], strict=True)))
+    shares = (0.0, *(float(b / a) / 2 for a, b in pairwise(steps)))
     assert dn.distance(
         dn.compile(L.d_ddim.with_options(shares=shares), levels), dn.compile("deis_rhoab_2", levels)
     ) < 1e-13  # fmt: skip

@@ -24,7 +24,7 @@ from .evolution import evolve, presets
 from .fitting import Learned
 from .search import adams_rows, search_solver, search_times, searched_flow, searched_times, searched_vp
 from .shifted import fit_time_shift
-from .strategy import Corrector, Step, Taylor, strategy
+from .usf import Corrector, Step, Taylor, strategy
 
 __all__ = [
     "Boundary",

@@ -36,7 +36,7 @@ from .fitting import bounded_minimum, state_after
 __all__ = ["align", "align_coded", "aligned", "isotropic_level"]
 
 # ratios are searched between these
-LOW, HIGH = 0.5, 1.5
+LOW, HIGH = 0.25, 1.5
 
 
 def aligned(plan: Plan, ratios: Sequence[Any]) -> Plan:

@@ -83,10 +83,10 @@ def expected_best(gain: float, dim: int, count: int) -> float:
     """``E min of K`` of ``gain^2 chi^2_d``: the expected excess loss of the best of ``count`` standard normal starts
     where ``A`` is ``gain`` in all ``dim`` directions and ``alpha_T = 0``.
 
-        gain^2 int_0^inf (1 - F_d(u))^K du
+        gain^2 int_0^inf (1 - F_d(x))^K dx = gain^2 int_0^1 F_d^-1(1 - u^(1/K)) du
     """
     from scipy.integrate import quad
     from scipy.stats import chi2
 
-    value, _ = quad(lambda u: chi2.sf(u, dim) ** count, 0, np.inf, epsabs=0, epsrel=1e-10, limit=200)
-    return gain**2 * value
+    found: Any = quad(lambda u: chi2.isf(u ** (1 / count), dim), 0, 1, epsabs=0, epsrel=1e-9, limit=200)
+    return gain**2 * found[0]

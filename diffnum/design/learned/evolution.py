@@ -1,6 +1,6 @@
 """S^3: the decisions of a sampler searched by evolution, at a given cost (Liu et al. 2024).
 
-A population of lists of decisions (:mod:`.strategy`) is bred: parents by tournament, children by crossing over step by
+A population of lists of decisions (:mod:`.usf`) is bred: parents by tournament, children by crossing over step by
 step and key by key and by mutation. The paper trains a predictor of its score, since a score costs thousands of
 calls; on a surrogate the error itself is cheap and exact, and is the fitness.
 """
@@ -19,7 +19,7 @@ from ...solvers.coords import DATA, NOISE
 from ...trace import compile
 from ..trajectories import Trajectories
 from .fitting import Learned
-from .strategy import (
+from .usf import (
     NONE,
     RELAXATIONS,
     Corrector,

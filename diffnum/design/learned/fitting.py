@@ -22,6 +22,8 @@ Build = Callable[[Any], Plan]
 
 # what a residual that is not finite counts, relative to the first one
 _TOO_FAR = 1e3
+# points of a first look at a function of one number
+_SCAN = 17
 
 
 @dataclass(frozen=True)
@@ -123,10 +125,14 @@ def least_squares(
 
 
 def bounded_minimum(f: Callable[[float], float], low: float, high: float) -> float:
-    """Where a function of one number is least between two bounds, by Brent's method; a local minimum if it has some."""
+    """Where a function of one number is least between two bounds: the best of some points, and from its neighbours on
+    by Brent's method."""
     from scipy.optimize import minimize_scalar
 
-    found: Any = minimize_scalar(f, bounds=(low, high), method="bounded", options={"xatol": 1e-9})
+    points = np.linspace(low, high, _SCAN)
+    best = int(np.argmin([f(float(x)) for x in points]))
+    bounds = (points[max(best - 1, 0)], points[min(best + 1, _SCAN - 1)])
+    found: Any = minimize_scalar(f, bounds=bounds, method="bounded", options={"xatol": 1e-9})
     return float(found.x)
 
 
