@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import learned
 from .trajectories import Trajectories
 
-__all__ = ["Trajectories"]
+__all__ = ["Trajectories", "learned"]
