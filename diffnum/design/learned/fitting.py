@@ -53,7 +53,8 @@ def least_squares(
     iterations: int = 60,
     judge: Callable[[Any], Any] | None = None,
 ) -> np.ndarray:
-    """Minimise ``|residual(p)|^2`` by Levenberg and Marquardt's method (Moré 1978), MINPACK's by scipy.
+    """Minimise ``|residual(p)|^2`` by Gauss-Newton steps in a trust region whose scales are the Jacobian's (Moré 1978),
+    by scipy.
 
     Args:
         residual: from a float64 torch vector to a torch array of any shape.
@@ -68,7 +69,7 @@ def least_squares(
         ``p``, ``(len(start),)``.
 
     Raises:
-        ValueError: the residual at ``start`` is not finite, or has fewer entries than there are numbers.
+        ValueError: the residual at ``start`` is not finite.
     """
     import torch
     from scipy.optimize import least_squares as minimise
@@ -84,7 +85,8 @@ def least_squares(
     def note(p: np.ndarray) -> None:
         if judge is not None:
             with torch.no_grad():
-                judged.append((float((judge(torch.tensor(p)) ** 2).sum()), p.copy()))
+                square = float((judge(torch.tensor(p)) ** 2).sum())
+            judged.append((square if np.isfinite(square) else np.inf, p.copy()))
 
     def jacobian(p: np.ndarray) -> np.ndarray:
         note(p)
@@ -102,10 +104,6 @@ def least_squares(
 
     first = np.asarray(start, dtype=np.float64)
     entries = values(first)
-    if len(entries) < len(first):
-        raise ValueError(
-            f"{len(first)} numbers cannot be learned from {len(entries)} entries: use more trajectories or dimensions"
-        )
     if not np.all(np.isfinite(entries)):
         raise ValueError("the plan to start from has an output that is not finite: start from a stable sampler")
 
@@ -119,7 +117,7 @@ def least_squares(
 
     tiny = np.finfo(float).eps
     jac: Any = jacobian
-    found = minimise(tried, first, jac, method="lm", xtol=tiny, ftol=tiny, gtol=tiny, max_nfev=iterations).x
+    found = minimise(tried, first, jac, x_scale="jac", xtol=tiny, ftol=tiny, gtol=tiny, max_nfev=iterations).x
     note(found)
     return min(judged, key=lambda pair: pair[0])[1] if judged else found
 
