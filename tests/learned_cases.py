@@ -1,5 +1,6 @@
 """Exact trajectories of laws whose flow is known, for the tests of learned samplers."""
 
+import json
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -45,3 +46,11 @@ def mixture_trajectories(n, seed):
 
 def grid(n, end="stop"):
     return dn.grid.log_snr(PROCESS, n, START, STOP, end)
+
+
+def readable(plan):
+    """Whether a learned plan is saved and loaded, and runs through every reading."""
+    again = dn.Plan.from_json(json.loads(json.dumps(plan.to_json())))
+    mean, variance = dn.moments(plan, dn.Gaussian.power_law(3))
+    read = [dn.tableau(plan), dn.cost(plan), str(plan)]
+    return again.hash == plan.hash and np.isfinite(mean).all() and (variance >= 0).all() and len(read) == 3

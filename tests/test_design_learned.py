@@ -1,30 +1,22 @@
 """Solver search, D-ODE and DC-Solver: what they contain, what they reach, what one number can do."""
 
-import json
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from learned_cases import PROCESS, START, STOP, gaussian_trajectories, grid, mixture_trajectories
+from learned_cases import PROCESS, START, STOP, gaussian_trajectories, grid, mixture_trajectories, readable
 from scipy.optimize import brentq
 
 import diffnum as dn
+from diffnum.design import Trajectories
 from diffnum.design import learned as L
 from diffnum.design.learned.fitting import projection, state_after
 from diffnum.measure import measured, path_errors
 from diffnum.solvers import ALL
 from diffnum.trace import Solver
 from diffnum.witness import COUNTS, LOW, Run, nonlinear, norm, uniform
-
-
-def readable(plan):
-    """A learned plan runs through every reading."""
-    again = dn.Plan.from_json(json.loads(json.dumps(plan.to_json())))
-    assert again.hash == plan.hash
-    dn.tableau(plan), dn.cost(plan), dn.moments(plan, dn.Gaussian.power_law(3)), str(plan)
-    return True
 
 
 # --- solver search ---
@@ -248,6 +240,32 @@ def test_a_cascade_of_one_scale_predicts_it():
     np.testing.assert_allclose(
         L.Cascade.fit(ratios).predict(1.0, 10)[2:], [1 + 0.01 * i for i in range(3, 11)], rtol=1e-6
     )
+
+
+@pytest.mark.full
+def test_a_cascade_serves_a_guidance_scale_and_a_number_of_steps_that_were_not_searched():
+    family = dn.Conditional(tuple(dn.Gaussian(m, [0.08, 0.05]) for m in ([1.0, 0.0], [-1.0, 0.5], [0.0, -1.2])))
+
+    def guided(scale, seed):
+        return Trajectories.draw(L.Guided(family, 0, scale), START, 16, seed=seed, tol=1e-5)
+
+    searched = {}
+    for scale in (1.0, 3.0, 6.0):
+        trajectories = guided(scale, 0)
+        for n in (5, 6, 8, 10):
+            found = L.compensate(L.dc_solver_2, trajectories, grid(n))
+            searched[scale, n] = dict(found.solver.options)["ratios"]
+    predicted = L.Cascade.fit(searched).predict(4.5, 7)
+    test = guided(4.5, 1)
+    compensated = dn.compile(L.dc_solver_2, grid(7), ratios=predicted)
+    assert test.error(compensated) < test.error(dn.compile("unipc_2", grid(7)))
+
+
+def test_a_guided_law_of_scale_one_is_its_class():
+    family = dn.Conditional((dn.Gaussian([1.0], [0.1]), dn.Gaussian([-1.0], [0.3])))
+    law, x = L.Guided(family, 1, 1.0), np.array([[0.3], [-2.0]])
+    np.testing.assert_allclose(law.denoise(x, START), family.given(1).denoise(x, START), atol=1e-14)
+    np.testing.assert_allclose(law.flow(x, START, STOP, 1e-8), family.given(1).flow(x, START, STOP), atol=1e-7)
 
 
 def test_learned_samplers_are_solvers():

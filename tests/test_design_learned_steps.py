@@ -4,8 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from learned_cases import PROCESS, START, STOP, gaussian_trajectories, grid, mixture_trajectories
-from test_design_learned import readable
+from learned_cases import PROCESS, START, STOP, gaussian_trajectories, grid, mixture_trajectories, readable
 
 import diffnum as dn
 from diffnum.design import learned as L
@@ -152,11 +151,13 @@ def test_relaxations_tend_to_one():
 @pytest.mark.parametrize("coords", [DATA, NOISE], ids=["data", "noise"])
 @pytest.mark.parametrize("order", [2, pytest.param(3, marks=pytest.mark.full), pytest.param(4, marks=pytest.mark.full)])
 def test_decisions_of_an_order_with_as_many_evaluations_have_it(order, coords):
-    solver = named("decided", L.strategy.build, "", order=order, cold=2, cite="")
+    def decided(T, levels):
+        L.strategy.build(T, levels, steps=usf.multistep_steps(levels, coords, order))
+
+    solver = named("decided", decided, "", order=order, cold=2, cite="")
 
     def plans(process, levels_of, n):
-        levels = levels_of(process, n)
-        return dn.compile(solver, levels, steps=usf.multistep_steps(levels, coords, order))
+        return dn.compile(solver, levels_of(process, n))
 
     assert warm_slope(solver, plans, PROCESS, "non-linear", "alternating", "equal").holds(order)
 

@@ -22,6 +22,7 @@ from .compensated import Cascade, compensate, dc_solver_2, dc_solver_3
 from .distilled import d_ddim, d_ddim_data, d_deis_rhoab_3, d_dpmpp_2m, d_ipndm_4, distill
 from .evolution import evolve, presets
 from .fitting import Learned
+from .guided import Guided
 from .search import adams_rows, search_solver, search_times, searched_flow, searched_times, searched_vp
 from .shifted import fit_time_shift
 from .usf import Corrector, Step, Taylor, strategy
@@ -31,6 +32,7 @@ __all__ = [
     "Calibrated",
     "Cascade",
     "Corrector",
+    "Guided",
     "Learned",
     "Step",
     "Taylor",
