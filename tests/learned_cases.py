@@ -41,7 +41,7 @@ def gaussian_trajectories(variances, n=24, seed=0, mean=0.0, start=START, stop=D
 def mixture_trajectories(n, seed):
     """Trajectories of a two-dimensional mixture with three modes."""
     law = dn.Mixture([0.5, 0.3, 0.2], [[1.0, 0.0], [-1.0, 0.5], [0.0, -1.2]], np.full((3, 2), 0.05))
-    return Trajectories.draw(law, START, n, seed=seed, tol=1e-6)
+    return Trajectories.draw(law, START, n, seed=seed, tol=1e-5)
 
 
 def grid(n, end="stop"):

@@ -56,14 +56,14 @@ def test_the_search_finds_the_closed_form():
 
 
 def test_alignment_brings_unseen_points_nearer():
-    plan, test = dn.compile("ddim", grid(6), "noise"), mixture_trajectories(64, 1)
-    found = L.align(plan, mixture_trajectories(64, 0))
+    plan, test = dn.compile("ddim", grid(4), "noise"), mixture_trajectories(48, 1)
+    found = L.align(plan, mixture_trajectories(48, 0))
     assert test.error(found) < test.error(plan)
     assert readable(found)
 
 
 def test_the_loss_of_the_reference_code_is_lowered_step_by_step():
-    trajectories = mixture_trajectories(64, 0)
+    trajectories = mixture_trajectories(48, 0)
     plan = dn.compile("ddim", grid(4), "noise")
     found = L.align_coded(plan, trajectories)
 
@@ -82,7 +82,7 @@ def test_alignment_refuses_what_it_would_change():
     with pytest.raises(ValueError, match="one per evaluation"):
         L.aligned(dn.compile("ddim", grid(3), "noise"), [1.0])
     with pytest.raises(ValueError, match="needs one in each step"):
-        L.align(dn.compile("heun", grid(3), "noise"), mixture_trajectories(64, 0))
+        L.align(dn.compile("heun", grid(3), "noise"), mixture_trajectories(48, 0))
     with pytest.raises(ValueError, match="does not preserve variance"):
         L.isotropic_level(dn.EDM(), dn.EDM().level(1.0), dn.EDM().level(0.5), 1.0)
 
@@ -175,8 +175,8 @@ def test_decisions_that_cannot_be_taken_are_refused():
 
 def test_evolved_decisions_are_no_worse_than_presets_and_cost_as_much():
     levels = grid(6)
-    train, judge, test = (mixture_trajectories(64, seed) for seed in (0, 1, 2))
-    found = L.evolve(train, levels, population=16, generations=6, judge=judge)
+    train, judge, test = (mixture_trajectories(48, seed) for seed in (0, 1, 2))
+    found = L.evolve(train, levels, population=12, generations=5, judge=judge)
     known = [dn.compile(L.strategy, levels, steps=steps) for steps in L.presets(levels).values()]
     assert found.plan().nfe == 6
     assert found.loss[-1] <= min(map(train.error, known))
@@ -214,7 +214,7 @@ def test_ddim_is_a_bespoke_euler_method():
 
 @pytest.mark.parametrize("fit", [L.fit_bespoke, L.fit_non_stationary, L.fit_s4s], ids=lambda f: f.__name__)
 def test_learned_numbers_beat_the_method_they_start_from(fit):
-    levels, train = grid(3), mixture_trajectories(64, 0)
+    levels, train = grid(3), mixture_trajectories(48, 0)
     found = fit(train, levels, iterations=8)
     start = dn.compile(found.solver.with_options(**dict.fromkeys(dict(found.solver.options))), levels)
     assert found.loss[-1] < train.error(start)
@@ -231,5 +231,5 @@ def test_relaxed_starts_stay_within_their_radius():
 
 @pytest.mark.full
 def test_a_relaxed_goal_is_met_at_least_as_well():
-    levels, train = grid(3), mixture_trajectories(64, 0)
+    levels, train = grid(3), mixture_trajectories(48, 0)
     assert np.isfinite(L.fit_s4s(train, levels, radius=0.05, rounds=2, iterations=8).loss[-1])
