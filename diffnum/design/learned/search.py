@@ -132,13 +132,13 @@ def search_solver(
     Args:
         solver: :data:`searched_flow` or :data:`searched_vp`.
         trajectories: whose ends the sampler shall reach.
-        start: the first rows; default Adams-Bashforth of two points.
+        start: the first rows; default Adams-Bashforth of one to three points, whichever errs least on ``trajectories``.
         iterations: at most so many steps tried.
         judge: other trajectories, on which the best point on the way is chosen: with many weights and few trajectories
             the last point suits these alone.
     """
     n = len(grid.h)
-    rows = adams_rows(solver, grid, 2) if start is None else checked(start, n)
+    rows = _best_adams(solver, trajectories, grid) if start is None else checked(start, n)
 
     def build(p: Any) -> Plan:
         return compile(solver, grid, rows=_rows(p, n))
@@ -157,11 +157,14 @@ def search_times(
 ) -> Learned:
     """Learn the weights and the times, ``dt = softmax(r)``, from those of a grid on; ends and end policy stay.
 
-    See :func:`search_solver`. Gains more than the weights alone and takes longer: a level passes its derivative alone.
+    See :func:`search_solver`, whose weights after half of the ``iterations`` are the first ones where ``start`` is
+    None: from hand-made ones a fit of both is often caught early. Gains far more than the weights alone, and takes
+    longer, since every level passes its derivative by itself.
     """
     n = len(grid.h)
-    rows = adams_rows(solver, grid, 2) if start is None else checked(start, n)
-    spans = _spans(grid)
+    if start is None:
+        start = _rows_of(search_solver(solver, trajectories, grid, None, iterations // 2, judge))
+    rows, spans = checked(start, n), _spans(grid)
 
     def build(p: Any) -> Plan:
         return compile(solver, searched_times(grid, p[n * (n - 1) // 2 :]), rows=_rows(p, n))
@@ -170,6 +173,15 @@ def search_times(
     found = least_squares(ends(build, trajectories), first, len(spans), iterations, judging(build, judge))
     moved = searched_times(grid, found[n * (n - 1) // 2 :].tolist())
     return _learned(solver, moved, found, trajectories)
+
+
+def _best_adams(solver: Solver, trajectories: Trajectories, grid: Grid) -> Rows:
+    tried = [adams_rows(solver, grid, points) for points in (1, 2, 3)]
+    return min(tried, key=lambda rows: trajectories.error(compile(solver, grid, rows=rows)))
+
+
+def _rows_of(learned: Learned) -> Rows:
+    return dict(learned.solver.options)["rows"]
 
 
 def searched_times(grid: Grid, r: Any) -> Grid:
