@@ -233,3 +233,29 @@ def test_relaxed_starts_stay_within_their_radius():
 def test_a_relaxed_goal_is_met_at_least_as_well():
     levels, train = grid(3), mixture_trajectories(48, 0)
     assert np.isfinite(L.fit_s4s(train, levels, radius=0.05, rounds=2, iterations=8).loss[-1])
+
+
+NUMBERS = np.random.default_rng(0).uniform(0.9, 1.1, size=(6, 6))
+LEARNED = {
+    "searched_vp": L.searched_vp.with_options(rows=[row[:i] for i, row in enumerate(NUMBERS)]),
+    "searched_flow": L.searched_flow.with_options(rows=[row[:i] - 1 for i, row in enumerate(NUMBERS)]),
+    "d_ddim": L.d_ddim.with_options(shares=NUMBERS[0]),
+    "d_dpmpp_2m": L.d_dpmpp_2m.with_options(shares=NUMBERS[1]),
+    "dc_solver_2": L.dc_solver_2.with_options(ratios=NUMBERS[2]),
+    "strategy": L.strategy.with_options(
+        steps=[Step(NOISE if i % 2 else DATA, plain(min(i + 1, 3), (bh1,)), i // 4) for i in range(6)]
+    ),
+    "bespoke_euler": L.bespoke_euler.with_options(scales=NUMBERS[3], time_rates=NUMBERS[4]),
+    "s4s": L.s4s.with_options(rows=[[0.6, 0.2][: i + 1] for i in range(6)]),
+}
+
+
+@pytest.mark.parametrize("name", LEARNED)
+@pytest.mark.parametrize("levels", LEVELS, ids=["log-SNR", "to the clean level", "from pure noise"])
+def test_learned_numbers_mean_the_same_for_every_prediction(name, levels):
+    law = dn.Gaussian([0.3, -0.5], [0.8, 0.1])
+    x = law.sample(3, 0, levels[0])
+    predictions = ("data", "velocity") if levels[0].pure_noise else ("data", "velocity", "noise")
+    found = [dn.sample(dn.compile(LEARNED[name], levels, p), law, x) for p in predictions]
+    for other in found[1:]:
+        np.testing.assert_allclose(other, found[0], rtol=1e-9, atol=1e-9)
