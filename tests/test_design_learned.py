@@ -152,6 +152,25 @@ def test_distilled_shares_beat_their_base_on_unseen_points(name):
     assert test.error(found.plan()) < test.error(dn.compile(BASES[name], levels))
 
 
+@pytest.mark.parametrize("levels", [grid(4), dn.grid.karras(dn.EDM(), 4, end="zero")], ids=["stop", "zero"])
+def test_heun_with_shares_is_exact_for_an_isotropic_gaussian_until_it_has_nothing_to_move_along(levels):
+    assert dn.distance(dn.compile(L.d_edm, levels), dn.compile("rho_heun", levels)) < 1e-13
+    trajectories = gaussian_trajectories([0.3] * 3, n=4, start=levels[0])
+    found = L.distill_edm(trajectories, levels)
+    # the first stage has no past; the fifth differs from the exact one before it by nothing
+    assert max(found.loss[1:4]) < 1e-12 * levels[0].sigma
+    shares = dict(found.solver.options)["shares"]
+    assert shares[0] == shares[4] == 0
+    assert all(shares[1:4])
+    assert readable(found.plan())
+
+
+def test_heun_with_shares_beats_heun_on_unseen_points():
+    levels, test = grid(3), mixture_trajectories(48, 1)
+    found = L.distill_edm(mixture_trajectories(48, 0), levels)
+    assert test.error(found.plan()) < test.error(dn.compile(L.d_edm, levels))
+
+
 def test_the_teacher_of_the_reference_code_is_at_noisier_levels():
     n, scale = 5, 10
     student = dn.grid.karras(dn.EDM(), n - 1)

@@ -19,7 +19,7 @@ from .bespoke import bespoke_euler, fit_bespoke, fit_non_stationary, fit_s4s, no
 from .boundary import Boundary, best_boundary, expected_best
 from .calibrated import Calibrated, calibrate
 from .compensated import Cascade, compensate, dc_solver_2, dc_solver_3
-from .distilled import d_ddim, d_ddim_data, d_deis_rhoab_3, d_dpmpp_2m, d_ipndm_4, distill
+from .distilled import d_ddim, d_ddim_data, d_deis_rhoab_3, d_dpmpp_2m, d_edm, d_ipndm_4, distill, distill_edm
 from .evolution import evolve, presets
 from .fitting import Learned
 from .guided import Guided
@@ -48,10 +48,12 @@ __all__ = [
     "d_ddim_data",
     "d_deis_rhoab_3",
     "d_dpmpp_2m",
+    "d_edm",
     "d_ipndm_4",
     "dc_solver_2",
     "dc_solver_3",
     "distill",
+    "distill_edm",
     "evolve",
     "expected_best",
     "fit_bespoke",

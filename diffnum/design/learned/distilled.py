@@ -27,6 +27,7 @@ import numpy as np
 
 from ...grid import Grid
 from ...num import scaled
+from ...plan import Level
 from ...solvers.coords import DATA, NOISE, RATIO, Coords, transfer
 from ...solvers.multistep import CONSTANT, DPM_2M
 from ...solvers.rules import Build, Point, Rule, named, weights
@@ -35,7 +36,7 @@ from ..trajectories import Trajectories
 from .fitting import Learned, projection, state_after
 from .steps import one_per_step
 
-__all__ = ["d_ddim", "d_ddim_data", "d_deis_rhoab_3", "d_dpmpp_2m", "d_ipndm_4", "distill"]
+__all__ = ["d_ddim", "d_ddim_data", "d_deis_rhoab_3", "d_dpmpp_2m", "d_edm", "d_ipndm_4", "distill", "distill_edm"]
 
 
 def distilled(coords: Coords, points: int, rule: Rule = weights) -> Build:
@@ -99,6 +100,39 @@ d_dpmpp_2m = _distilled(
 )
 
 
+def _edm(T: Trace, grid: Any, shares: Sequence[Any] | None = None) -> None:
+    shares = one_per_step("shares", shares, 2 * len(grid.h), 0.0)
+    before: Form | None = None
+    for i, (s, t) in enumerate(T.steps(grid)):
+        e = T.evaluate(T.x, s)
+        if not RATIO.regular(s, t):
+            T.x = transfer(T.x, s, t, e.data)
+            continue
+        ratio, step = RATIO.ratio(s, t), RATIO.gain(t) * RATIO.step(T, s, t)
+        x = ratio * T.x + step * e.noise
+        x = x if before is None else x + (t.alpha * shares[2 * i]) * (e.data - before)
+        before = e.data
+        if not t.clean:
+            again = T.evaluate(x, t)
+            x = ratio * T.x + (0.5 * step) * e.noise + (0.5 * step) * again.noise
+            x = x + (t.alpha * shares[2 * i + 1]) * (again.data - before)
+            before = again.data
+        T.x = x
+
+
+d_edm = named(
+    "d_edm",
+    _edm,
+    "D-EDM: Heun's method in ``sigma / alpha``, after both of its stages a share of the last change of the data.",
+    order=1,
+    cold=1,
+    cite="kim2024dode",
+    eq="reference code",
+    family="learned one-step",
+    note="of order two without shares",
+)
+
+
 def distill(solver: Solver, trajectories: Trajectories, grid: Grid) -> Learned:
     """The shares of a sampler of this module, in closed form, against the exact trajectories.
 
@@ -123,3 +157,44 @@ def distill(solver: Solver, trajectories: Trajectories, grid: Grid) -> Learned:
         shares[i] = projection(base, moved, goal)
         loss.append(float(np.sqrt(((after(i, shares[i]) - goal) ** 2).sum(-1).mean())))
     return Learned(solver.with_options(shares=tuple(shares)), grid, tuple(loss))
+
+
+def distill_edm(trajectories: Trajectories, grid: Grid) -> Learned:
+    """The shares of :data:`d_edm` in closed form, stage after stage: both are brought near to the trajectory at the end
+    of their step.
+
+    A share moves along the difference of two data predictions, which are of one level where a step begins: the better
+    the stage before it the less there is to move along, and nothing once that stage was exact.
+
+    Their teacher has ``C`` steps per stage, and for the first stage of a step the target is its state in the middle of
+    the step, another level than the stage's own; here it is the state at that level.
+
+    Returns:
+        the sampler with its shares; its ``loss`` is the root mean square distance after every stage.
+    """
+    x = trajectories.at(grid.levels[0])
+    shares = [0.0] * (2 * len(grid.h))
+    loss = []
+
+    def after(place: int, share: float) -> np.ndarray:
+        tried = [*shares[:place], share, *shares[place + 1 :]]
+        plan = compile(d_edm, grid, shares=tried)
+        asked: list[np.ndarray] = []
+
+        def model(x: np.ndarray, level: Level) -> np.ndarray:
+            asked.append(x)
+            return trajectories.target.predict(x, level, "data")
+
+        end = state_after(plan, model, x, place // 2 + 1)
+        # the second evaluation of a step is made at what its first stage gives
+        return asked[-1] if place % 2 == 0 and not plan.levels[place // 2 + 1].clean else end
+
+    for place in range(len(shares)):
+        level = grid.levels[place // 2 + 1]
+        if level.clean and place % 2:
+            continue
+        goal = trajectories.at(level)
+        base, moved = after(place, 0.0), after(place, 1.0)
+        shares[place] = projection(base, moved, goal)
+        loss.append(float(np.sqrt(((after(place, shares[place]) - goal) ** 2).sum(-1).mean())))
+    return Learned(d_edm.with_options(shares=tuple(shares)), grid, tuple(loss))

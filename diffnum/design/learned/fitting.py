@@ -24,6 +24,8 @@ Build = Callable[[Any], Plan]
 _TOO_FAR = 1e3
 # points of a first look at a function of one number
 _SCAN = 17
+# a direction as short as that, relative to the state, is rounding
+_NOTHING = 1e-11
 
 
 @dataclass(frozen=True)
@@ -168,10 +170,12 @@ def state_after(plan: Plan, model: Any, x: Any, step: int) -> Any:
 
 
 def projection(base: np.ndarray, moved: np.ndarray, goal: np.ndarray) -> float:
-    """The ``a`` that minimises ``|base + a (moved - base) - goal|``; 0 where nothing moves.
+    """The ``a`` that minimises ``|base + a (moved - base) - goal|``; 0 where nothing moves, up to rounding.
 
     For a number that a state depends on affinely this is its least-squares value from two runs.
     """
     direction = (moved - base).ravel()
     length = float(direction @ direction)
-    return float(direction @ (goal - base).ravel()) / length if length else 0.0
+    if length <= _NOTHING**2 * float((base**2).sum()):
+        return 0.0
+    return float(direction @ (goal - base).ravel()) / length
