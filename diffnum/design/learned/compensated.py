@@ -124,7 +124,8 @@ def compensate(solver: Solver, trajectories: Trajectories, grid: Grid, degree: i
 
     Returns:
         the sampler with its ratios; its ``loss`` is the root mean square distance of the corrected state after every
-        step, which no step makes larger than a ratio of one does.
+        step, which no step makes larger than a ratio of one does. That is greedy: the end may still be further from its
+        trajectory than UniPC's.
     """
     x = trajectories.at(grid.levels[0])
     ratios = [1.0] * len(grid.h)
