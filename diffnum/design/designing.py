@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -22,8 +21,9 @@ from .trial import Trial
 
 __all__ = ["Design", "Verdict", "design"]
 
-ROUNDS = 30
+ROUNDS = 25
 RIDGE = 1e-4
+BOTH, SHARP = ("soft_l1", "linear"), ("linear",)
 
 
 @dataclass(frozen=True)
@@ -77,17 +77,26 @@ class Design:
 
 
 @dataclass(frozen=True, eq=False)
-class _Task:
-    """One fit: a family, where to start, and the surrogates with the units of their errors."""
+class _Chain:
+    """Fits one after the other, each from where the last arrived: what is smooth first.
 
-    name: str
+    Attributes:
+        free, theta: the family, and where to start.
+        stages: names, surrogates, units of their errors, losses.
+    """
+
     free: Free
     theta: np.ndarray
-    trials: list[Trial]
-    units: list[float]
+    stages: list[tuple[str, list[Trial], list[float], tuple[str, ...]]]
 
-    def run(self) -> Fit:
-        return fit(self.free, self.theta, self.trials, self.units, ROUNDS, RIDGE)
+    def run(self) -> list[tuple[str, Fit]]:
+        found: list[tuple[str, Fit]] = []
+        theta = self.theta
+        for name, trials, units, losses in self.stages:
+            made = fit(self.free, theta, trials, units, ROUNDS, RIDGE, losses)
+            found.append((name, made))
+            theta = made.theta
+        return found
 
 
 def design(
@@ -109,7 +118,7 @@ def design(
     against the hand-made plan that is the best there.
 
     Args:
-        data: ``(n, ...)``, at least 32 samples, in the units that the network sees; or None where ``spectrum`` is given.
+        data: ``(n, ...)``, at least 32 samples, in the units that the network sees; None where ``spectrum`` is given.
         nfe: the budget.
         process: the noise process; VP if None. A network's own, such as ``dn.models.from_diffusers(...).process``.
         spectrum: variances of a Gaussian, in place of data.
@@ -133,15 +142,12 @@ def design(
     training, choosing, judging = _trials(data, spectrum, start, seed, lambda done: say("surrogates", done, 3))
     by_hand = candidates(process, nfe, samplers)
     field = _Field(process, start, nfe, choosing, by_hand)
-    tasks = field.alone(training)
-    say("fits", 0, len(tasks) + 2)
-    fits = _fitted(tasks, jobs, lambda done: say("fits", done, len(tasks) + 2))
-    scores = [field.score(made.plan()) for made in fits]
-    # the two best go on, to all surrogates at once
-    together = [field.together(fits[int(i)], training) for i in np.argsort(scores)[:2]]
-    more = _fitted(together, jobs, lambda done: say("fits", len(tasks) + done, len(tasks) + 2))
-    tasks, fits = [*tasks, *together], [*fits, *more]
-    scores += [field.score(made.plan()) for made in more]
+    chains = field.chains(training)
+    say("fits", 0, len(chains))
+    made = _made(chains, jobs, lambda done: say("fits", done, len(chains)))
+    named = [pair for pairs in made for pair in pairs]
+    fits = [found for _, found in named]
+    scores = [field.score(found.plan()) for found in fits]
     best = int(np.argmin(scores))
     plan = fits[best].plan()
     verdicts = []
@@ -151,8 +157,8 @@ def design(
         gain = trial.gain(plan, rival.plan, seed)
         verdicts.append(Verdict(trial.name, rival, trial.error(rival.plan), trial.error(plan), gain))
     say("judging", len(judging), len(judging))
-    tried = tuple((task.name, task.free.order, score) for task, score in zip(tasks, scores, strict=True))
-    return Design(nfe, fits[best], fits[best].plan(prediction), tuple(verdicts), tasks[best].name, tried)
+    tried = tuple((name, found.free.order, score) for (name, found), score in zip(named, scores, strict=True))
+    return Design(nfe, fits[best], fits[best].plan(prediction), tuple(verdicts), named[best][0], tried)
 
 
 def _trials(data: Any, spectrum: Any, start: Any, seed: int, done: Callable[[int], None]) -> tuple[list[Trial], ...]:
@@ -188,19 +194,22 @@ class _Field:
         worst = max(trial.error(plan) / trial.error(ranked[0].plan) for trial, ranked in pairs)
         return math.log(worst) if math.isfinite(worst) else math.inf
 
-    def alone(self, training: list[Trial]) -> list[_Task]:
-        """Fits to one surrogate each, from two grids; of order two as well where there are many steps."""
-        limit = float(self.process.level(self.process.t_stop).lam)
-        tasks = []
-        for order, trial in product((1, 2) if self.nfe > 8 else (1,), training):
-            free = Free(self.process, self.start, limit, self.nfe, order)
-            tasks += [_Task(trial.name, free, free.vector(lams), [trial], [1.0]) for lams in self._starts(free)]
-        return tasks
-
-    def together(self, made: Fit, training: list[Trial]) -> _Task:
-        """A fit to all surrogates, each in units of a hand-made plan's error, from where another arrived."""
+    def chains(self, training: list[Trial]) -> list[_Chain]:
+        """From the smoothest surrogate to all together, from two grids; from the roughest; of order two where there
+        are many steps."""
         rival = self.ranked[0][0].plan
-        return _Task("all", made.free, made.theta, training, [trial.error(rival) for trial in training])
+        units = [trial.error(rival) for trial in training]
+        alone = [(t.name, [t], [u]) for t, u in zip(training, units, strict=True)]
+        smooth = [(*alone[0], BOTH), (*alone[1], SHARP), ("all", training, units, BOTH)]
+        rough = [(*alone[-1], SHARP), ("all", training, units, SHARP)]
+        limit = float(self.process.level(self.process.t_stop).lam)
+        free = Free(self.process, self.start, limit, self.nfe)
+        starts = [free.vector(lams) for lams in self._starts(free)]
+        chains = [_Chain(free, theta, smooth) for theta in starts] + [_Chain(free, starts[-1], rough)]
+        if self.nfe > 8:
+            smoother = Free(self.process, self.start, limit, self.nfe, order=2)
+            chains.append(_Chain(smoother, smoother.vector(self._starts(smoother)[-1]), smooth))
+        return chains
 
     def _starts(self, free: Free) -> list[list[float]]:
         """Interior log-SNRs: equal steps, and those of the best hand-made plan with as many."""
@@ -213,27 +222,21 @@ class _Field:
         return [equal[: free.levels]]
 
 
-def _fitted(tasks: Sequence[_Task], jobs: int, done: Callable[[int], None]) -> list[Fit]:
-    fits: list[Fit] = []
-    for made in _made(tasks, jobs):
-        fits.append(made)
-        done(len(fits))
-    return fits
-
-
-def _made(tasks: Sequence[_Task], jobs: int) -> Iterable[Fit]:
-    if jobs == 1:
-        return (task.run() for task in tasks)
+def _made(chains: Sequence[_Chain], jobs: int, done: Callable[[int], None]) -> list[list[tuple[str, Fit]]]:
     from joblib import Parallel, delayed
 
-    return Parallel(n_jobs=jobs, return_as="generator")(delayed(_alone)(task) for task in tasks)  # type: ignore[return-value]
+    found = []
+    for made in Parallel(n_jobs=jobs, return_as="generator")(delayed(_alone)(chain) for chain in chains):
+        found.append(made)
+        done(len(found))
+    return found
 
 
-def _alone(task: _Task) -> Fit:
+def _alone(chain: _Chain) -> list[tuple[str, Fit]]:
     import torch
     from threadpoolctl import threadpool_limits
 
-    # several processes share the cores
+    # several processes share the cores, and small matrices gain nothing from threads
     torch.set_num_threads(1)
     with threadpool_limits(1):
-        return task.run()
+        return chain.run()

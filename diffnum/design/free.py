@@ -8,9 +8,9 @@ where ``A_p`` is the exponential Adams-Bashforth step of order ``p`` in log-SNR 
 
     delta_p[D_k] = D_k - (the polynomial of degree p - 1 in log-SNR through D_{k-1}, ..., D_{k-p}, at lam_k)
 
-is the surprise of an evaluation: zero for polynomials of degree below ``p``, so that every choice of ``z`` satisfies the
-order conditions of ``A_p``, and the surprises span all weights that do. The conditions hold for all numbers, in exact
-arithmetic, and nothing has to be projected. With ``p = 1`` the family is that of differentiable solver search (Wang et
+is the surprise of an evaluation: zero for polynomials of degree below ``p``, so that every choice of ``z`` satisfies
+the order conditions of ``A_p``, and the surprises span all weights that do. The conditions hold for all numbers, in
+exact arithmetic, and nothing has to be projected. With ``p = 1`` the family is that of differentiable solver search (Wang et
 al. 2025, "Differentiable solver search for fast diffusion sampling", section 4), ``z_i0`` alone is D-ODE (Kim et al.
 2024, eq. 8), and with free levels it holds the bespoke non-stationary solvers of one evaluation per step (Shaul et al.
 2024).
@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,7 @@ def _finite(past: Sequence[tuple[Form, Level]]) -> list[tuple[Form, Level]]:
 
 def _surprises(past: Sequence[tuple[Form, Level]], order: int) -> list[Form]:
     if order == 1:
-        return [a - b for (a, _), (b, _) in zip(past, past[1:], strict=False)]
+        return [a - b for (a, _), (b, _) in pairwise(past)]
     known = _finite(past)
     found = []
     for k in range(len(known) - order):
@@ -159,7 +160,7 @@ class Free:
         if len(inside) != self.levels:
             raise ValueError(f"{len(inside)} levels lie inside a grid of {self.nfe} evaluations: give {self.levels}")
         all_lams = [self.start.lam, *inside, self.limit]
-        if any(not a < b for a, b in zip(all_lams, all_lams[1:], strict=False)):
+        if any(not a < b for a, b in pairwise(all_lams)):
             raise ValueError(f"log-SNRs {inside} do not rise from {self.start.lam} to below {self.limit}: sort them")
         gaps = [self.limit - lam for lam in inside]
         theta = []

@@ -3,7 +3,8 @@
 One more kind of number for a plan: a register holds ``x`` for a batch of points and ``dx/dtheta``. A line
 ``sum c x`` has ``sum c dx + dc x``; an evaluation has
 
-    dD = (alpha / sigma^2) Cov[x0 | x] (dx - x drho / rho) + dD/dphi dphi,   rho = |(alpha, sigma)|, phi = atan2(sigma, alpha),
+    dD = (alpha / sigma^2) Cov[x0 | x] (dx - x drho / rho) + dD/dphi dphi,
+    rho = |(alpha, sigma)|,   phi = atan2(sigma, alpha),
 
 by the second-order Tweedie formula (the Jacobian of a denoiser is its posterior covariance, Meng et al. 2021, eq. 9)
 and because only the angle of a level matters to a denoiser once ``x`` is divided by its radius. The derivative in the

@@ -7,8 +7,8 @@ to judge the choice. Each part becomes trials of its own:
     choose   the points, and a mixture
     judge    the points, a mixture of another number of components, and that mixture with a steeper spectrum
 
-Coordinates are principal ones. In more than 64 dimensions a law to design on lives in the leading 64, and a Gaussian has
-the others; the points of the other parts keep all the directions that they span, in which alone they move.
+Coordinates are principal ones. In more than 64 dimensions a law to design on lives in the leading 64, and a Gaussian
+has the others; the points of the other parts keep all the directions that they span, in which alone they move.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def split(data: Any, seed: int = 0) -> Split:
 Draw = Callable[[str, Any, Any, int], Trial]
 
 
-def designed_on(data: np.ndarray, start: Level, paths: int = 160, components: int = 10, seed: int = 0) -> list[Trial]:
+def designed_on(data: np.ndarray, start: Level, paths: int = 192, components: int = 10, seed: int = 0) -> list[Trial]:
     """Trials to design on: mixtures of ``components`` and of four times as many Gaussians, and points."""
     y, rest = _leading(data)
     rough = Mixture.fit(y, min(components, len(y) // 4), seed=seed)
@@ -80,7 +80,7 @@ def designed_on(data: np.ndarray, start: Level, paths: int = 160, components: in
     return [_trial(name, law, rest, start, paths, seed + 1 + i) for i, (name, law) in enumerate(laws.items())]
 
 
-def chosen_by(data: np.ndarray, start: Level, paths: int = 128, components: int = 12, seed: int = 0) -> list[Trial]:
+def chosen_by(data: np.ndarray, start: Level, paths: int = 192, components: int = 12, seed: int = 0) -> list[Trial]:
     """Trials to choose by."""
     y, _ = _coordinates(data, len(data))
     z, rest = _leading(data)
