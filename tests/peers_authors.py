@@ -37,6 +37,7 @@ __all__ = [
     "by_sigma",
     "by_time",
     "deis",
+    "k_diffusion",
     "needed",
     "quiet",
     "sampler_of_edm",
@@ -121,6 +122,22 @@ def azula() -> Any:
     site = folder("site", "azula").parent
     with quiet(), mock.patch.object(sys, "path", [str(site), *sys.path]):
         return importlib.import_module("azula.sample")
+
+
+@contextmanager
+def k_diffusion() -> Iterator[None]:
+    """``k_diffusion.sampling`` can be imported, and what it needs for training and for trees of noise is not there."""
+    package = types.ModuleType("k_diffusion")
+    package.__path__ = [str(folder("k-diffusion", "k_diffusion"))]
+    absent = ("torchdiffeq", "torchsde", "torchvision", "torchvision.transforms")
+    stubs = {name: mock.MagicMock(name=name) for name in absent if name not in sys.modules}
+    before = {name for name in sys.modules if name.startswith("k_diffusion")}
+    sys.modules.update({**stubs, "k_diffusion": package})
+    try:
+        yield
+    finally:
+        for name in [*stubs, *(n for n in sys.modules if n.startswith("k_diffusion") and n not in before)]:
+            del sys.modules[name]
 
 
 def deis() -> Any:

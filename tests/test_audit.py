@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 import warnings
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import pytest
-from audit_cases import DEFECTS, GOOD, MISSED, MULTISTEP, SDE, SINGLESTEP, case
+from audit_cases import DEFECTS, GOOD, MULTISTEP, SDE, SINGLESTEP, case
 
 pytest.importorskip("diffusers")
 
@@ -17,13 +18,14 @@ import diffusers
 
 from diffnum.audit import Case, Record, audit, audited, cases, chosen
 from diffnum.audit.comparing import compared
-from diffnum.audit.report import html, rows, summary, write
-from diffnum.audit.reproduction import page, script
+from diffnum.audit.findings import Defect
+from diffnum.audit.report import grouped, html, rows, summary, write
+from diffnum.audit.reproduction import filename, page, script
 from diffnum.cli import run
 
 AUDIT = Path(__file__).parents[1] / "diffnum" / "audit"
 # one of each, that take little time; the rest with the full tests
-QUICK = {"B01", "B04", "B06", "B24", "B28", "B29", "B33", "B34", "B40", "B41"}
+QUICK = {"B01", "B04", "B24", "B28", "B29", "B33", "B34", "B40", "B41"}
 
 
 @cache
@@ -43,11 +45,6 @@ def settled(name: str, settings: dict) -> set[str]:
     return set(compared(records)[0].kinds)
 
 
-def marks(title: str, quick: bool) -> list:
-    missed = [pytest.mark.xfail(strict=True, reason=MISSED[title])] if title in MISSED else []
-    return missed if quick else [*missed, pytest.mark.full]
-
-
 def marked(bugs: list) -> list:
     seen: set[str] = set()
     params = []
@@ -55,7 +52,7 @@ def marked(bugs: list) -> list:
         quick = bug in QUICK and bug not in seen
         seen.add(bug)
         title = f"{bug}-{case(name, settings).key}"
-        params.append(pytest.param(name, settings, kinds, id=title, marks=marks(title, quick)))
+        params.append(pytest.param(name, settings, kinds, id=title, marks=[] if quick else pytest.mark.full))
     return params
 
 
@@ -67,7 +64,7 @@ def test_a_known_defect_is_found(name, settings, kinds):
 @pytest.mark.parametrize(
     "name, settings",
     [
-        pytest.param(name, settings, id=(key := case(name, settings).key), marks=marks(key, i < 4))
+        pytest.param(name, settings, id=case(name, settings).key, marks=[] if i < 4 else pytest.mark.full)
         for i, (name, settings) in enumerate(GOOD)
     ],
 )
@@ -145,6 +142,36 @@ def test_a_page_holds_a_script_that_runs_and_the_numbers(name, settings, kind, c
         exec(compile(script(made, defect), "page", "exec"), {})
     shown = capsys.readouterr().out
     assert "nan" in shown if kind == "infinite" else str(made.order.errors) in shown
+
+
+def test_reports_of_settings_that_differ_by_signs_alone_have_names_of_their_own():
+    made, defect = record(case(MULTISTEP, {"solver_order": 3})), Defect("stopped", "", "", "")
+    names = {
+        filename(replace(made, key=key), defect)
+        for key in ("Solver(type='sde')", "Solver(type='sde++')", "Solver(" + 200 * "x", "Solver(" + 201 * "x")
+    }
+    assert len(names) == 4
+    assert all(len(name) < 200 and name.endswith("-stopped.txt") for name in names)
+
+
+def test_a_defect_that_many_settings_share_is_told_once_and_links_to_all():
+    shared = record(case("DDPMScheduler", {"variance_type": "fixed_large_log"}))
+    others = [replace(shared, key=f"DDPMScheduler(eta={i})", settings={"a": 1, "b": i}) for i in range(3)]
+    (group,) = grouped([*others, shared])
+    assert [r.key for r, _ in group] == [shared.key, *(r.key for r in others)]
+    text = html([*others, shared], "diffusers", "")
+    assert text.count("cease to be finite") + text.count("not finite") == 1
+    assert "the same with 3 other settings" in text
+    assert all(filename(r, d) in text for r in others for d in r.faults)
+
+
+def test_less_than_the_order_it_names_comes_with_what_it_is_and_what_to_change():
+    made = record(case(MULTISTEP, {"solver_order": 3}))
+    assert "it is dpmpp_3m, coefficient by coefficient: " in made.advice
+    assert "of order 3, dpmpp_3m_corrected, differs first in step 2" in made.advice
+    (order,) = [d for d in made.faults if d.kind == "order"]
+    assert f"Suggested correction: {made.advice}" in page(made, order, "")
+    assert not record(case("DDIMScheduler", {})).advice
 
 
 def test_what_is_listed_is_among_what_the_audit_tries():
@@ -227,4 +254,19 @@ def test_a_function_and_an_object_that_steps_are_audited_too():
         made = record(one)
         assert (made.status, made.faults, made.near) == ("audited", (), "ddim" if one is right else made.near)
         assert abs(made.order.value - 1) < 0.15
-    assert {"scale", "level"} <= set(record(wrong).kinds)
+    assert {"scale", "level", "diverges"} <= {d.kind for d in record(wrong).faults}
+
+
+def test_a_model_that_is_told_the_old_level_is_found_though_every_coefficient_is_a_known_methods():
+    right, wrong = cases("audit_cases:heun")
+    assert (record(right).faults, record(right).near) == ((), "heun")
+    assert abs(record(right).order.value - 2) < 0.15
+    assert [d.kind for d in record(wrong).faults] == ["level"]
+    assert abs(record(wrong).order.value - 1) < 0.15
+
+
+@pytest.mark.full
+def test_a_number_of_steps_that_is_refused_with_its_bound_is_a_note():
+    made = record(case("LCMScheduler", {}))
+    (bound,) = [d for d in made.defects if d.kind == "bound"]
+    assert bound.note and "50" in bound.sentence

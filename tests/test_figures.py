@@ -318,6 +318,18 @@ def test_slope_triangles_have_the_slope_they_name():
         assert low < 1.0 / right**p and high < 1.0 / left**p
 
 
+def test_a_slope_triangle_stands_above_its_curve_where_another_passes_below():
+    _, ax = one_panel()
+    ns = np.array([6, 15, 31, 65, 132])
+    errors = {"two": 1.0 / ns**2, "three": 6.0 / ns**3}
+    figures.order_fan(ax, ns, errors, {"two": 2, "three": 3})
+    above, below = sorted(ax.patches, key=lambda one: -one.get_xy()[:, 1].max())
+    (left, high), (right, _), (_, low) = above.get_xy()[:3]
+    assert math.log(high / low) / math.log(right / left) == pytest.approx(2)
+    assert low > 1.0 / right**2 and high > 1.0 / left**2
+    assert below.get_xy()[:, 1].max() < 6.0 / below.get_xy()[0, 0] ** 3
+
+
 def test_what_cannot_be_drawn_is_refused():
     _, ax = one_panel()
     with pytest.raises(ValueError, match=r"none of \[ddim\] has a positive finite error"):

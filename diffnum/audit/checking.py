@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -14,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from ..lifting import Finding, Lifted, Near, nearest
-from ..plan import Plan
+from ..plan import Lin, Plan
 from ..solvers import ALL
 from ..witness import gaussian
 from .edges import REFUSALS, edges, lookup
 from .findings import REMEDY, Defect, Order, Record, merged
-from .orders import WEAK, cut, end_state, measured, window
+from .orders import cut, end_state, least, measured, short, window
 from .quiet import quiet
 from .running import examined, lifted, tried
 from .subjects import Case
@@ -29,11 +30,13 @@ __all__ = ["EDGES", "FEW", "MANY", "audited"]
 # number of steps of the examination, and where rounding is looked for again
 FEW, MANY = 10, 80
 EDGES = (1, 2, 3, 4, 5, 7, 8, FEW, 16, 20, 25, 61, 103, 1000)
-# half an order less than it says
-SHORT = 0.5
+# of the largest coefficient: what a few operations in single precision lose
+ROUNDINGS = 8
 # a sampler of any order halves its error with four times the steps
 FALLS = 0.25
 CLAIMS = ("solver_order", "order")
+# and the number of a name: _2, of several steps _2m, of one _2s
+NUMBERED = re.compile(r"_(\d)[ms]?(?=_|$)")
 # kinds that say where a state is
 PLACES = ("scale", "level", "end")
 # parameters with defaults that a pipeline gives all the same
@@ -42,6 +45,9 @@ ASKED = ("prev_timestep", "stage_index")
 STILL = 1e-6
 # of a row's maximum: as shipped, in single precision
 NEAR = 1e-4
+# steps with which advice is given, more than any code treats as few; in double precision
+ADVISED = 16
+EXACT = 1e-9
 # arguments that every step, and every function, is given
 GIVEN = 3
 
@@ -106,9 +112,8 @@ def _kept(case: Case) -> dict[str, Any]:
 def _content(case: Case) -> dict[str, Any]:
     first = examined(case, FEW)
     # the longest run shows what levels do, not formulas
-    alone = len(case.settings) < 2 and (case.levelwise or not case.settings)
-    trials = [tried(case, n) for n in (EDGES if alone else EDGES[:-1])]
-    if _refuses(first) and all(t.early and t.raised in REFUSALS for t in trials):
+    trials = [tried(case, n) for n in (EDGES if case.alone else EDGES[:-1])]
+    if first.plan is None and all(t.raised in REFUSALS and t.step == 0 and t.calls <= 1 for t in trials):
         return {"status": "refused", "reason": first.findings[0].sentence, "steps": FEW}
     if any(f.kind == "outside" and 2 * f.count > len(first.times) for f in first.findings):
         reason = f"its times, {first.times[0]:g} at first, are not those of its table: audit a function instead"
@@ -124,30 +129,35 @@ def _content(case: Case) -> dict[str, Any]:
 
 def _measured(case: Case, first: Lifted, found: list[Defect]) -> dict[str, Any]:
     """What only a plan shows: its rounding, its neighbour, its order."""
-    second = examined(case, MANY)
-    found += [_defect(f, MANY) for f in second.findings if f.kind in ("precision", "infinite", "stopped", "noise")]
+    second, claim = examined(case, MANY), _claim(case)
+    more = () if _refuses(second) else ("precision", "infinite", "stopped", "noise")
+    found += [_defect(f, MANY) for f in second.findings if f.kind in more]
+    if any(d.kind in (*PLACES, "noise") and not d.note for d in found):
+        found = [*_rounded(case, first, found)]
     misplaced = any(d.kind in PLACES and not d.note for d in found)
     pair = _neighbour(first, misplaced) if misplaced or not case.levelwise else None
     known = pair is not None and not pair[0].rows
-    if pair is not None and known:
-        found = [_excused(d, pair[0].name) for d in found]
-    elif misplaced:
-        found = [*_rounded(case, found)]
-    plans = _plans(case)
     # what is a known method at the levels that it tells is measured there
     told = known and pair is not None and pair[1]
-    orders = measured(lambda n: None if (both := plans(n)) is None else both[0 if told else 1])
-    claim = _claim(case)
-    short = [*_short(orders, claim, bool(first.plan and first.plan.draws))]
-    if claim is None and any(d.kind == "diverges" for d in short):
+    if pair is not None and known:
+        found = [d if d.kind == "level" and not told else _excused(d, pair[0].name) for d in found]
+    # and so is what asks its model at other levels than those of its states
+    told = told or any(d.kind == "level" and not d.note for d in found)
+    plans = _plans(case)
+    orders = measured(lambda n: None if (both := plans(n)) is None else both[0 if told else 1], claim)
+    draws = bool(first.plan and first.plan.draws)
+    fallen = [*_short(orders, claim, draws)]
+    if claim is None and any(d.kind == "diverges" for d in fallen):
         pair = pair or _neighbour(first, misplaced)
         if pair is not None and not pair[0].rows and not ALL[pair[0].name].order:
             # it claims nothing, and is a method that does not converge
-            short = [_excused(d, pair[0].name) for d in short]
-    found += short
+            fallen = [_excused(d, pair[0].name) for d in fallen]
+    found += fallen
+    low = claim is not None and any(d.kind in ("order", "diverges") and not d.note for d in fallen)
     return {
+        "advice": _advice(plans, least(claim, draws)) if low and claim is not None else "",
         "loss": {str(FEW): first.loss, str(MANY): second.loss},
-        "stochastic": bool(first.plan and first.plan.draws),
+        "stochastic": draws,
         "orders": orders,
         "floor": {} if told else _floors(case, plans),
         "defects": merged(found),
@@ -170,15 +180,22 @@ def _still(first: Lifted) -> Iterator[Defect]:
             return
 
 
-def _rounded(case: Case, found: list[Defect]) -> Iterator[Defect]:
-    """What double precision cures is rounding."""
-    cured = {f.kind for f in examined(case, FEW, "double").findings}
+def _rounded(case: Case, first: Lifted, found: list[Defect]) -> Iterator[Defect]:
+    """What double precision cures is rounding; a note where coefficients are so large that no code in single precision
+    would do much better."""
+    left = {f.kind for f in examined(case, FEW, "double").findings}
+    assert first.plan is not None
+    largest = max((abs(c) for line in first.plan.lines if isinstance(line, Lin) for _, c in line.terms), default=1.0)
+    cured = [d for d in found if d.kind in (*PLACES, "noise") and not d.note and d.kind not in left]
+    sizes = [d.numbers["size"] for d in cured if d.kind == "scale"] or [d.numbers["size"] for d in cured]
+    note = all(size <= ROUNDINGS * 2.0**-24 * largest for size in sizes)
     for defect in found:
-        if defect.kind in PLACES and defect.kind not in cured:
-            sentence = f"in single precision alone {defect.sentence.split(': a coefficient')[0]}"
-            yield replace(defect, kind="precision", sentence=sentence, remedy=REMEDY["precision"])
-        else:
+        if defect not in cured:
             yield defect
+            continue
+        sentence = f"in single precision alone {defect.sentence.split(': a coefficient')[0]}"
+        sentence += f": coefficients up to {largest:.3g} cancel" if note else ""
+        yield replace(defect, kind="precision", sentence=sentence, remedy=REMEDY["precision"], note=note)
 
 
 def _refuses(first: Lifted) -> bool:
@@ -209,12 +226,32 @@ def _orders(case: Case) -> dict[str, int]:
 
 
 def _claim(case: Case) -> int | None:
-    """The order that the object itself says."""
+    """The order that the object itself says, or its name."""
     said = {**_orders(case), **case.chosen}
-    return next((int(said[name]) for name in CLAIMS if name in said), None)
+    named = NUMBERED.search(case.sampler.name)
+    return next((int(said[name]) for name in CLAIMS if name in said), int(named[1]) if named else None)
 
 
 # --- accuracy ---
+
+
+def _advice(plans: Callable[[int], tuple[Plan, Plan] | None], wanted: int) -> str:
+    """What it is coefficient by coefficient, and the first coefficient in which the nearest sampler of the order that
+    it names differs."""
+    pair = plans(ADVISED)
+    if pair is None:
+        return ""
+    said = []
+    for near in nearest(pair[1], EXACT, 1):
+        if not near.rows:
+            note = ALL[near.name].note
+            said.append(f"With {ADVISED} steps it is {near.name}, coefficient by coefficient{note and ': '}{note}.")
+    for near in nearest(pair[1], EXACT, 1, [name for name, known in ALL.items() if known.order >= wanted]):
+        described = _described(near)["difference"]
+        if described:
+            order = ALL[near.name].order
+            said.append(f"The nearest sampler known of order {order}, {near.name}, differs first in {described}.")
+    return " ".join(said)
 
 
 def _excused(defect: Defect, name: str) -> Defect:
@@ -240,19 +277,21 @@ def _short(orders: Sequence[Order], claim: int | None, draws: bool) -> Iterator[
         numbers = {"n": float(n), "order": order.value, "error": error}
         ratio = order.errors[-1] / order.errors[-3] if order.errors[-3] else math.nan
         if not math.isfinite(error) or (ratio > 1 - FALLS and error > 1e-3):
-            sentence = f"its error on the {order.witness} does not fall: {runs}"
+            sentence = f"its error on the {order.place} does not fall: {runs}"
+            # samplers for networks that were distilled draw all of their noise anew, and say no order
+            note = claim is None and draws and ratio < 1 + FALLS
             yield Defect(
-                "diverges", f"n = {n}", sentence, "check the coefficients of the difference terms", False, numbers
+                "diverges", f"n = {n}", sentence, "check the coefficients of the difference terms", note, numbers
             )
         if claim is None or not order.slopes[1:]:
             continue
-        least = min(claim, WEAK) if draws else claim
-        said = f"order {claim}" + (f", of which one normal a step leaves {least} in law," if least < claim else "")
-        if order.settled and max(order.slopes[-2:]) < least - SHORT:
+        wanted = least(claim, draws)
+        said = f"order {claim}" + (f", of which one normal a step leaves {wanted} in law," if wanted < claim else "")
+        if short(order, claim, draws):
             yield Defect(
                 "order",
                 f"n = {n}",
-                f"its settings name {said} and it shows {order.value:.2f} on the {order.witness}: {runs}",
+                f"it names {said} and it shows {order.value:.2f} on the {order.place}: {runs}",
                 "compare its difference terms with the Taylor expansion of the exact step",
                 False,
                 {**numbers, "claim": float(claim)},
@@ -282,15 +321,14 @@ def _neighbour(first: Lifted, misplaced: bool) -> tuple[Near, bool] | None:
         # an output that is on no level says nothing of the steps before
         plans += [told, *([cut(told, told.steps - 1)] if told.steps > 1 else [])]
     found = [(near, i > 0) for i, plan in enumerate(plans) if plan is not None for near in nearest(plan, NEAR, 1)]
-    return min(found, key=lambda pair: (pair[0].rows, pair[0].distance)) if found else None
+    # of two that are known, what the model is told decides
+    return min(found, key=lambda pair: (pair[0].rows, 0 if pair[0].rows else -pair[1], pair[0].distance), default=None)
 
 
 def _described(near: Near) -> dict[str, Any]:
     said = ""
     if near.difference is not None:
         d = near.difference
-        said = (
-            f"step {d.step}: the coefficient of {d.column} is {d.theirs:.6g}, that of {near.name} {d.ours:.6g} "
-            f"(predictions as {d.reading})"
-        )
+        what = f"the coefficient of {d.column}" if d.column != "level" else "the sigma / alpha evaluated at"
+        said = f"step {d.step}: {what} is {d.theirs:.6g}, that of {near.name} {d.ours:.6g} (predictions as {d.reading})"
     return {"near": near.name, "distance": near.distance, "difference": said}

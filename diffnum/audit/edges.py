@@ -11,14 +11,25 @@ from .findings import REMEDY, Defect
 from .running import Trial
 from .subjects import Case
 
-__all__ = ["REFUSALS", "edges", "lookup"]
+__all__ = ["REFUSALS", "bounded", "edges", "lookup"]
 
 # how a class says that it does not do what was asked
 REFUSALS = ("ValueError", "NotImplementedError")
 
 
 def edges(trials: Sequence[Trial]) -> Iterator[Defect]:
-    failed = [t for t in trials if t.error and not (t.early and t.raised in REFUSALS)]
+    refused = [t for t in trials if bounded(t)]
+    if refused:
+        t = refused[0]
+        yield Defect(
+            "bound",
+            f"n = {_listed(refused)}",
+            f"it refuses {t.steps} steps: {t.error}",
+            "",
+            True,
+            {"n": float(t.steps)},
+        )
+    failed = [t for t in trials if t.error and t not in refused]
     if failed:
         t = failed[0]
         yield Defect(
@@ -48,7 +59,12 @@ def edges(trials: Sequence[Trial]) -> Iterator[Defect]:
             REMEDY["outside"],
             numbers={"n": float(t.steps), "calls": float(t.calls)},
         )
-    yield from _ledger([t for t in trials if not t.error])
+    yield from _ledger([t for t in trials if not t.error and t.finite])
+
+
+def bounded(trial: Trial) -> bool:
+    """It refused that number of steps before it began, in a sentence that names a number."""
+    return trial.early and trial.raised in REFUSALS and any(c.isdigit() for c in trial.error)
 
 
 def _ledger(trials: Sequence[Trial]) -> Iterator[Defect]:

@@ -37,7 +37,8 @@ class Defect:
     Attributes:
         kind: as :class:`diffnum.lifting.Finding` has them, and ``order`` (less than the object says), ``diverges``
             (errors do not fall with more steps), ``monotone`` (a higher order is no more accurate), ``ledger`` (another
-            number of calls than other numbers of steps have), ``lookup`` (an entry of its own table is not found).
+            number of calls than other numbers of steps have), ``lookup`` (an entry of its own table is not found),
+            ``bound`` (it refuses some numbers of steps, and says why: a note).
         where: number of steps, step and coefficient.
         sentence: in words, with the numbers.
         remedy: what to change.
@@ -80,6 +81,22 @@ class Order:
         """Mean of the last two slopes; NaN where there are none."""
         return sum(self.slopes[-2:]) / 2 if len(self.slopes) > 1 else math.nan
 
+    @property
+    def place(self) -> str:
+        """The witness, in a sentence."""
+        return self.witness + " law" * (self.witness == "non-linear")
+
+    @property
+    def trend(self) -> float:
+        """Slope of the line through the last four errors; NaN where there are fewer."""
+        count = len(self.slopes) + 1
+        if count < 4:
+            return math.nan
+        x = [math.log(w) for w in self.widths[count - 4 : count]]
+        y = [math.log(e) for e in self.errors[count - 4 : count]]
+        middle, height = sum(x) / 4, sum(y) / 4
+        return -sum((a - middle) * (b - height) for a, b in zip(x, y, strict=True)) / sum((a - middle) ** 2 for a in x)
+
 
 @dataclass(frozen=True)
 class Record:
@@ -94,11 +111,12 @@ class Record:
         status: ``"audited"``, ``"refused"`` (by its own sentence) or ``"skipped"``, with the ``reason``.
         steps, calls: asked for, and evaluations made.
         stochastic: it draws noise.
-        claim: the order that its settings name, None where they name none.
+        claim: the order that its settings or its name say, None where they say none.
         orders: measured.
         loss: largest change of a coefficient by single precision, by number of steps.
         floor: error on the exact flow that single precision and rounded times add, by number of steps.
         near, distance, difference: the nearest sampler known and the first coefficient that differs.
+        advice: where its order is less than it says, what it is and what to change.
         defects: all of them, notes last.
         seconds: of one processor.
     """
@@ -126,6 +144,7 @@ class Record:
     near: str = ""
     distance: float = math.nan
     difference: str = ""
+    advice: str = ""
     defects: tuple[Defect, ...] = ()
     seconds: float = 0.0
 

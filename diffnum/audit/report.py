@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from .findings import Record
-from .reproduction import filename, page, script
+from .findings import Defect, Record
+from .reproduction import RUNS, filename, page, script
 
-__all__ = ["html", "rows", "summary", "table", "write"]
+__all__ = ["grouped", "html", "rows", "summary", "table", "write"]
 
 HEAD = ("sampler and settings", "claim", "order", "calls", "float32", "nearest", "found")
 
@@ -76,6 +77,7 @@ def summary(records: Sequence[Record]) -> str:
     lines = [
         f"{states['audited']} settings of {len({r.name for r in records if r.status == 'audited'})} samplers audited, "
         f"{states['refused']} refused, {states['skipped']} skipped; {len(faulty)} with defects"
+        + (f", {len(grouped(records))} of them distinct" if faulty else "")
         + (f": {found}." if found else ".")
     ]
     if clipped:
@@ -89,22 +91,34 @@ def html(records: Sequence[Record], library: str, versions: str) -> str:
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     source = files("diffnum.audit").joinpath("report.html.j2").read_text(encoding="utf-8")
-    faulty = [r for r in records if r.faults]
+    shown = grouped(records)
     return environment.from_string(source).render(
         library=library,
         versions=versions,
         head=HEAD,
         summary=summary(records).split("\n"),
-        names=sorted({r.name for r in faulty}),
-        faulty=faulty,
+        names=sorted({found[0][0].name for found in shown}),
+        groups=shown,
         rows=rows(records),
-        rest=_grouped([r for r in records if r.status != "audited"]),
+        rest=_counted([r for r in records if r.status != "audited"]),
         script=script,
         filename=filename,
     )
 
 
-def _grouped(records: Sequence[Record]) -> list[tuple[str, str, str, int]]:
+def grouped(records: Sequence[Record]) -> list[list[tuple[Record, Defect]]]:
+    """Defects of one class that say the same but for their numbers, the one with fewest settings first; what many
+    numbers of steps were tried for must fail with the same ones."""
+    found: dict[tuple[str, ...], list[tuple[Record, Defect]]] = {}
+    for record in records:
+        for defect in record.faults:
+            said = re.sub(r"[-+]?\d[\d.]*(e[-+]?\d+)?", "#", defect.sentence)
+            counts = defect.where.split(", step")[0] if defect.kind in RUNS else ""
+            found.setdefault((record.name, defect.kind, said, counts), []).append((record, defect))
+    return [sorted(group, key=lambda pair: len(pair[0].settings) + len(pair[0].options)) for group in found.values()]
+
+
+def _counted(records: Sequence[Record]) -> list[tuple[str, str, str, int]]:
     """Name, status, reason and how many settings, each once."""
     found = Counter((r.name, r.status, r.reason) for r in records)
     return [(*what, count) for what, count in found.items()]

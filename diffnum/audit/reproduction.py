@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 
 from .findings import Defect, Record
 
-__all__ = ["filename", "page", "script"]
+__all__ = ["RUNS", "filename", "page", "script"]
 
 # shown by a loop over the sampler itself; the rest by lifting it
 RUNS = ("stopped", "infinite", "outside", "ledger", "calls", "missing")
@@ -15,10 +16,12 @@ RUNS = ("stopped", "infinite", "outside", "ledger", "calls", "missing")
 
 def filename(record: Record, defect: Defect) -> str:
     """Without characters that are trouble in paths."""
-    words = "".join(c if c.isalnum() else "-" for c in f"{record.key}-{defect.kind}").strip("-")
+    words = "".join(c if c.isalnum() else "-" for c in record.key).strip("-")
     while "--" in words:
         words = words.replace("--", "-")
-    return f"{words[:150]}.txt"
+    # names that differ by signs, or where they are cut
+    mark = hashlib.sha256(record.key.encode()).hexdigest()[:6]
+    return f"{words[:120]}-{mark}-{defect.kind}.txt"
 
 
 def page(record: Record, defect: Defect, versions: str) -> str:
@@ -28,10 +31,16 @@ def page(record: Record, defect: Defect, versions: str) -> str:
         f"{_sentence(defect.sentence)} ({defect.where})",
         script(record, defect).rstrip(),
         *_numbers(record, defect),
-        f"Suggested correction: {defect.remedy}." if defect.remedy else "",
+        _suggested(record, defect),
         f"Measured with {versions}." + (f" It was {record.remark}." if record.remark else ""),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _suggested(record: Record, defect: Defect) -> str:
+    if defect.kind in ("order", "diverges", "monotone") and record.advice:
+        return f"Suggested correction: {record.advice}"
+    return f"Suggested correction: {defect.remedy}." if defect.remedy else ""
 
 
 def _sentence(text: str) -> str:
@@ -48,7 +57,7 @@ def script(record: Record, defect: Defect) -> str:
         return _loop(record, 10, twice=True)
     if defect.kind in ("order", "diverges", "monotone"):
         return _measurement(record)
-    return _examination(record, int(defect.numbers.get("n") or 10))
+    return _examination(record, int(defect.numbers.get("n") or 10), defect.kind)
 
 
 def _imports(record: Record) -> str:
@@ -89,29 +98,47 @@ s.index_for_timestep(torch.tensor({k}))
 """
 
 
-def _examination(record: Record, n: int) -> str:
-    given = [f"options={dict(record.options)!r}"] if record.options else []
-    if record.preparation:
-        given.append(f"timesteps={dict(num_inference_steps=n, **record.preparation)!r}")
-        n_said = "None"
-    else:
-        n_said = str(n)
-    more = "".join(f", {word}" for word in given)
-    made = record.call if record.kind == "scheduler" else record.name
-    walk = n_said if record.kind == "scheduler" else "[*np.geomspace(80, 0.002, 10), 0]"
-    head = "" if record.kind == "scheduler" else "import numpy as np\n"
-    return f"""{head}from diffnum.lifting import examine
-{_imports(record)}
+def _examination(record: Record, n: int, kind: str) -> str:
+    head, arguments = _arguments(record, n)
+    # what single precision does shows beside double, a repeated level in the list of levels
+    shown = {
+        "precision": f"print(examine({arguments}, precision='double'))\n",
+        "idle": "print(*(f'{level.sigma / level.alpha:.6g}' for level in found.plan.levels))\n",
+    }
+    return f"""from diffnum.lifting import examine
+{head}
 
-print(examine({made}, {walk}{more}))
-"""
+found = examine({arguments})
+print(found)
+{shown.get(kind, "")}"""
+
+
+def _arguments(record: Record, n: int) -> tuple[str, str]:
+    """Imports, and what is examined, as Python."""
+    more = f", options={dict(record.options)!r}" if record.options else ""
+    if record.kind == "function":
+        return f"import numpy as np\n{_imports(record)}", f"{record.name}, [*np.geomspace(80, 0.002, {n}), 0]{more}"
+    if record.kind == "stepper":
+        # it holds a denoiser, which a case makes for it
+        return f"{_case(record)}", f"case.build({n}){more}"
+    if record.preparation:
+        more += f", timesteps={dict(num_inference_steps=n, **record.preparation)!r}"
+        return _imports(record), f"{record.call}, None{more}"
+    return _imports(record), f"{record.call}, {n}{more}"
 
 
 def _measurement(record: Record) -> str:
+    return f"""{_case(record, "Case, Sampler, audited")}
+for order in audited(case).orders:
+    print(order.witness, order.errors, order.slopes)
+"""
+
+
+def _case(record: Record, names: str = "Case, Sampler") -> str:
     def pairs(values: object) -> str:
         return repr(tuple(dict(values).items()))  # type: ignore[call-overload]
 
-    return f"""from diffnum.audit import Case, Sampler, audited
+    return f"""from diffnum.audit import {names}
 
 case = Case(
     Sampler({record.path!r}, {record.kind!r}),
@@ -119,10 +146,7 @@ case = Case(
     options={pairs(record.options)},
     off={record.off!r},
     preparation={pairs(record.preparation)},
-)
-for order in audited(case).orders:
-    print(order.witness, order.errors, order.slopes)
-"""
+)"""
 
 
 def _numbers(record: Record, defect: Defect) -> Sequence[str]:
@@ -134,7 +158,7 @@ def _numbers(record: Record, defect: Defect) -> Sequence[str]:
             rows.append(
                 f"    {n:<5d} {width:<12d} {error:<10.3g} {'' if math.isnan(slope) else f'{slope:.2f}'}".rstrip()
             )
-        return [f"Errors on the {order.witness}, log-SNR -2 to 2:", "\n".join(rows), *_near(record)]
+        return [f"Errors on the {order.place}, log-SNR -2 to 2:", "\n".join(rows), *_near(record)]
     if defect.kind in ("scale", "level", "noise", "precision"):
         return _near(record)
     return []

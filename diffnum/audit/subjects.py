@@ -26,7 +26,13 @@ NUMBERS: dict[str, tuple[Any, ...]] = {
     "corrector_order": (1, 2, 3, 4),
 }
 # settings that make sense together only
-COMPANIONS = {"use_flow_sigmas": ("prediction_type", "flow_prediction")}
+COMPANIONS = {
+    "use_flow_sigmas": ("prediction_type", "flow_prediction"),
+    # noise says nothing of the data where there is no signal (Lin et al. 2024, section 3.2)
+    "rescale_betas_zero_snr": ("prediction_type", "v_prediction"),
+}
+# values that mean nothing without their companion
+DEPENDENT = ("flow_prediction",)
 # what a function of this parameter of set_timesteps expects, where a setting asks for it
 DEMANDS = {"use_dynamic_shifting": ("mu", 0.8)}
 # settings that cut states or predictions: no linear method is left where they are on
@@ -143,6 +149,14 @@ class Case:
     def levelwise(self) -> bool:
         """It differs from the defaults by its levels alone."""
         return bool(self.settings) and all(name.startswith(LEVELWISE) for name, _ in self.settings)
+
+    @property
+    def alone(self) -> bool:
+        """One setting is changed at most, and what belongs to it, and levels alone are made by it."""
+        given = dict(self.settings)
+        forced = dict(pair for name, pair in COMPANIONS.items() if given.get(name) is True)
+        own = [name for name, value in self.settings if forced.get(name) != value]
+        return len(own) < 2 and all(name.startswith(LEVELWISE) for name in own)
 
     @property
     def call(self) -> str:
@@ -314,9 +328,8 @@ def _cases(sampler: Sampler, words: _Vocabulary) -> Iterator[Case]:
 
 def _settings(choices: list[_Choice]) -> Iterator[dict[str, Any]]:
     yield {}
-    paired = {value for _, value in COMPANIONS.values()}
     for choice in choices:
-        yield from ({choice.name: value} for value in choice.others if value not in paired)
+        yield from ({choice.name: value} for value in choice.others if value not in DEPENDENT)
     orders = [c for c in choices if c.order]
     formula = [c for c in choices if c.name in FORMULA]
     grids = [c for c in choices if c.grid]

@@ -216,8 +216,9 @@ def order_fan(
     _refuse_nothing(ends, errors)
     # of several curves of one order the lowest carries the triangle, where there is room below it
     lowest = {claimed[name]: (n, error) for name, n, error, _ in sorted(ends, key=lambda one: -one[2])}
+    curves = [(ns, positive(values)) for values in errors.values()]
     for p, (n, error) in lowest.items():
-        _triangle(ax, n, error, p)
+        _triangle(ax, n, error, p, curves)
     ax.set_ylim(ax.get_ylim())
     for name, n, error, one in ends:
         ax.plot(ns, error * (n / ns) ** claimed[name], color=one.colour, lw=0.8, alpha=0.7, zorder=1)
@@ -230,11 +231,31 @@ def _refuse_nothing(ends: Collection[End], names: Collection[str]) -> None:
         raise ValueError(f"none of [{', '.join(names)}] has a positive finite error: there is no curve to draw")
 
 
-def _triangle(ax: Axes, n: float, error: float, p: float) -> None:
-    """A slope of ``-p`` over one doubling that ends under the point ``(n, error)``."""
+def _triangle(ax: Axes, n: float, error: float, p: float, curves: list[tuple[Any, Any]]) -> None:
+    """A slope of ``-p`` over one doubling that ends under ``(n, error)``, or over it where that alone is free."""
     left, right, top = n / 2.6, n / 1.3, error * 1.3**p * 0.42
-    high = top * 2.0**p
-    ax.fill([left, left, right], [high, top, top], color=FAINT, alpha=0.55, lw=0, zorder=1)
-    ax.plot([left, left, right, left], [high, top, top, high], color=SOFT, lw=0.7, zorder=1)
-    at = (left, math.sqrt(high * top))
-    ax.annotate(f"{p:g}", at, (-4, 0), textcoords="offset points", ha="right", va="center", fontsize=9)
+    high, above = top * 2.0**p, 0.42**-2
+    at = np.geomspace(left, right, 33)
+    slope = top * (right / at) ** p
+    x, y = [left, left, right], [high, top, top]
+    over = _met(curves, at, top, slope) and not _met(curves, at, above * slope, above * high)
+    if over:
+        # as far above the curve, its right angle there
+        x, y = [left, right, right], [above * high, above * high, above * top]
+    ax.fill(x, y, color=FAINT, alpha=0.55, lw=0, zorder=1)
+    ax.plot([*x, x[0]], [*y, y[0]], color=SOFT, lw=0.7, zorder=1)
+    side: dict[str, Any] = {"xytext": (4, 0), "ha": "left"} if over else {"xytext": (-4, 0), "ha": "right"}
+    corner = x[1], math.sqrt(high * top) * (above if over else 1.0)
+    ax.annotate(f"{p:g}", corner, textcoords="offset points", va="center", fontsize=9, **side)
+
+
+def _met(curves: list[tuple[Any, Any]], at: Any, low: Any, high: Any) -> bool:
+    """Whether a curve passes between ``low`` and ``high``."""
+    for x, y in curves:
+        known = np.isfinite(y)
+        if not known.any():
+            continue
+        there = np.exp(np.interp(np.log(at), np.log(x[known]), np.log(y[known]), left=np.nan, right=np.nan))
+        if ((there > low) & (there < high)).any():
+            return True
+    return False

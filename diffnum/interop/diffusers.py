@@ -23,7 +23,7 @@ from ..models.rounding import Rounding, nearest
 from ..plan import Eval, Level, Noise, Plan
 from ..trace import Solver
 from ..trace import compile as compiled
-from .levels import Walked
+from .levels import Walked, modules_of
 from .names import named
 from .scheduler_plan import scheduler_to_plan
 from .timing import timed
@@ -112,6 +112,11 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         return int(self.config.get("num_train_timesteps") or 1000)
 
     # --- what is run ---
+
+    @property
+    def levels_from(self) -> tuple[str, ...]:
+        """Modules whose code makes the levels where ``grid`` is None; lifting widens them to double precision."""
+        return modules_of(str(self.config["source"])) if self.config["grid"] is None else ()
 
     @property
     def convention(self) -> Convention:

@@ -15,7 +15,7 @@ from ..grid import Grid, through
 from ..models.convention import Convention
 from ..plan import Level
 
-__all__ = ["Walked", "made", "plain", "walked"]
+__all__ = ["Walked", "in_table", "made", "modules_of", "plain", "walked"]
 
 # schedulers that list more than one time for a step or give their steps orders: those with the same levels, listed once
 PLAIN = {
@@ -86,6 +86,14 @@ def plain(name: str, config: Mapping[str, Any]) -> Any:
     return made(PLAIN.get(name, name), {**config, **{k: v for k, v in quiet.items() if k in config}})
 
 
+def modules_of(name: str) -> tuple[str, ...]:
+    """Modules of diffusers in which the schedulers are whose levels are those of ``name``."""
+    import diffusers
+
+    kinds = (getattr(diffusers, one, None) for one in (name, PLAIN.get(name, name)))
+    return tuple(kind.__module__ for kind in kinds if inspect.isclass(kind))
+
+
 def walked(scheduler: Any, convention: Convention) -> Walked:
     """The levels of ``scheduler`` after its ``set_timesteps``.
 
@@ -96,6 +104,10 @@ def walked(scheduler: Any, convention: Convention) -> Walked:
     times = [float(t) for t in scheduler.timesteps.tolist()]
     if name in TABLES or name in ANCESTRAL:
         levels, told = _in_table(scheduler, name, times)
+    elif name == "IPNDMScheduler":
+        scales = zip(scheduler.alphas.double().tolist(), scheduler.betas.double().tolist(), strict=True)
+        told = times
+        levels = [Level(t, alpha, sigma) for t, (alpha, sigma) in zip([*times, 0.0], scales, strict=True)]
     else:
         sigmas = [float(s) for s in scheduler.sigmas.tolist()]
         convention = _reaching(convention, sigmas[0])
@@ -110,12 +122,22 @@ def walked(scheduler: Any, convention: Convention) -> Walked:
 
 def _in_table(scheduler: Any, name: str, times: Sequence[float]) -> tuple[list[Level], list[float]]:
     products = scheduler.alphas_cumprod.double().tolist()
+    inner = getattr(scheduler, "prk_timesteps", None)
+    if inner is not None and len(inner):
+        # of four stages the first is at a level
+        times = [*map(float, inner[::4]), *map(float, scheduler.plms_timesteps)]
     # pseudo-linear methods list a time again where they evaluate again
     once = sorted({t for t in times if t >= 0}, reverse=True)
     last = 1.0 if name in ANCESTRAL else float(scheduler.final_alpha_cumprod)
     values = [(t, products[int(t)]) for t in once]
     levels = [Level(t, math.sqrt(a), math.sqrt(1 - a)) for t, a in [*values, (-1.0 if last == 1 else 0.0, last)]]
     return levels, once
+
+
+def in_table(scheduler: Any, time: float) -> Level:
+    """The level of an entry of the table; the last one below the first."""
+    product = float(scheduler.alphas_cumprod[int(time)] if time >= 0 else scheduler.final_alpha_cumprod)
+    return Level(time, math.sqrt(product), math.sqrt(1 - product))
 
 
 def _once(name: str, sigmas: list[float], times: list[float]) -> tuple[list[float], list[float]]:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from ..models.convention import completed, convention
-from ..plan import Plan
+from ..plan import Level, Plan
 from ..solvers import ALL
 from ..solvers import generated as g
 from ..solvers.coords import DATA, NOISE
@@ -16,13 +16,16 @@ from ..solvers.rules import formulas
 from ..solvers.singlestep import grouped
 from ..trace import Solver
 from ..trace import compile as compiled
-from .levels import Walked, made, walked
+from .coded import angular, pseudo_numerical, stochastic
+from .levels import Walked, in_table, made, walked
 from .lowering import PAIRS, adams, corrected, lowered, remaining
 from .names import find
 
 __all__ = ["scheduler_to_plan"]
 
 Chosen = tuple[Any, Any]  # a sampler, and the grid it is compiled on
+# steps of PNDM before it is of several points
+RUNGE_KUTTA = 3
 
 
 def scheduler_to_plan(
@@ -42,8 +45,8 @@ def scheduler_to_plan(
 
     Raises:
         ValueError: where ours has no equal: clipping and thresholding, which are not linear; levels that repeat; steps
-            of another level than the one evaluated at; a scheduler that :data:`diffnum.interop.names.TABLE` does not
-            know. The sentence says which.
+            of another level than the one evaluated at; variances that the network learned; a scheduler that
+            :data:`diffnum.interop.names.TABLE` does not know. The sentence says which.
     """
     if not hasattr(scheduler, "config") and "_class_name" not in scheduler:
         # schedulers with the same settings are not the same
@@ -52,6 +55,8 @@ def scheduler_to_plan(
     name = str(config["_class_name"])
     _check_known(name)
     _check_linear(name, config)
+    if name == "PNDMScheduler" and not config.get("skip_prk_steps") and n is not None and n <= RUNGE_KUTTA:
+        raise ValueError(f"{name} begins with three Runge-Kutta steps and n = {n}: use n >= 4, or skip_prk_steps=True")
     if n is not None or timing:
         timed: Any = made(name, config)
         timed.set_timesteps(*([] if n is None else [n]), **timing)
@@ -67,7 +72,7 @@ def scheduler_to_plan(
 
 def _check_known(name: str) -> None:
     rows = find(name, "diffusers")
-    if not rows or not rows[0].ours:
+    if name not in FAMILIES and (not rows or not rows[0].ours):
         why = rows[0].note if rows else "it is not in the table of names"
         raise ValueError(f"{name} has no equal here: {why}")
 
@@ -107,6 +112,11 @@ def _ddpm(scheduler: Any, config: Mapping[str, Any], walk: Walked) -> Chosen:
         "fixed_large": "ddpm_ancestral_large",
     }
     kind = config.get("variance_type")
+    if kind in ("learned", "learned_range"):
+        raise ValueError(
+            f"DDPMScheduler with variance_type = {kind!r} multiplies its noise by a second output of the network, "
+            "which is not linear and in no plan: use fixed_small or fixed_large"
+        )
     if kind not in kinds:
         raise ValueError(
             f"DDPMScheduler with variance_type = {kind!r} has no equal here: use one of {', '.join(kinds)}"
@@ -115,16 +125,41 @@ def _ddpm(scheduler: Any, config: Mapping[str, Any], walk: Walked) -> Chosen:
 
 
 def _pndm(scheduler: Any, config: Mapping[str, Any], walk: Walked) -> Chosen:
-    if not config.get("skip_prk_steps"):
-        raise ValueError(
-            "PNDMScheduler with skip_prk_steps = False has no equal here: use skip_prk_steps=True, which is plms"
-        )
-    if config.get("prediction_type") != "epsilon":
-        raise ValueError(
-            "PNDMScheduler adds velocities of different levels, which has no equal: use prediction_type='epsilon'"
-        )
+    kind = config.get("prediction_type")
+    if kind not in ("epsilon", "v_prediction"):
+        raise ValueError(f"PNDMScheduler knows no prediction_type = {kind!r}: use epsilon or v_prediction")
     _check_steps("PNDMScheduler", config, walk)
-    return ALL["plms"], walk.grid
+    if config.get("skip_prk_steps") and kind == "epsilon":
+        return ALL["plms"], walk.grid
+    halves = () if config.get("skip_prk_steps") else _halves(scheduler, config, walk)
+    name = ("pndm" if halves else "plms") + ", velocities added" * (kind == "v_prediction")
+    build = pseudo_numerical(halves, "noise" if kind == "epsilon" else "velocity")
+    return Solver(build, 1, 1 if kind == "v_prediction" else 2, "", name=name), walk.grid
+
+
+def _halves(scheduler: Any, config: Mapping[str, Any], walk: Walked) -> list[tuple[Level, Level]]:
+    """Levels inside its Runge-Kutta steps: half a step below their start, and above their end."""
+    times = list(walk.told.values())
+    half = config["num_train_timesteps"] // walk.grid.steps // 2
+    return [
+        (in_table(scheduler, s - half), in_table(scheduler, t + half)) for s, t in pairwise(times[: RUNGE_KUTTA + 1])
+    ]
+
+
+def _ipndm(scheduler: Any, config: Mapping[str, Any], walk: Walked) -> Chosen:
+    return Solver(angular, 1, 1, "", name="ipndm, from pure noise"), walk.grid
+
+
+def _sa(scheduler: Any, config: Mapping[str, Any], walk: Walked) -> Chosen:
+    p, c, n = int(config["predictor_order"]), int(config["corrector_order"]), walk.grid.steps
+    data, low = config["algorithm_type"] == "data_prediction", bool(config["lower_order_final"])
+    # it starts with what it has, and ends with the steps that are left
+    known = [min(i, max(p, c - 1)) for i in range(n)]
+    points = [min(p, known[i] + 1, n - i if low else p) for i in range(n)]
+    corrector = [min(c, known[i] + 2, n - i + 1 if low else c) for i in range(n)]
+    rates = [float(scheduler.tau_func(t)) ** 2 for t in scheduler.timesteps]
+    name = f"sa_p{p}c{c}" + "_noise" * (not data)
+    return Solver(stochastic(data, points, corrector, rates), min(p, 2), 1, "", name=name), walk.grid
 
 
 def _flow_euler(scheduler: Any, config: Mapping[str, Any], walk: Walked) -> Chosen:
@@ -225,6 +260,8 @@ FAMILIES: dict[str, Callable[[Any, Mapping[str, Any], Walked], Chosen]] = {
     "DDPMScheduler": _ddpm,
     "DDPMParallelScheduler": _ddpm,
     "PNDMScheduler": _pndm,
+    "IPNDMScheduler": _ipndm,
+    "SASolverScheduler": _sa,
     "FlowMatchEulerDiscreteScheduler": _flow_euler,
     "DPMSolverMultistepScheduler": _dpm,
     "EDMDPMSolverMultistepScheduler": _edm_dpm,

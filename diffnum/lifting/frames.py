@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -132,9 +132,11 @@ def of_schedule(schedule: Callable[[Any], tuple[Any, Any]], prediction: str) -> 
 def of_scheduler(scheduler: Any, prediction: str | None = None) -> Frame:
     """The frame of an object with ``set_timesteps`` and ``step``, by what it has.
 
-    ``precondition_noise`` makes it one of preconditioned networks (Karras et al. 2022, eq. 7); ``alphas_cumprod`` one
-    with a table of betas, unless its settings speak of flow matching; arrays ``alphas`` and ``betas`` on a circle one
-    in the angle; ``num_train_timesteps`` alone one of flow matching, ``sigma = t / num_train_timesteps``.
+    A ``convention`` that maps levels to times and back, as :class:`diffnum.interop.diffusers.PlanScheduler` has one,
+    says all of it. ``precondition_noise`` makes it one of preconditioned networks (Karras et al. 2022, eq. 7);
+    ``alphas_cumprod`` one with a table of betas, unless its settings speak of flow matching; arrays ``alphas`` and
+    ``betas`` on a circle one in the angle; ``num_train_timesteps`` alone one of flow matching, ``sigma = t /
+    num_train_timesteps``.
 
     Raises:
         ValueError: none of these, or a prediction type that is not known.
@@ -142,7 +144,40 @@ def of_scheduler(scheduler: Any, prediction: str | None = None) -> Frame:
     with warnings.catch_warnings():
         # some warn where a setting is read as an attribute
         warnings.simplefilter("ignore")
-        return _of_scheduler(scheduler, _settings(scheduler), prediction)
+        setting, convention = _settings(scheduler), getattr(scheduler, "convention", None)
+        if all(hasattr(convention, part) for part in ("process", "prediction", "told", "at", "scale", "read")):
+            return _agreed(convention, setting, prediction)
+        return _of_scheduler(scheduler, setting, prediction)
+
+
+def _agreed(convention: Any, setting: Mapping[str, Any], prediction: str | None) -> Frame:
+    """The frame that one of our conventions states."""
+    process, edm = convention.process, convention.name == "edm"
+    base = of_process(process, prediction or convention.prediction)
+
+    def told(time: Any) -> Level:
+        # of EDM a grid may start above the process's own end
+        t = _float(time)
+        level = Level(t, 1.0, math.exp(4 * t)) if edm else convention.at(t)
+        return replace(level, t=_float(time), v=base.v(level.alpha, level.sigma))
+
+    def time(lam: float) -> float:
+        return float(convention.told(process.at(lam)))
+
+    def returned(level: Level) -> tuple[float, float]:
+        a, b = convention.read(level)
+        return -a / (b * convention.scale(level)), 1 / b
+
+    if convention.name == "table":
+        span, least = (process.t_stop, process.t_start), math.exp(-process.lam(process.t_stop))
+        return replace(base, told=told, returned=returned, time=time, span=span, least=least)
+    if convention.name == "flow":
+        count = int(setting.get("num_train_timesteps") or 1000)
+        flow = _flow(count, base.quantity, process.shift)
+        return replace(
+            base, told=told, returned=returned, time=time, span=flow.span, least=flow.least, shift=flow.shift
+        )
+    return replace(base, told=told, view=convention.scale, returned=returned)
 
 
 def _of_scheduler(scheduler: Any, setting: Mapping[str, Any], prediction: str | None) -> Frame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -22,6 +22,8 @@ __all__ = ["Difference", "Near", "nearest"]
 # other quantities in which a difference may be simpler
 _OTHER = {"data": ("noise",), "noise": ("data",), "velocity": ("data", "noise"), "score": ("data", "noise")}
 PROCESSES = (Cosine(), EDM(sigma_max=1e6), Flow())
+# log-SNR beyond which a level is an end
+END = 8.0
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,9 @@ class Difference:
     Attributes:
         row: index of the model's input that differs; the number of calls for the output.
         column: ``"x"``, the input before this one; ``"D2"``, the prediction of call 2; ``"z1"``,
-            draw 1 of those that are used.
+            draw 1 of those that are used; ``"level"``, where coefficients agree and the level evaluated at does not.
         reading: the quantity as which predictions are read, where that makes the difference simplest.
-        theirs, ours: the coefficients, inputs over ``alpha``.
+        theirs, ours: the coefficients, inputs over ``alpha``; of a level ``sigma / alpha``.
         step: of the plan, that computes the row.
     """
 
@@ -53,7 +55,7 @@ class Near:
         name: in :data:`diffnum.solvers.ALL`.
         process: whose clock it steps in, where that matters.
         distance: largest difference of a coefficient over its row's maximum.
-        rows, entries: how many rows and coefficients differ.
+        rows, entries: how many rows and coefficients differ, levels counted among them.
         difference: the first one, None where they are one method.
     """
 
@@ -65,7 +67,7 @@ class Near:
     difference: Difference | None
 
 
-def nearest(plan: Plan, tol: float = 1e-9, most: int = 5) -> tuple[Near, ...]:
+def nearest(plan: Plan, tol: float = 1e-9, most: int = 5, among: Collection[str] | None = None) -> tuple[Near, ...]:
     """Known samplers with as many calls and draws as ``plan``, nearest first.
 
     A row is a model's input, or the output, as what is added to a multiple of the row before: an error in one step then
@@ -73,22 +75,27 @@ def nearest(plan: Plan, tol: float = 1e-9, most: int = 5) -> tuple[Near, ...]:
 
     Args:
         plan: a lifted plan (with evaluations where their inputs are: ``examine(...).assumed``), or any other.
-        tol: of a row's maximum, above which it differs; 1e-9 for double precision, 1e-5 for single.
+        tol: of a row's maximum, above which it differs; 1e-9 for double precision, 1e-5 for single. Levels may differ
+            by its root, in log-SNR.
         most: how many to return.
+        among: names to choose from; default all of :data:`diffnum.solvers.ALL`.
 
     Returns:
         At most ``most`` samplers; none where no sampler has as many calls and draws on these levels.
     """
     theirs = _rows(plan, plan.prediction, tol)
     found: dict[str, tuple[Near, Plan]] = {}
-    for grid in _grids(plan):
-        for name in ALL:
-            made = _candidate(name, grid, plan.prediction, theirs.counts)
-            if made is None:
-                continue
-            near = _compare(theirs, _rows(made, plan.prediction), name, grid.process.name, plan.prediction, tol)
-            if name not in found or _key(near) < _key(found[name][0]):
-                found[name] = near, made
+    # velocities and scores differ between processes
+    same = plan.prediction in ("data", "noise")
+    for grids in _grids(plan):
+        for name in ALL if among is None else among:
+            for grid in grids[:1] if same and not _clocked(name) else grids:
+                made = _candidate(name, grid, plan.prediction, theirs.counts)
+                if made is None:
+                    continue
+                near = _compare(theirs, _rows(made, plan.prediction), name, grid.process.name, plan.prediction, tol)
+                if name not in found or _key(near) < _key(found[name][0]):
+                    found[name] = near, made
     best = sorted(found.values(), key=lambda pair: _key(pair[0]))[:most]
     return tuple(_sparser(near, plan, made, tol) for near, made in best)
 
@@ -120,6 +127,7 @@ class _Rows:
     matrix: np.ndarray
     counts: tuple[int, int]
     steps: tuple[int, ...]
+    lams: np.ndarray
 
 
 def _rows(plan: Plan, reading: str, tol: float = 1e-9) -> _Rows:
@@ -152,7 +160,9 @@ def _rows(plan: Plan, reading: str, tol: float = 1e-9) -> _Rows:
     # a draw that is multiplied by nothing is none
     size = np.abs(matrix) / np.abs(matrix).max(axis=1, keepdims=True)
     used = [i for i in range(width) if i <= plan.nfe or size[:, i].max() > tol]
-    return _Rows(matrix[:, used], (plan.nfe, len(used) - 1 - plan.nfe), _makers(plan))
+    asked = (plan.lines[r - 1].level.lam for r in plan.evaluations)  # type: ignore[union-attr]
+    lams = np.array([min(max(float(lam), -END), END) for lam in asked])
+    return _Rows(matrix[:, used], (plan.nfe, len(used) - 1 - plan.nfe), _makers(plan), lams)
 
 
 def _makers(plan: Plan) -> tuple[int, ...]:
@@ -171,12 +181,18 @@ def _compare(theirs: _Rows, ours: _Rows, name: str, process: str, reading: str, 
     scale = np.maximum(np.abs(a).max(axis=1), np.abs(b).max(axis=1))
     apart = np.abs(a - b) / scale[:, None]
     differ = np.argwhere(~(apart <= tol))
-    if not len(differ):
+    moved = np.flatnonzero(np.abs(theirs.lams - ours.lams) > math.sqrt(tol))
+    if not len(differ) and not len(moved):
         return Near(name, process, float(apart.max()), 0, 0, None)
+    rows, entries = len({*(int(i) for i, _ in differ), *(int(i) for i in moved)}), len(differ) + len(moved)
+    if not len(differ) or (len(moved) and moved[0] < differ[0][0]):
+        k = int(moved[0])
+        first = Difference(k, "level", reading, math.exp(-theirs.lams[k]), math.exp(-ours.lams[k]), theirs.steps[k])
+        return Near(name, process, float(apart.max()), rows, entries, first)
     row, column = (int(i) for i in differ[0])
     label, step = _label(column, theirs.counts[0]), theirs.steps[row]
     first = Difference(row, label, reading, float(a[row, column]), float(b[row, column]), step)
-    return Near(name, process, float(apart.max()), len({int(i) for i, _ in differ}), len(differ), first)
+    return Near(name, process, float(apart.max()), rows, entries, first)
 
 
 def _label(column: int, calls: int) -> str:
@@ -210,8 +226,20 @@ def _counts(name: str, steps: int, clean: bool) -> tuple[int, int] | None:
         return None
 
 
-def _grids(plan: Plan) -> Iterator[Grid]:
-    """The plan's levels, or those of its calls, every first, second or third of them, in three clocks."""
+@cache
+def _clocked(name: str) -> bool:
+    """Whether it is another method in another clock."""
+    lams = [-2.0, -1.1, -0.5, 0.2, 1.0, 1.5, 2.2]
+    try:
+        rows = [_rows(compiled(ALL[name], custom(process, lams=lams)), "data") for process in PROCESSES]
+    except ValueError:
+        return True
+    first = rows[0].matrix
+    return not all(r.matrix.shape == first.shape and np.allclose(r.matrix, first, rtol=1e-9, atol=1e-9) for r in rows)
+
+
+def _grids(plan: Plan) -> Iterator[list[Grid]]:
+    """The plan's levels, or those of its calls, every first, second or third of them, each in three clocks."""
     ratios = [_ratios(list(plan.levels))]
     told = [plan.lines[r - 1].level for r in plan.evaluations]  # type: ignore[union-attr]
     ratios.append(_ratios([*told, plan.stop]))
@@ -224,11 +252,14 @@ def _grids(plan: Plan) -> Iterator[Grid]:
             if len(lams) < 2 or any(len(lams) == len(s) and np.allclose(lams, s, rtol=1e-12) for s in seen):
                 continue
             seen.append(lams)
-            for process in PROCESSES:
-                try:
-                    yield custom(process, lams=lams)
-                except ValueError:
-                    continue
+            yield [made for process in PROCESSES if (made := _grid(process, lams)) is not None]
+
+
+def _grid(process: Any, lams: list[float]) -> Grid | None:
+    try:
+        return custom(process, lams=lams)
+    except ValueError:
+        return None
 
 
 def _ratios(levels: list[Level]) -> list[float]:

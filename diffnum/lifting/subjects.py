@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import torch
@@ -98,6 +99,8 @@ def _scheduler(
         raise ValueError(f"n = {n!r} is no number of steps: lift(scheduler, n) with an integer >= 1, or timesteps=")
     config = getattr(thing, "config", None)
     modules = tuple(k.__module__ for k in type(thing).__mro__ if k.__module__.split(".")[0] != "builtins")
+    # it may leave its levels to the code of another
+    modules += tuple(getattr(thing, "levels_from", ()))
     own = tuple(dict.fromkeys(m for m in modules if m in sys.modules))
 
     def start(scheduler: Any) -> None:
@@ -108,9 +111,14 @@ def _scheduler(
         else:
             scheduler.set_timesteps(n, **(timesteps or {}))
 
+    @cache
+    def wide() -> Any:
+        # called where its code is in double precision; some take long to make
+        return type(thing).from_config(config)
+
     def prepare(double: bool) -> Any:
         again = hasattr(type(thing), "from_config") and config is not None
-        made = type(thing).from_config(config) if double and again else copy.deepcopy(thing)
+        made = copy.deepcopy(wide() if double and again else thing)
         start(made)
         return made
 

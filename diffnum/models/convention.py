@@ -1,6 +1,6 @@
 """What a scheduler's config says about its network: the noise process, the prediction, and what it is told.
 
-A config is the dictionary that diffusers saves as ``scheduler_config.json``. Four conventions are in use, for a level
+A config is the dictionary that diffusers saves as ``scheduler_config.json``. Five conventions are in use, for a level
 ``x = alpha x0 + sigma eps``:
 
 | convention | state seen by the network | told | returned |
@@ -9,6 +9,7 @@ A config is the dictionary that diffusers saves as ``scheduler_config.json``. Fo
 | flow matching | ``x`` | ``N sigma`` | velocity ``eps - x0`` |
 | EDM | ``x / sqrt(sigma^2 + d^2)`` | ``log(sigma) / 4`` | ``F`` of ``D = c_skip x + c_out F`` |
 | continuous | ``x`` on the circle | ``log(sigma / alpha) / 4`` | velocity |
+| angle | ``x`` on the circle | ``(2 / pi) atan(sigma / alpha)`` | velocity |
 
 EDM's is Karras et al. 2022, equation 7, with ``d = sigma_data``.
 """
@@ -37,7 +38,7 @@ class Convention:
     """How a network is asked and answers.
 
     Attributes:
-        name: the row of the table above: ``"table"``, ``"flow"``, ``"edm"`` or ``"continuous"``.
+        name: the row of the table above: ``"table"``, ``"flow"``, ``"edm"``, ``"continuous"`` or ``"angle"``.
         process: the noise process it was trained on.
         prediction: the quantity that plans are compiled for.
         told: from a level to the number that the network receives as its time.
@@ -78,11 +79,13 @@ def convention(config: Mapping[str, Any]) -> Convention:
         config: as saved by diffusers, defaults filled in (:func:`completed`).
 
     Raises:
-        ValueError: a scheduler whose process is none of the four, an unknown prediction or table of betas.
+        ValueError: a scheduler whose process is none of the five, an unknown prediction or table of betas.
     """
     name = str(config.get("_class_name", ""))
     if name.startswith("EDM"):
         return _edm(config)
+    if name.startswith("IPNDM"):
+        return _angle()
     if name.startswith("FlowM") or name in FLOWS or config.get("use_flow_sigmas"):
         return _flow(config)
     if "num_train_timesteps" not in config or not ({"beta_schedule", "trained_betas"} & set(config)):
@@ -280,3 +283,12 @@ def _continuous() -> Convention:
         _one,
         _as_is,
     )
+
+
+def _angle() -> Convention:
+    process = Cosine(0.0)
+
+    def told(level: Level) -> float:
+        return 2 / math.pi * math.atan2(level.sigma, level.alpha)
+
+    return Convention("angle", process, "velocity", told, process.level, _one, _as_is)
