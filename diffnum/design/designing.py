@@ -12,7 +12,7 @@ import numpy as np
 
 from ..plan import Plan
 from ..process import VP
-from . import surrogates
+from . import rest, surrogates
 from .free import Free
 from .handmade import Candidate, best_on, candidates
 from .interval import Interval
@@ -165,12 +165,14 @@ def _trials(data: Any, spectrum: Any, start: Any, seed: int, done: Callable[[int
     if data is None:
         return surrogates.of_spectrum(spectrum, start)
     parts = surrogates.split(data, seed)
-    makers = (surrogates.designed_on, surrogates.chosen_by, surrogates.judged_on)
-    found = []
-    for count, (make, part) in enumerate(zip(makers, (parts.design, parts.choose, parts.judge), strict=True), 1):
-        found.append(make(part, start, seed=seed))
-        done(count)
-    return tuple(found)
+    others = rest.others(parts.design, parts.choose, parts.shape) if parts.design.shape[1] > rest.LARGE else None
+    design = surrogates.designed_on(parts.design, start, seed=seed, others=None if others is None else others.variances)
+    done(1)
+    choose = surrogates.chosen_by(parts.choose, start, seed=seed)
+    done(2)
+    judge = surrogates.judged_on(parts.judge, start, seed=seed)
+    done(3)
+    return design, choose, judge
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,10 +10,9 @@ where ``A_p`` is the exponential Adams-Bashforth step of order ``p`` in log-SNR 
 
 is the surprise of an evaluation: zero for polynomials of degree below ``p``, so that every choice of ``z`` satisfies
 the order conditions of ``A_p``, and the surprises span all weights that do. The conditions hold for all numbers, in
-exact arithmetic, and nothing has to be projected. With ``p = 1`` the family is that of differentiable solver search (Wang et
-al. 2025, "Differentiable solver search for fast diffusion sampling", section 4), ``z_i0`` alone is D-ODE (Kim et al.
-2024, eq. 8), and with free levels it holds the bespoke non-stationary solvers of one evaluation per step (Shaul et al.
-2024).
+exact arithmetic, and nothing has to be projected. With ``p = 1`` the family is that of differentiable solver search
+(Wang et al. 2025), ``z_i0`` alone is D-ODE (Kim et al. 2024), and with free levels it holds the bespoke
+non-stationary solvers of one evaluation per step (Shaul et al. 2024).
 """
 
 from __future__ import annotations
@@ -75,7 +74,8 @@ def _surprises(past: Sequence[tuple[Form, Level]], order: int) -> list[Form]:
     found = []
     for k in range(len(known) - order):
         (D, level), before = known[k], known[k + 1 : k + 1 + order]
-        found.append(D - sum((c * E for c, (E, _) in zip(_extrapolation(level, before), before, strict=True)), 0))
+        terms = zip(_extrapolation(level, before), before, strict=True)
+        found.append(sum(((-c) * E for c, (E, _) in terms), D))
     return found
 
 

@@ -88,8 +88,8 @@ def sensitivities(made: Numbers, target: Any, x: np.ndarray) -> tuple[np.ndarray
         return value, slope  # type: ignore[return-value]
 
     def evaluate(state: Any, level: Level, quantity: str) -> tuple[np.ndarray, np.ndarray | None]:
-        (alpha, dalpha), (sigma, dsigma) = next(at), next(at)
-        return _denoised(target, *state, alpha, sigma, dalpha, dsigma)
+        (point, moves), (alpha, dalpha), (sigma, dsigma) = state, next(at), next(at)
+        return _denoised(target, point, moves, alpha, sigma, dalpha, dsigma)
 
     def noise(line: Any) -> Any:
         raise ValueError("a plan that draws noise follows no trajectory: free its numbers on a Gaussian by dn.w2")

@@ -13,7 +13,6 @@ has the others; the points of the other parts keep all the directions that they 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,11 +36,12 @@ TOLERANCE = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Data in three parts, ``(n, d)`` each."""
+    """Data in three parts, ``(n, d)`` each, and the shape that a sample had."""
 
     design: np.ndarray
     choose: np.ndarray
     judge: np.ndarray
+    shape: tuple[int, ...]
 
 
 def split(data: Any, seed: int = 0) -> Split:
@@ -57,22 +57,28 @@ def split(data: Any, seed: int = 0) -> Split:
     array = np.asarray(data, dtype=np.float64)
     if array.ndim < 2 or len(array) < 32:
         raise ValueError(f"data of shape {array.shape} are too few to hold any back: give at least 32 samples")
-    array = array.reshape(len(array), -1)
+    shape, array = array.shape[1:], array.reshape(len(array), -1)
     if not np.all(np.isfinite(array)):
         raise ValueError(f"data hold {np.sum(~np.isfinite(array))} numbers that are not finite: remove them first")
     if not np.any(np.ptp(array, axis=0)):
         raise ValueError("all samples are the same: there is nothing to sample from")
     order = np.random.default_rng(seed).permutation(len(array))
     half, most = len(array) // 2, 3 * len(array) // 4
-    return Split(*(array[np.sort(part)] for part in np.split(order, [half, most])))
+    design, choose, judge = (array[np.sort(part)] for part in np.split(order, [half, most]))
+    return Split(design, choose, judge, shape)
 
 
-Draw = Callable[[str, Any, Any, int], Trial]
+def designed_on(
+    data: np.ndarray, start: Level, paths: int = 192, components: int = 10, seed: int = 0, others: Any = None
+) -> list[Trial]:
+    """Trials to design on: mixtures of ``components`` and of four times as many Gaussians, and points.
 
-
-def designed_on(data: np.ndarray, start: Level, paths: int = 192, components: int = 10, seed: int = 0) -> list[Trial]:
-    """Trials to design on: mixtures of ``components`` and of four times as many Gaussians, and points."""
+    Args:
+        others: variances of the directions beyond the leading ones (:func:`diffnum.design.rest.others`); None gives
+            all of them what is left on average.
+    """
     y, rest = _leading(data)
+    rest = rest if others is None else others
     rough = Mixture.fit(y, min(components, len(y) // 4), seed=seed)
     fine = Mixture.fit(y, min(4 * components, len(y) // 8), seed=seed, floor=0.003 * float(y.var(axis=0).mean()))
     points = Empirical(y[:: -(-len(y) // POINTS)])

@@ -107,7 +107,7 @@ def fit(
     def residual(vector: np.ndarray) -> np.ndarray:
         return np.append(distance(vector), leash * (vector - theta))
 
-    def jacobian(vector: np.ndarray) -> np.ndarray:
+    def linearised(vector: np.ndarray) -> np.ndarray:
         made = look(vector)
         rows = [
             scale * sensitivities(made, part.trajectories.target, x)[1].reshape(-1, free.size)
@@ -115,6 +115,7 @@ def fit(
         ]
         return np.concatenate([*rows, leash * np.eye(free.size)])
 
+    jacobian: Any = linearised  # scipy's stubs know strings only
     # a residual of a third of their root mean square is where the softer loss turns
     turn = before / math.sqrt(3 * sum(part.trajectories.x.size for part in parts))
     vector, solved = theta, 0
