@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from .trial import Trial
 
 __all__ = ["Design", "Verdict", "design"]
 
-ROUNDS = 25
+ROUNDS = 20
 RIDGE = 1e-4
 BOTH, SHARP = ("soft_l1", "linear"), ("linear",)
 
@@ -139,12 +139,12 @@ def design(
     say = on_stage or (lambda what, done, of: None)
     start = process.level(process.t_start)
     say("surrogates", 0, 3)
-    training, choosing, judging = _trials(data, spectrum, start, seed, lambda done: say("surrogates", done, 3))
+    training, choosing, judging = _trials(data, spectrum, start, seed, jobs, lambda done: say("surrogates", done, 3))
     by_hand = candidates(process, nfe, samplers)
     field = _Field(process, start, nfe, choosing, by_hand)
     chains = field.chains(training)
     say("fits", 0, len(chains))
-    made = _made(chains, jobs, lambda done: say("fits", done, len(chains)))
+    made = _together([chain.run for chain in chains], jobs, lambda done: say("fits", done, len(chains)))
     named = [pair for pairs in made for pair in pairs]
     fits = [found for _, found in named]
     scores = [field.score(found.plan()) for found in fits]
@@ -161,18 +161,20 @@ def design(
     return Design(nfe, fits[best], fits[best].plan(prediction), tuple(verdicts), named[best][0], tried)
 
 
-def _trials(data: Any, spectrum: Any, start: Any, seed: int, done: Callable[[int], None]) -> tuple[list[Trial], ...]:
+def _trials(
+    data: Any, spectrum: Any, start: Any, seed: int, jobs: int, done: Callable[[int], None]
+) -> tuple[list[Trial], ...]:
     if data is None:
         return surrogates.of_spectrum(spectrum, start)
     parts = surrogates.split(data, seed)
     others = rest.others(parts.design, parts.choose, parts.shape) if parts.design.shape[1] > rest.LARGE else None
-    design = surrogates.designed_on(parts.design, start, seed=seed, others=None if others is None else others.variances)
-    done(1)
-    choose = surrogates.chosen_by(parts.choose, start, seed=seed)
-    done(2)
-    judge = surrogates.judged_on(parts.judge, start, seed=seed)
-    done(3)
-    return design, choose, judge
+    extra = {"others": None if others is None else others.variances}
+    works = [
+        (surrogates.designed_on, parts.design, extra),
+        (surrogates.chosen_by, parts.choose, {}),
+        (surrogates.judged_on, parts.judge, {}),
+    ]
+    return tuple(_together([partial(make, part, start, seed=seed, **more) for make, part, more in works], jobs, done))
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,21 +226,21 @@ class _Field:
         return [equal[: free.levels]]
 
 
-def _made(chains: Sequence[_Chain], jobs: int, done: Callable[[int], None]) -> list[list[tuple[str, Fit]]]:
+def _together(works: Sequence[Callable[[], Any]], jobs: int, done: Callable[[int], None]) -> list[Any]:
     from joblib import Parallel, delayed
 
     found = []
-    for made in Parallel(n_jobs=jobs, return_as="generator")(delayed(_alone)(chain) for chain in chains):
+    for made in Parallel(n_jobs=jobs, return_as="generator")(delayed(_alone)(work) for work in works):
         found.append(made)
         done(len(found))
     return found
 
 
-def _alone(chain: _Chain) -> list[tuple[str, Fit]]:
+def _alone(work: Callable[[], Any]) -> Any:
     import torch
     from threadpoolctl import threadpool_limits
 
     # several processes share the cores, and small matrices gain nothing from threads
     torch.set_num_threads(1)
     with threadpool_limits(1):
-        return chain.run()
+        return work()

@@ -69,9 +69,9 @@ def split(data: Any, seed: int = 0) -> Split:
 
 
 def designed_on(
-    data: np.ndarray, start: Level, paths: int = 192, components: int = 10, seed: int = 0, others: Any = None
+    data: np.ndarray, start: Level, paths: int = 160, components: int = 10, seed: int = 0, others: Any = None
 ) -> list[Trial]:
-    """Trials to design on: mixtures of ``components`` and of four times as many Gaussians, and points.
+    """Trials to design on: mixtures of ``components`` and of three times as many Gaussians, and points.
 
     Args:
         others: variances of the directions beyond the leading ones (:func:`diffnum.design.rest.others`); None gives
@@ -80,7 +80,7 @@ def designed_on(
     y, rest = _leading(data)
     rest = rest if others is None else others
     rough = Mixture.fit(y, min(components, len(y) // 4), seed=seed)
-    fine = Mixture.fit(y, min(4 * components, len(y) // 8), seed=seed, floor=0.003 * float(y.var(axis=0).mean()))
+    fine = Mixture.fit(y, min(3 * components, len(y) // 8), seed=seed, floor=0.003 * float(y.var(axis=0).mean()))
     points = Empirical(y[:: -(-len(y) // POINTS)])
     laws = {"mixture": rough, "fine mixture": fine, "points": points}
     return [_trial(name, law, rest, start, paths, seed + 1 + i) for i, (name, law) in enumerate(laws.items())]
