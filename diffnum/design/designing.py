@@ -142,10 +142,14 @@ def design(
     training, choosing, judging = _trials(data, spectrum, start, seed, jobs, lambda done: say("surrogates", done, 3))
     by_hand = candidates(process, nfe, samplers)
     field = _Field(process, start, nfe, choosing, by_hand)
-    chains = field.chains(training)
-    say("fits", 0, len(chains))
-    made = _together([chain.run for chain in chains], jobs, lambda done: say("fits", done, len(chains)))
-    named = [pair for pairs in made for pair in pairs]
+    first = field.first(training)
+    say("fits", 0, len(first) + 2)
+    begun = _together([chain.run for chain in first], jobs, lambda done: say("fits", done, len(first) + 2))
+    second = field.second(begun, training)
+    ended = _together(
+        [chain.run for chain in second], jobs, lambda done: say("fits", len(first) + done, len(first) + 2)
+    )
+    named = [pair for pairs in [*begun, *ended] for pair in pairs]
     fits = [found for _, found in named]
     scores = [field.score(found.plan()) for found in fits]
     best = int(np.argmin(scores))
@@ -198,22 +202,34 @@ class _Field:
         worst = max(trial.error(plan) / trial.error(ranked[0].plan) for trial, ranked in pairs)
         return math.log(worst) if math.isfinite(worst) else math.inf
 
-    def chains(self, training: list[Trial]) -> list[_Chain]:
-        """From the smoothest surrogate to all together, from two grids; from the roughest; of order two where there
-        are many steps."""
-        rival = self.ranked[0][0].plan
-        units = [trial.error(rival) for trial in training]
-        alone = [(t.name, [t], [u]) for t, u in zip(training, units, strict=True)]
-        smooth = [(*alone[0], BOTH), (*alone[1], SHARP), ("all", training, units, BOTH)]
-        rough = [(*alone[-1], SHARP), ("all", training, units, SHARP)]
+    def first(self, training: list[Trial]) -> list[_Chain]:
+        """Fits to the smoothest surrogate from two grids, and to the roughest; of order two where steps are many."""
         limit = float(self.process.level(self.process.t_stop).lam)
-        free = Free(self.process, self.start, limit, self.nfe)
-        starts = [free.vector(lams) for lams in self._starts(free)]
-        chains = [_Chain(free, theta, smooth) for theta in starts] + [_Chain(free, starts[-1], rough)]
-        if self.nfe > 8:
-            smoother = Free(self.process, self.start, limit, self.nfe, order=2)
-            chains.append(_Chain(smoother, smoother.vector(self._starts(smoother)[-1]), smooth))
+        units = self._units(training)
+        smooth = [(training[0].name, training[:1], units[:1], BOTH)]
+        rough = [(training[-1].name, training[-1:], units[-1:], SHARP)]
+        chains = []
+        for order in (1, 2) if self.nfe > 8 else (1,):
+            free = Free(self.process, self.start, limit, self.nfe, order)
+            starts = [free.vector(lams) for lams in self._starts(free)]
+            chains += [_Chain(free, theta, smooth) for theta in starts] + [_Chain(free, starts[-1], rough)]
         return chains
+
+    def second(self, begun: list[list[tuple[str, Fit]]], training: list[Trial]) -> list[_Chain]:
+        """From the best fit to the smoothest surrogate by the next rougher one to all of them, and from the best fit to
+        the roughest to all."""
+        units = self._units(training)
+        ends = [pairs[-1] for pairs in begun]
+        chains = []
+        for own in (training[0], training[-1]):
+            made = min((fit for name, fit in ends if name == own.name), key=lambda fit: fit.error)
+            between = [(t.name, [t], [u], SHARP) for t, u in zip(training[1:-1], units[1:-1], strict=True)]
+            stages = [*(between if own is training[0] else []), ("all", training, units, SHARP)]
+            chains.append(_Chain(made.free, made.theta, stages))
+        return chains
+
+    def _units(self, training: list[Trial]) -> list[float]:
+        return [trial.error(self.ranked[0][0].plan) for trial in training]
 
     def _starts(self, free: Free) -> list[list[float]]:
         """Interior log-SNRs: equal steps, and those of the best hand-made plan with as many."""

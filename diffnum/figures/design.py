@@ -30,7 +30,7 @@ def ladders(ax: Axes, grids: Mapping[str, Any]) -> None:
     ax.tick_params(axis="x", length=0)
     ax.set_xlim(-0.6, len(grids) - 0.4)
     ax.grid(axis="x", visible=False)
-    ax.set_ylabel("log-SNR of the evaluation  (noise below, data above)")
+    ax.set_ylabel("log-SNR (noise below, data above)")
 
 
 def weight_matrix(ax: Axes, weights: Any) -> None:
@@ -45,9 +45,9 @@ def weight_matrix(ax: Axes, weights: Any) -> None:
     shown = np.ma.masked_where(np.triu(np.ones_like(w), 1) > 0, w)
     ax.imshow(shown, cmap=_diverging(), norm=TwoSlopeNorm(0.0, -reach, reach), aspect="equal")
     small = 9 if len(w) <= 8 else 7
-    for i, j in ((i, j) for i in range(len(w)) for j in range(i + 1)):
+    for i, j in ((k, m) for k in range(len(w)) for m in range(k + 1)):
         dark = abs(w[i, j]) > 0.62 * reach
-        ax.text(j, i, f"{w[i, j]:.2f}", ha="center", va="center", fontsize=small, color="white" if dark else TEXT)
+        ax.text(j, i, f"{w[i, j] + 0.0:.2f}".replace("-0.00", "0.00"), ha="center", va="center", fontsize=small, color="white" if dark else TEXT)
     ax.set_xticks(range(w.shape[1]), [str(j + 1) for j in range(w.shape[1])])
     ax.set_yticks(range(w.shape[0]), [str(i + 1) for i in range(w.shape[0])])
     ax.set_xlabel("evaluation")
