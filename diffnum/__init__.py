@@ -44,7 +44,7 @@ _HOMES = {
 }
 _NAMES = {name: home for home, names in _HOMES.items() for name in names}
 _ROOMS = (
-    "adaptive", "audit", "bridges", "budget", "certificate", "ensemble", "facts", "figures", "grid", "images",
+    "adaptive", "audit", "bridges", "budget", "certificate", "design", "ensemble", "facts", "figures", "grid", "images",
     "interop", "lab", "lifting", "models", "noise", "num", "order", "plan", "prediction", "process", "read", "series",
     "solvers", "study", "tables", "targets", "trace", "weak_order", "witness",
 )  # fmt: skip
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         bridges,
         budget,
         certificate,
+        design,
         ensemble,
         facts,
         figures,

@@ -76,8 +76,13 @@ def test_phi_of_arrays_matches_phi_of_floats(z):
 def test_phi_of_torch_has_the_derivative_of_phi():
     import torch
 
-    z = torch.tensor([-30.0, -2.0, 0.0, 0.5, 3.0], dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x: num.phi(2, x), (z,))
+    z = torch.tensor([-30.0, -2.0, -0.02, -0.005, 0.0, 0.005, 0.5, 3.0], dtype=torch.float64, requires_grad=True)
+    for k in (1, 2):
+        assert torch.autograd.gradcheck(lambda x, k=k: num.phi(k, x), (z,))
+        # phi_k' = phi_k - k phi_{k+1}, which subtracts what z divides
+        (slopes,) = torch.autograd.grad(num.phi(k, z).sum(), z)
+        exact = [float(exact_phi(k, x) - k * exact_phi(k + 1, x)) for x in z.tolist()]
+        assert slopes.tolist() == pytest.approx(exact, rel=1e-12)
 
 
 def test_phi_of_a_symbol_is_its_closed_form():

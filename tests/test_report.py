@@ -24,12 +24,12 @@ from diffnum.images import Dataset, load, to_images
 from diffnum.lab import Surrogate, run_study
 from diffnum.lab.pictures import contact_sheet
 from diffnum.lab.report import many, number, with_error
-from diffnum.lab.subspace import Subspace
 from diffnum.plan import PREDICTIONS, Plan
 from diffnum.read.distance import gaussian_w2
 from diffnum.solvers import ALL
 from diffnum.study import rank
 from diffnum.targets import Gaussian, Mixture
+from diffnum.targets.subspace import Subspace
 
 SUPERSCRIPT = {"⁻": "-", "⁰": "0", "¹": "1", "²": "2", "³": "3", **{chr(0x2070 + d): str(d) for d in range(4, 10)}}
 

@@ -12,6 +12,7 @@ import typer
 
 from .auditing import audit
 from .certificates import certify
+from .designing import design
 from .listing import listing
 from .studies import PROCESSES, sample, study
 from .tables import table
@@ -92,5 +93,6 @@ app.command("solvers")(listing)
 app.command()(certify)
 app.command()(audit)
 app.command()(study)
+app.command()(design)
 app.command()(sample)
 app.command()(table)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..lab import Surrogate
     from ..plan import Plan
 
-__all__ = ["PROCESSES", "sample", "study"]
+__all__ = ["PROCESSES", "image_size", "named_process", "sample", "study"]
 
 PROCESSES = {"vp": "VP", "cosine": "Cosine", "subvp": "SubVP", "ve": "VE", "edm": "EDM", "flow": "Flow", "ddpm": "DDPM"}
 
@@ -38,13 +38,13 @@ def study(
 ) -> None:
     """Rank every sampler for your images at your budgets, and write a report."""
     budgets = _budgets(nfe)
-    chosen = _process(process)
-    image_size = _size(size)
+    chosen = named_process(process)
+    picked = image_size(size)
     from ..lab import run_study
     from ..lab.result import record
 
     screen = None if as_json else console()
-    done = run_study(data, budgets, out, chosen, components, by, seed, image_size, limit, screen)
+    done = run_study(data, budgets, out, chosen, components, by, seed, picked, limit, screen)
     if as_json:
         print_json({"out": str(out), **record(done)})
 
@@ -65,7 +65,7 @@ def sample(
         raise ValueError(f"--n {n} draws nothing: use a whole number >= 1")
     check_file(out, (".png", ".npy"))
     loaded = _load(plan)
-    surrogate = _surrogate(plan, data, components, seed, _size(size), limit)
+    surrogate = _surrogate(plan, data, components, seed, image_size(size), limit)
     from ..lab import draw
     from ..lab.pictures import write_images
 
@@ -109,7 +109,12 @@ def _budgets(text: str) -> tuple[int, ...]:
     return tuple(int(word) for word in words)
 
 
-def _process(name: str) -> Any:
+def named_process(name: str) -> Any:
+    """The process that a word names.
+
+    Raises:
+        ValueError: an unknown word.
+    """
     from .. import process
 
     if name.lower() not in PROCESSES:
@@ -117,7 +122,12 @@ def _process(name: str) -> Any:
     return getattr(process, PROCESSES[name.lower()])()
 
 
-def _size(text: str | None) -> int | tuple[int, int] | None:
+def image_size(text: str | None) -> int | tuple[int, int] | None:
+    """``32`` or ``32x48`` as a size.
+
+    Raises:
+        ValueError: neither.
+    """
     if text is None:
         return None
     found = re.fullmatch(r"([1-9][0-9]{0,4})(?:x([1-9][0-9]{0,4}))?", text)

@@ -18,7 +18,7 @@ from ..read.sample import sample
 from ..targets.covariances import Diagonal, Factored, Spectral
 from ..targets.gaussian import Gaussian
 from ..targets.mixture import Mixture
-from .subspace import Subspace
+from ..targets.subspace import Subspace
 
 __all__ = ["Surrogate", "draw"]
 

@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 
 from ..plan import Level
-from ..targets.gaussian import Gaussian
-from ..targets.mixture import Mixture
+from .gaussian import Gaussian
+from .mixture import Mixture
 
 __all__ = ["Subspace"]
 

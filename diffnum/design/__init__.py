@@ -1,0 +1,38 @@
+"""Grids and coefficients optimised on a surrogate of the data, whose denoiser is exact: no network is called."""
+
+from __future__ import annotations
+
+from . import grids, learned
+from .designing import Design, Verdict, design
+from .free import Free, free_multistep
+from .handmade import Candidate, best_on, candidates
+from .interval import Interval
+from .surrogates import chosen_by, designed_on, judged_on, of_spectrum, split
+from .training import Fit, fit
+from .trajectories import Trajectories
+from .trial import Part, Trial, gaussian_trial
+
+__all__ = [
+    "Candidate",
+    "Design",
+    "Fit",
+    "Free",
+    "Interval",
+    "Part",
+    "Trajectories",
+    "Trial",
+    "Verdict",
+    "best_on",
+    "candidates",
+    "chosen_by",
+    "design",
+    "designed_on",
+    "fit",
+    "free_multistep",
+    "gaussian_trial",
+    "grids",
+    "judged_on",
+    "learned",
+    "of_spectrum",
+    "split",
+]

@@ -1,0 +1,262 @@
+"""The sampler for your data at your budget: designed on surrogates, chosen by others, judged on others again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+
+from ..plan import Plan
+from ..process import VP
+from . import rest, surrogates
+from .free import Free
+from .handmade import Candidate, best_on, candidates
+from .interval import Interval
+from .training import Fit, fit
+from .trial import Trial
+
+__all__ = ["Design", "Verdict", "design"]
+
+ROUNDS = 20
+RIDGE = 1e-4
+BOTH, SHARP = ("soft_l1", "linear"), ("linear",)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One surrogate that the design never saw.
+
+    Attributes:
+        trial: its name.
+        hand_made: the best hand-made plan *on this surrogate*, chosen with all its trajectories in view.
+        hand_made_error, error: root mean square distance to the trajectories' ends, of that plan and of the design.
+        gain: ``1 - error / hand_made_error`` with its 95 % interval.
+    """
+
+    trial: str
+    hand_made: Candidate
+    hand_made_error: float
+    error: float
+    gain: Interval
+
+    @property
+    def better(self) -> bool:
+        """Whether the whole interval lies above zero: otherwise no gain is claimed."""
+        return self.gain.low > 0
+
+
+@dataclass(frozen=True)
+class Design:
+    """A designed plan and what is known of it.
+
+    Attributes:
+        nfe: model evaluations.
+        fit: the trained numbers.
+        plan: the plan, for ``prediction``.
+        verdicts: on surrogates used for nothing else.
+        trained_on: names of the surrogates of the chosen fit.
+        tried: for each fit that was made, the surrogates, the order, and the score it was chosen by: the logarithm of
+            its error in units of the best hand-made plan's, on the surrogate to choose by where that is worst.
+    """
+
+    nfe: int
+    fit: Fit
+    plan: Plan
+    verdicts: tuple[Verdict, ...]
+    trained_on: str
+    tried: tuple[tuple[str, int, float], ...]
+
+    @property
+    def better(self) -> bool:
+        """Whether the design beats the best hand-made plan on every surrogate, with 95 % confidence on each."""
+        return all(verdict.better for verdict in self.verdicts)
+
+
+@dataclass(frozen=True, eq=False)
+class _Chain:
+    """Fits one after the other, each from where the last arrived: what is smooth first.
+
+    Attributes:
+        free, theta: the family, and where to start.
+        stages: names, surrogates, units of their errors, losses.
+    """
+
+    free: Free
+    theta: np.ndarray
+    stages: list[tuple[str, list[Trial], list[float], tuple[str, ...]]]
+
+    def run(self) -> list[tuple[str, Fit]]:
+        found: list[tuple[str, Fit]] = []
+        theta = self.theta
+        for name, trials, units, losses in self.stages:
+            made = fit(self.free, theta, trials, units, ROUNDS, RIDGE, losses)
+            found.append((name, made))
+            theta = made.theta
+        return found
+
+
+def design(
+    data: Any = None,
+    nfe: int = 8,
+    process: Any = None,
+    spectrum: Any = None,
+    prediction: str = "data",
+    samplers: Sequence[Any] | None = None,
+    seed: int = 0,
+    jobs: int = 1,
+    on_stage: Callable[[str, int, int], None] | None = None,
+) -> Design:
+    """The plan of ``nfe`` evaluations that follows the exact trajectories of surrogates of the data best.
+
+    No network is called: every denoiser is in closed form. Levels and coefficients of a free plan
+    (:class:`~diffnum.design.free.Free`) are fitted to trajectories of laws made from one half of the data, from several
+    starts; among the fits one is chosen on laws made from a quarter; it is judged on laws made from the last quarter,
+    against the hand-made plan that is the best there.
+
+    Args:
+        data: ``(n, ...)``, at least 32 samples, in the units that the network sees; None where ``spectrum`` is given.
+        nfe: the budget.
+        process: the noise process; VP if None. A network's own, such as ``dn.models.from_diffusers(...).process``.
+        spectrum: variances of a Gaussian, in place of data.
+        prediction: what the model of the returned plan predicts.
+        samplers: hand-made ones to compare with; :data:`diffnum.budget.RANKED` if None.
+        seed: of the split, the mixtures, the trajectories and the intervals.
+        jobs: processes for the fits; the result does not depend on it.
+        on_stage: called with ``(what, done, of)``.
+
+    Raises:
+        ValueError: neither data nor a spectrum, or both; too few samples; a budget that is no whole number >= 2.
+    """
+    if (data is None) == (spectrum is None):
+        raise ValueError("give either data or a spectrum to design for")
+    if not (isinstance(nfe, int) and not isinstance(nfe, bool) and nfe >= 2):
+        raise ValueError(f"nfe = {nfe!r} leaves nothing to design: use a whole number >= 2")
+    process = VP() if process is None else process
+    say = on_stage or (lambda what, done, of: None)
+    start = process.level(process.t_start)
+    say("surrogates", 0, 3)
+    training, choosing, judging = _trials(data, spectrum, start, seed, jobs, lambda done: say("surrogates", done, 3))
+    by_hand = candidates(process, nfe, samplers)
+    field = _Field(process, start, nfe, choosing, by_hand)
+    first = field.first(training)
+    say("fits", 0, len(first) + 2)
+    begun = _together([chain.run for chain in first], jobs, lambda done: say("fits", done, len(first) + 2))
+    second = field.second(begun, training)
+    ended = _together(
+        [chain.run for chain in second], jobs, lambda done: say("fits", len(first) + done, len(first) + 2)
+    )
+    named = [pair for pairs in [*begun, *ended] for pair in pairs]
+    fits = [found for _, found in named]
+    scores = [field.score(found.plan()) for found in fits]
+    best = int(np.argmin(scores))
+    plan = fits[best].plan()
+    verdicts = []
+    for done, trial in enumerate(judging):
+        say("judging", done, len(judging))
+        rival = best_on(trial, by_hand)[0]
+        gain = trial.gain(plan, rival.plan, seed)
+        verdicts.append(Verdict(trial.name, rival, trial.error(rival.plan), trial.error(plan), gain))
+    say("judging", len(judging), len(judging))
+    tried = tuple((name, found.free.order, score) for (name, found), score in zip(named, scores, strict=True))
+    return Design(nfe, fits[best], fits[best].plan(prediction), tuple(verdicts), named[best][0], tried)
+
+
+def _trials(
+    data: Any, spectrum: Any, start: Any, seed: int, jobs: int, done: Callable[[int], None]
+) -> tuple[list[Trial], ...]:
+    if data is None:
+        return surrogates.of_spectrum(spectrum, start)
+    parts = surrogates.split(data, seed)
+    others = rest.others(parts.design, parts.choose, parts.shape) if parts.design.shape[1] > rest.LARGE else None
+    extra = {"others": None if others is None else others.variances}
+    works = [
+        (surrogates.designed_on, parts.design, extra),
+        (surrogates.chosen_by, parts.choose, {}),
+        (surrogates.judged_on, parts.judge, {}),
+    ]
+    return tuple(_together([partial(make, part, start, seed=seed, **more) for make, part, more in works], jobs, done))
+
+
+@dataclass(frozen=True, eq=False)
+class _Field:
+    """What fits start from and are compared with."""
+
+    process: Any
+    start: Any
+    nfe: int
+    choosing: list[Trial]
+    by_hand: list[Candidate]
+
+    @cached_property
+    def ranked(self) -> list[list[Candidate]]:
+        """Hand-made plans on each surrogate to choose by, the best first."""
+        return [best_on(trial, self.by_hand) for trial in self.choosing]
+
+    def score(self, plan: Plan) -> float:
+        """Logarithm of the error in units of the best hand-made plan's, on the worst surrogate."""
+        pairs = zip(self.choosing, self.ranked, strict=True)
+        worst = max(trial.error(plan) / trial.error(ranked[0].plan) for trial, ranked in pairs)
+        return math.log(worst) if math.isfinite(worst) else math.inf
+
+    def first(self, training: list[Trial]) -> list[_Chain]:
+        """Fits to the smoothest surrogate from two grids, and to the roughest; of order two where steps are many."""
+        limit = float(self.process.level(self.process.t_stop).lam)
+        units = self._units(training)
+        smooth = [(training[0].name, training[:1], units[:1], BOTH)]
+        rough = [(training[-1].name, training[-1:], units[-1:], SHARP)]
+        chains = []
+        for order in (1, 2) if self.nfe > 8 else (1,):
+            free = Free(self.process, self.start, limit, self.nfe, order)
+            starts = [free.vector(lams) for lams in self._starts(free)]
+            chains += [_Chain(free, theta, smooth) for theta in starts] + [_Chain(free, starts[-1], rough)]
+        return chains
+
+    def second(self, begun: list[list[tuple[str, Fit]]], training: list[Trial]) -> list[_Chain]:
+        """From the best fit to the smoothest surrogate by the next rougher one to all of them, and from the best fit to
+        the roughest to all."""
+        units = self._units(training)
+        ends = [pairs[-1] for pairs in begun]
+        chains = []
+        for own in (training[0], training[-1]):
+            made = min((fit for name, fit in ends if name == own.name), key=lambda fit: fit.error)
+            between = [(t.name, [t], [u], SHARP) for t, u in zip(training[1:-1], units[1:-1], strict=True)]
+            stages = [*(between if own is training[0] else []), ("all", training, units, SHARP)]
+            chains.append(_Chain(made.free, made.theta, stages))
+        return chains
+
+    def _units(self, training: list[Trial]) -> list[float]:
+        return [trial.error(self.ranked[0][0].plan) for trial in training]
+
+    def _starts(self, free: Free) -> list[list[float]]:
+        """Interior log-SNRs: equal steps, and those of the best hand-made plan with as many."""
+        first = free.start.lam if math.isfinite(free.start.lam) else min(-6.0, free.limit - 6.0)
+        equal = np.linspace(first, free.limit, free.nfe + 1)[1:-1].tolist()
+        for candidate in self.ranked[0]:
+            inside = [level.lam for level in candidate.plan.levels if free.start.lam < level.lam < free.limit]
+            if len(inside) >= free.levels and candidate.plan.levels[0].lam == free.start.lam:
+                return [equal[: free.levels], inside[: free.levels]]
+        return [equal[: free.levels]]
+
+
+def _together(works: Sequence[Callable[[], Any]], jobs: int, done: Callable[[int], None]) -> list[Any]:
+    from joblib import Parallel, delayed
+
+    found = []
+    for made in Parallel(n_jobs=jobs, return_as="generator")(delayed(_alone)(work) for work in works):
+        found.append(made)
+        done(len(found))
+    return found
+
+
+def _alone(work: Callable[[], Any]) -> Any:
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    # several processes share the cores, and small matrices gain nothing from threads
+    torch.set_num_threads(1)
+    with threadpool_limits(1):
+        return work()

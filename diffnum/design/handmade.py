@@ -1,0 +1,81 @@
+"""The best that the library has without design: every sampler on every grid with every end, judged on a trial."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from ..budget import ENDS, GRIDS, RANKED, within
+from ..plan import Plan
+from ..trace import Solver
+from .trial import Trial
+
+__all__ = ["Candidate", "best_on", "candidates"]
+
+_FIRST = 32
+_KEPT = 24
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A sampler on a grid at a budget.
+
+    Attributes:
+        sampler, grid, end: what it is; ``grid`` is a name of :data:`diffnum.budget.GRIDS`.
+        plan: the longest within the budget.
+    """
+
+    sampler: str
+    grid: str
+    end: str
+    plan: Plan
+
+    def __str__(self) -> str:
+        return f"{self.sampler} on {self.grid}, end {self.end}"
+
+
+def candidates(process: Any, nfe: int, samplers: Sequence[Solver] | None = None) -> list[Candidate]:
+    """The longest plan within ``nfe`` evaluations of each sampler, grid and end, without those that draw noise.
+
+    Args:
+        samplers: None for :data:`diffnum.budget.RANKED`.
+    """
+    return list(_candidates(process, nfe, RANKED if samplers is None else samplers))
+
+
+def _candidates(process: Any, nfe: int, samplers: Sequence[Solver]) -> Iterator[Candidate]:
+    seen: set[str] = set()
+    for sampler, (name, make), end in product(samplers, GRIDS.items(), ENDS):
+        if sampler.stochastic:
+            continue
+        try:
+            plan = within(sampler, process, nfe, make, end)
+        except ValueError:
+            # this sampler has no plan of so few evaluations, or none on this grid or with this end
+            continue
+        if not plan.draws and plan.hash not in seen:
+            seen.add(plan.hash)
+            yield Candidate(sampler.name, name, end, plan)
+
+
+def best_on(trial: Trial, those: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates of least error on a trial, the best first.
+
+    All of them run on the first trajectories, the best of those on all.
+
+    Raises:
+        ValueError: no candidates.
+    """
+    if not those:
+        raise ValueError("no sampler has a plan at this budget: raise the number of evaluations")
+    few = trial.first(_FIRST)
+    kept = sorted(those, key=lambda c: _finite(few.error(c.plan)))[:_KEPT]
+    return sorted(kept, key=lambda c: _finite(trial.error(c.plan)))
+
+
+def _finite(error: float) -> float:
+    return error if np.isfinite(error) else np.inf

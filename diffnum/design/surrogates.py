@@ -1,0 +1,168 @@
+"""From data to the laws that stand for them: to design on, to choose by, and never used before, to judge on.
+
+The data are split in three, at random and once: half of them to design on, a quarter to choose among designs, a quarter
+to judge the choice. Each part becomes trials of its own:
+
+    design   two mixtures, one of few wide components and one of many narrow ones, and the points themselves
+    choose   the points, and a mixture
+    judge    the points, a mixture of another number of components, and that mixture with a steeper spectrum
+
+Coordinates are principal ones. In more than 64 dimensions a law to design on lives in the leading 64, and a Gaussian
+has the others; the points of the other parts keep all the directions that they span, in which alone they move.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..plan import Level
+from ..targets.empirical import Empirical
+from ..targets.mixture import Mixture
+from .trajectories import Trajectories
+from .trial import Part, Trial, gaussian_part, gaussian_trial
+
+__all__ = ["Split", "chosen_by", "designed_on", "judged_on", "of_spectrum", "split"]
+
+RANK = 64
+"""Leading coordinates of a law to design on."""
+POINTS = 320
+"""Points of a law of points to design on."""
+TOLERANCE = 1e-4
+"""Of trajectories' ends, relative: far below what a plan of few evaluations leaves."""
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Data in three parts, ``(n, d)`` each, and the shape that a sample had."""
+
+    design: np.ndarray
+    choose: np.ndarray
+    judge: np.ndarray
+    shape: tuple[int, ...]
+
+
+def split(data: Any, seed: int = 0) -> Split:
+    """Half, a quarter and a quarter of the data, at random.
+
+    Args:
+        data: ``(n, ...)``, at least 32 samples; trailing axes are flattened.
+        seed: of the shuffle.
+
+    Raises:
+        ValueError: too few samples, numbers that are not finite, data that do not vary.
+    """
+    array = np.asarray(data, dtype=np.float64)
+    if array.ndim < 2 or len(array) < 32:
+        raise ValueError(f"data of shape {array.shape} are too few to hold any back: give at least 32 samples")
+    shape, array = array.shape[1:], array.reshape(len(array), -1)
+    if not np.all(np.isfinite(array)):
+        raise ValueError(f"data hold {np.sum(~np.isfinite(array))} numbers that are not finite: remove them first")
+    if not np.any(np.ptp(array, axis=0)):
+        raise ValueError("all samples are the same: there is nothing to sample from")
+    order = np.random.default_rng(seed).permutation(len(array))
+    half, most = len(array) // 2, 3 * len(array) // 4
+    design, choose, judge = (array[np.sort(part)] for part in np.split(order, [half, most]))
+    return Split(design, choose, judge, shape)
+
+
+def designed_on(
+    data: np.ndarray, start: Level, paths: int = 160, components: int = 10, seed: int = 0, others: Any = None
+) -> list[Trial]:
+    """Trials to design on: mixtures of ``components`` and of three times as many Gaussians, and points.
+
+    Args:
+        others: variances of the directions beyond the leading ones (:func:`diffnum.design.rest.others`); None gives
+            all of them what is left on average.
+    """
+    y, rest = _leading(data)
+    rest = rest if others is None else others
+    rough = Mixture.fit(y, min(components, len(y) // 4), seed=seed)
+    fine = Mixture.fit(y, min(3 * components, len(y) // 8), seed=seed, floor=0.003 * float(y.var(axis=0).mean()))
+    points = Empirical(y[:: -(-len(y) // POINTS)])
+    laws = {"mixture": rough, "fine mixture": fine, "points": points}
+    return [_trial(name, law, rest, start, paths, seed + 1 + i) for i, (name, law) in enumerate(laws.items())]
+
+
+def chosen_by(data: np.ndarray, start: Level, paths: int = 192, components: int = 12, seed: int = 0) -> list[Trial]:
+    """Trials to choose by."""
+    y, _ = _coordinates(data, len(data))
+    z, rest = _leading(data)
+    mixture = Mixture.fit(z, min(components, len(z) // 4), seed=seed + 17)
+    return [
+        _trial("other points", Empirical(y), None, start, paths, seed + 11),
+        _trial("other mixture", mixture, rest, start, paths, seed + 12),
+    ]
+
+
+def judged_on(data: np.ndarray, start: Level, paths: int = 256, components: int = 16, seed: int = 0) -> list[Trial]:
+    """Trials to judge on: nothing else may look at them."""
+    y, _ = _coordinates(data, len(data))
+    z, rest = _leading(data)
+    mixture = Mixture.fit(z, min(components, len(z) // 4), seed=seed + 29)
+    steeper = _steeper(z)
+    shifted = Mixture.fit(z * steeper, min(components, len(z) // 4), seed=seed + 31)
+    return [
+        _trial("held-out points", Empirical(y), None, start, paths, seed + 21),
+        _trial("held-out mixture", mixture, rest, start, paths, seed + 22),
+        _trial("steeper spectrum", shifted, rest, start, paths, seed + 23),
+    ]
+
+
+def of_spectrum(variances: Any, start: Level) -> tuple[list[Trial], list[Trial], list[Trial]]:
+    """Trials of a Gaussian of which only the variances are known: to design on, to choose by and to judge on.
+
+    A plan may cancel its error at given variances and nowhere else. It is therefore designed on three spectra,
+    ``c``, ``c^1.15`` and ``c^0.87`` (of the same total), and judged on others, tilted and scaled.
+
+    Raises:
+        ValueError: variances that are negative, not finite or all zero.
+    """
+    c = np.asarray(variances, dtype=np.float64).ravel()
+    if len(c) == 0 or not np.all(np.isfinite(c)) or c.min() < 0 or c.max() == 0:
+        raise ValueError("the spectrum holds negative, infinite or no variances: give numbers >= 0, one of them > 0")
+    c = c[c > 1e-12 * c.max()]
+
+    def trial(name: str, power: float, scale: float = 1.0) -> Trial:
+        tilted = (c / c.max()) ** power
+        return gaussian_trial(name, scale * tilted * c.sum() / tilted.sum(), start)
+
+    design = [trial("spectrum", 1.0), trial("steeper", 1.15), trial("flatter", 0.87)]
+    choose = [trial("a little steeper", 1.07), trial("a little flatter", 0.93)]
+    judge = [trial("steeper by 1.1", 1.1), trial("flatter by 0.9", 0.9), trial("of 1.2 the size", 1.0, 1.2)]
+    return design, choose, judge
+
+
+def _trial(name: str, law: Any, rest: Any, start: Level, paths: int, seed: int) -> Trial:
+    parts = [Part(Trajectories.draw(law, start, paths, seed, TOLERANCE))]
+    if rest is not None:
+        parts.append(gaussian_part(rest, start))
+    return Trial(name, tuple(parts))
+
+
+def _leading(data: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    return _coordinates(data, RANK)
+
+
+def _coordinates(data: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Principal coordinates ``(n, r)`` of centred data, and the variances of the other directions, if there are any.
+
+    No ``d x d`` matrix is formed. The variances left out of a sample are shared by all directions left out.
+    """
+    centred = data - data.mean(axis=0)
+    n, d = centred.shape
+    if d <= rank:
+        return centred, None
+    u, s, _ = np.linalg.svd(centred, full_matrices=False)
+    r = min(rank, n - 1, int((s > 1e-10 * s[0]).sum()))
+    left = float((s[r:] ** 2).sum()) / n
+    return u[:, :r] * s[:r], np.full(d - r, left / (d - r)) if left > 1e-12 * float((s**2).sum()) / n else None
+
+
+def _steeper(y: np.ndarray) -> np.ndarray:
+    """Factors that raise the spectrum to the power 1.2 and keep its total."""
+    variances = y.var(axis=0)
+    tilted = (variances / variances.max()) ** 1.2
+    return np.sqrt(tilted / np.maximum(variances, 1e-300) * variances.sum() / tilted.sum())
