@@ -21,7 +21,7 @@ from .trial import Trial
 
 __all__ = ["Design", "Verdict", "design"]
 
-ROUNDS = 20
+ROUNDS = 16
 RIDGE = 1e-4
 BOTH, SHARP = ("soft_l1", "linear"), ("linear",)
 
@@ -224,7 +224,7 @@ class _Field:
         for own in (training[0], training[-1]):
             made = min((fit for name, fit in ends if name == own.name), key=lambda fit: fit.error)
             between = [(t.name, [t], [u], SHARP) for t, u in zip(training[1:-1], units[1:-1], strict=True)]
-            stages = [*(between if own is training[0] else []), ("all", training, units, SHARP)]
+            stages = [*(between if own is training[0] else []), ("all", training, units, BOTH)]
             chains.append(_Chain(made.free, made.theta, stages))
         return chains
 

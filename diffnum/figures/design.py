@@ -46,8 +46,9 @@ def weight_matrix(ax: Axes, weights: Any) -> None:
     ax.imshow(shown, cmap=_diverging(), norm=TwoSlopeNorm(0.0, -reach, reach), aspect="equal")
     small = 9 if len(w) <= 8 else 7
     for i, j in ((k, m) for k in range(len(w)) for m in range(k + 1)):
-        dark = abs(w[i, j]) > 0.62 * reach
-        ax.text(j, i, f"{w[i, j] + 0.0:.2f}".replace("-0.00", "0.00"), ha="center", va="center", fontsize=small, color="white" if dark else TEXT)
+        colour = "white" if abs(w[i, j]) > 0.62 * reach else TEXT
+        said = f"{w[i, j]:.2f}".replace("-0.00", "0.00")
+        ax.text(j, i, said, ha="center", va="center", fontsize=small, color=colour)
     ax.set_xticks(range(w.shape[1]), [str(j + 1) for j in range(w.shape[1])])
     ax.set_yticks(range(w.shape[0]), [str(i + 1) for i in range(w.shape[0])])
     ax.set_xlabel("evaluation")
