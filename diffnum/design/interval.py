@@ -29,8 +29,8 @@ class Interval:
     def bootstrap(
         cls, samples: tuple[np.ndarray, ...], statistic: Callable[..., np.ndarray], seed: int = 0
     ) -> Interval:
-        """The bias-corrected and accelerated bootstrap over paired samples (Efron & Tibshirani 1993, section 14.3), by
-        scipy, with 2000 resamples.
+        """The percentile bootstrap over paired samples (Efron & Tibshirani 1993, section 13.3), by scipy, with 2000
+        resamples.
 
         Args:
             samples: arrays of one length ``n``, resampled together.
@@ -42,9 +42,10 @@ class Interval:
         value = float(statistic(*samples, axis=-1))
         if len(samples[0]) < 2 or all(np.ptp(sample) == 0 for sample in samples):
             return cls(value, value, value)
-        found = bootstrap(
-            samples, statistic, paired=True, vectorized=True, n_resamples=_RESAMPLES, rng=seed
-        ).confidence_interval
+        drawn = bootstrap(
+            samples, statistic, paired=True, vectorized=True, method="percentile", n_resamples=_RESAMPLES, rng=seed
+        )
+        found = drawn.confidence_interval
         return cls(value, float(found.low), float(found.high))
 
     def __str__(self) -> str:

@@ -1,0 +1,362 @@
+"""Free plans keep their order whatever their numbers, fits find what is known to be there, and gains are weighed."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import diffnum as dn
+from diffnum.design import Free, Interval, Part, Trajectories, Trial, candidates, design, fit, gaussian_trial, split
+from diffnum.design.rest import others
+from diffnum.design.sensitivity import numbers, sensitivities
+from diffnum.design.surrogates import designed_on, judged_on, of_spectrum
+from diffnum.design.trial import gaussian_part
+from diffnum.design.weights import step_weights
+from diffnum.solvers import ALL, ddim, dpmpp_2m
+
+PROCESSES = {"VP": dn.VP(), "VE": dn.VE(0.02, 80.0), "Flow": dn.Flow()}
+MIXTURE = dn.Mixture([0.3, 0.7], [[1.0, -0.5, 0.2], [-0.8, 0.4, 0.0]], [[0.1, 0.02, 0.3], [0.05, 0.2, 0.01]])
+
+
+def free(process, nfe=5, order=1, limit=3.0):
+    return Free(process, process.level(process.t_start), limit, nfe, order)
+
+
+def begun(family, seed=0, size=0.3):
+    first = max(family.start.lam, -4.0)
+    theta = family.vector(np.linspace(first, family.limit, family.nfe + 1)[1:-1])
+    return theta + size * np.random.default_rng(seed).standard_normal(len(theta))
+
+
+def random_numbers(family):
+    return st.lists(st.floats(-2, 2), min_size=family.size, max_size=family.size)
+
+
+# --- the family ---
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+@pytest.mark.parametrize(("order", "member"), [(1, "ddim"), (2, "exp_ab2"), (3, "exp_ab3")])
+def test_without_surprises_it_is_exponential_adams_bashforth(name, order, member):
+    family = free(PROCESSES[name], 6, order)
+    theta = begun(family, size=0.0)
+    plan, known = family.plan(theta.tolist()), dn.compile(member, family.grid(theta.tolist()))
+    assert dn.distance(plan, known) < 1e-13
+
+
+@given(data=st.data(), order=st.sampled_from([1, 2, 3]))
+@settings(max_examples=20)
+def test_whatever_the_numbers_polynomials_below_the_order_move_as_without_them(data, order):
+    family = free(PROCESSES["VP"], 6, order)
+    theta = np.array(data.draw(random_numbers(family)))
+    plain = np.where(np.arange(family.size) < family.levels, theta, 0.0)
+    slopes = np.array([1.0, 0.7, -0.3])[:order]
+
+    def model(x, level):
+        return x * 0 + float(slopes @ level.lam ** np.arange(order))
+
+    x = np.array([[0.4, -1.1]])
+    ended = [dn.sample(family.plan(v.tolist()), model, x, keep="states") for v in (theta, plain)]
+    scale = max(np.abs(state).max() for state in ended[1]) + float(np.abs(slopes) @ 5.0 ** np.arange(order))
+    sizes = 1 + np.abs(theta).max() * 20**order
+    assert max(np.abs(a - b).max() for a, b in zip(*ended, strict=True)) < 1e-12 * scale * sizes
+
+
+@given(data=st.data(), name=st.sampled_from(sorted(PROCESSES)))
+@settings(max_examples=20)
+def test_every_vector_is_a_grid_and_rows_of_weights_sum_to_one(data, name):
+    family = free(PROCESSES[name])
+    theta = data.draw(random_numbers(family))
+    plan = family.plan(theta)
+    lams = [level.lam for level in plan.levels]
+    assert lams[0] == family.start.lam
+    assert lams[-1] == math.inf
+    assert all(a < b <= family.limit for a, b in zip(lams[:-2], lams[1:-1], strict=True))
+    assert plan.nfe == family.nfe
+    assert np.abs(step_weights(plan).sum(axis=1) - 1).max() < 1e-12 * (1 + max(map(abs, theta)) * 8)
+
+
+@given(st.lists(st.floats(-4, 2.9), min_size=4, max_size=4, unique=True).map(sorted))
+def test_levels_are_those_that_the_vector_was_made_of(lams):
+    if min(np.diff([-5.0, *lams, 3.0])) < 1e-6:
+        return
+    family = free(PROCESSES["VP"])
+    assert np.allclose([level.lam for level in family.plan(family.vector(lams).tolist()).levels[1:-1]], lams, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        ({"nfe": 0}, "nfe = 0"),
+        ({"order": 4}, "order = 4"),
+        ({"limit": -9.0}, "limit = -9.0"),
+    ],
+)
+def test_families_that_are_none_are_refused(bad, said):
+    process = dn.VP()
+    with pytest.raises(ValueError, match=said):
+        Free(**{"process": process, "start": process.level(1.0), "limit": 3.0, "nfe": 5, **bad})
+
+
+@pytest.mark.parametrize("lams", [[0.0], [0.0, -1.0, 1.0, 2.0], [0.0, 1.0, 2.0, 3.5]])
+def test_levels_that_make_no_grid_are_refused(lams):
+    with pytest.raises(ValueError, match="log-SNRs|levels lie inside"):
+        free(dn.VP()).vector(lams)
+
+
+# --- sensitivities and fits ---
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("law", [MIXTURE, dn.Empirical(MIXTURE.sample(20, 3))], ids=["mixture", "points"])
+def test_sensitivities_are_what_differences_say(name, order, law):
+    family = free(PROCESSES[name], 4, order)
+    theta = begun(family)
+    x = law.sample(5, 0, family.start)
+    y, slopes = sensitivities(numbers(family.plan, theta), law, x)
+    assert np.allclose(y, dn.sample(family.plan(theta.tolist()), law, x), rtol=1e-12, atol=1e-12)
+    for k, e in enumerate(1e-5 * np.eye(family.size)):
+        up, down = (dn.sample(family.plan((theta + sign * e).tolist()), law, x) for sign in (1, -1))
+        assert np.allclose(slopes[..., k], (up - down) / 2e-5, atol=1e-6 * (1 + np.abs(slopes).max()))
+
+
+def test_sensitivities_agree_with_automatic_differentiation():
+    family = free(dn.VP(), 4)
+    theta = begun(family)
+    x = MIXTURE.sample(6, 1, family.start)
+    leaf = torch.tensor(theta, requires_grad=True)
+    value = dn.sample(family.plan(leaf), MIXTURE, torch.tensor(x)).square().sum()
+    (slope,) = torch.autograd.grad(value, leaf)
+    y, slopes = sensitivities(numbers(family.plan, theta), MIXTURE, x)
+    assert np.allclose(2 * np.einsum("nd,ndp->p", y, slopes), slope.numpy(), rtol=1e-7, atol=1e-8)
+
+
+def test_a_gaussian_of_three_variances_is_met_exactly_by_four_evaluations():
+    family = free(dn.VP(), 4)
+    trial = gaussian_trial("three", [2.0, 0.5, 0.05], family.start)
+    made = fit(family, begun(family, size=0.0), [trial], rounds=200, ridge=1e-14)
+    assert made.before > 0.1
+    assert made.error < 1e-5 * made.before
+    assert trial.error(made.plan()) == pytest.approx(made.error, rel=1e-6)
+
+
+def test_units_decide_between_trials_that_cannot_both_be_met():
+    family = free(dn.VP(), 2)
+    trials = [gaussian_trial("wide", [4.0], family.start), gaussian_trial("narrow", [0.01, 0.3, 1.0], family.start)]
+    wide, narrow = (fit(family, begun(family, size=0.0), trials, units).plan() for units in ([0.01, 1], [1, 0.01]))
+    assert trials[0].error(wide) < trials[0].error(narrow)
+    assert trials[1].error(narrow) < trials[1].error(wide)
+
+
+def test_a_fit_without_trials_is_refused():
+    with pytest.raises(ValueError, match="no trials"):
+        fit(free(dn.VP()), np.zeros(14), [])
+
+
+# --- trials ---
+
+
+def test_on_a_gaussian_the_error_of_trajectories_is_the_wasserstein_distance():
+    process = dn.VP()
+    variances = [1.5, 0.4, 0.02]
+    trial = gaussian_trial("g", variances, process.level(1.0))
+    for sampler in ("ddim", "dpmpp_2m"):
+        plan = dn.compile(sampler, dn.grid.log_snr(process, 8, end="zero"))
+        assert trial.error(plan) == pytest.approx(dn.w2(plan, dn.Gaussian(np.zeros(3), variances), at="data"), rel=1e-9)
+
+
+def test_many_variances_are_summed_up_without_a_trace():
+    process = dn.VP()
+    variances = 1.0 / np.arange(1, 3001) ** 1.2
+    plan = dn.compile("dpmpp_2m", dn.grid.log_snr(process, 6, end="zero"))
+    exact = dn.w2(plan, dn.Gaussian(np.zeros(3000), variances), at="data")
+    part = gaussian_part(variances, process.level(1.0))
+    assert len(part.trajectories.target.variances) <= 64
+    assert Trial("g", (part,)).error(plan) == pytest.approx(exact, rel=2e-3)
+
+
+def test_plans_that_begin_elsewhere_are_judged_on_the_same_trajectories():
+    process = dn.VP()
+    trajectories = Trajectories.draw(MIXTURE, process.level(1.0), 12, seed=1)
+    late = dn.compile("dpmpp_2m", dn.grid.log_snr(process, 64, start=process.at(-2.0), end="zero"))
+    early = dn.compile("dpmpp_2m", dn.grid.log_snr(process, 64, end="zero"))
+    assert trajectories.error(late) < 0.02
+    assert trajectories.error(early) < 0.02
+    assert np.allclose(trajectories.end, MIXTURE.flow(trajectories.x, process.level(1.0), dn.Level(0.0, 1.0, 0.0)))
+
+
+def test_plans_that_draw_noise_follow_no_trajectory():
+    process = dn.VP()
+    trajectories = Trajectories.draw(MIXTURE, process.level(1.0), 2)
+    with pytest.raises(ValueError, match="draws noise"):
+        trajectories.error(dn.compile("ddpm_ancestral", dn.grid.log_snr(process, 4)))
+
+
+def test_gains_of_a_plan_over_itself_are_nothing_and_intervals_hold_the_value():
+    process = dn.VP()
+    trial = Trial("t", (Part(Trajectories.draw(MIXTURE, process.level(1.0), 24, seed=2)),))
+    a, b = (dn.compile(name, dn.grid.log_snr(process, 8, end="zero")) for name in ("dpmpp_2m", "ddim"))
+    same, gain, loss = trial.gain(a, a), trial.gain(a, b), trial.gain(b, a)
+    assert (same.value, same.low, same.high) == (0.0, 0.0, 0.0)
+    assert 0 < gain.low <= gain.value <= gain.high < 1
+    assert loss.low <= loss.value <= loss.high < 0
+
+
+def test_intervals_of_a_mean_hold_the_truth_as_often_as_they_say():
+    rng = np.random.default_rng(0)
+    held = 0
+    for k in range(200):
+        found = Interval.bootstrap((rng.standard_normal(40),), lambda a, axis: a.mean(axis), seed=k)
+        held += found.low < 0 < found.high
+    # binomial (200, 0.95): 3.5 deviations
+    assert 0.895 < held / 200 <= 0.995
+
+
+def test_the_three_parts_share_no_sample_and_leave_none_out():
+    data = np.arange(120.0).reshape(40, 3)
+    parts = split(data, seed=4)
+    rows = np.concatenate([parts.design, parts.choose, parts.judge])
+    assert sorted(rows[:, 0]) == sorted(data[:, 0])
+    assert [len(p) for p in (parts.design, parts.choose, parts.judge)] == [20, 10, 10]
+    assert np.array_equal(parts.judge, split(data, seed=4).judge)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (np.zeros((8, 3)), "at least 32 samples"),
+        (np.zeros((40, 3)), "all samples are the same"),
+        (np.full((40, 3), np.nan), "not finite"),
+    ],
+)
+def test_data_that_nothing_can_be_held_back_from_are_refused(data, said):
+    with pytest.raises(ValueError, match=said):
+        split(data)
+
+
+@pytest.mark.parametrize("form", ["one number", "diagonal", "per frequency"])
+def test_the_form_that_made_the_data_is_the_likeliest(form):
+    rng = np.random.default_rng(5)
+    shape, n = (1, 12, 12), 400
+    z = rng.standard_normal((n, 144))
+    if form == "per frequency":
+        waves = np.fft.fftfreq(12)[:, None] ** 2 + np.fft.fftfreq(12)[None] ** 2
+        data = np.fft.ifft2(np.fft.fft2(z.reshape(n, 12, 12)) / (0.003 + waves)).real.reshape(n, -1)
+    else:
+        directions = rng.standard_normal((3, 144))
+        small = np.full(144, 0.3) if form == "one number" else np.geomspace(0.02, 3.0, 144)
+        data = 2 * rng.standard_normal((n, 3)) @ directions + small * z
+    found = others(data[:200], data[200:], shape)
+    assert found.form == form
+    assert found.variances.shape == (80,)
+    assert found.variances.min() > 0
+    assert found.log_likelihoods[form] == max(found.log_likelihoods.values())
+
+
+def test_spectra_to_judge_by_are_not_those_that_were_designed_on():
+    design_on, choose, judge = of_spectrum([1.0, 0.3, 0.01], dn.VP().level(1.0))
+    seen = [trial.parts[0].trajectories.target.variances.tolist() for trial in [*design_on, *choose]]
+    assert all(trial.parts[0].trajectories.target.variances.tolist() not in seen for trial in judge)
+    with pytest.raises(ValueError, match="spectrum holds"):
+        of_spectrum([1.0, -1.0], dn.VP().level(1.0))
+
+
+def test_in_many_dimensions_the_leading_coordinates_and_a_gaussian_hold_all_the_variance():
+    rng = np.random.default_rng(6)
+    data = rng.standard_normal((160, 100)) * np.geomspace(1.0, 0.05, 100)
+    trials = designed_on(data, dn.VP().level(1.0), paths=4, components=2)
+    y = trials[-1].parts[0].trajectories.target.data
+    (rest,) = (trials[-1].parts[1].trajectories,)
+    assert y.shape[1] == 64
+    centred = data - data.mean(axis=0)
+    left = (centred**2).mean(axis=0).sum() - np.sort(np.linalg.svd(centred)[1] ** 2)[::-1][:64].sum() / 160
+    assert float((rest.end**2).sum()) == pytest.approx(left, rel=1e-9)
+    judged = judged_on(data, dn.VP().level(1.0), paths=4, components=2)
+    assert [len(trial.parts) for trial in judged] == [1, 2, 2]
+
+
+# --- the design ---
+
+
+@pytest.fixture(scope="module")
+def made():
+    return design(nfe=3, spectrum=1.0 / np.arange(1, 20) ** 2, samplers=[ddim, dpmpp_2m], prediction="velocity")
+
+
+def test_a_design_for_a_spectrum_beats_what_is_made_by_hand_on_spectra_it_never_saw(made):
+    assert made.better
+    for verdict in made.verdicts:
+        assert verdict.error < verdict.hand_made_error
+        assert verdict.gain.value == pytest.approx(1 - verdict.error / verdict.hand_made_error)
+    assert min(score for _, _, score in made.tried) < 0
+
+
+def test_a_designed_plan_runs_through_every_reading(made, tmp_path):
+    plan = made.plan
+    assert (plan.nfe, plan.prediction) == (3, "velocity")
+    plan.save(tmp_path / "plan.json")
+    again = dn.Plan.load(tmp_path / "plan.json")
+    assert again.hash == plan.hash
+    target = dn.Gaussian(np.zeros(19), 1.0 / np.arange(1, 20) ** 2)
+    x = target.sample(4, 0, plan.start)
+    data = made.fit.plan()
+    assert np.allclose(dn.sample(again, target, x), dn.sample(data, target, x))
+    assert np.allclose(dn.moments(plan, target)[1], dn.moments(data, target)[1])
+    assert dn.distance(plan, data) < 1e-12
+    assert dn.cost(plan).nfe == 3
+
+
+def test_a_designed_plan_runs_in_a_pipelines_loop(made):
+    diffusers = pytest.importorskip("diffusers")
+    from diffnum.interop.diffusers import PlanScheduler
+
+    base = diffusers.DDPMScheduler(prediction_type="v_prediction", beta_end=0.02)
+    process = dn.DDPM(base.betas.tolist())
+    family = Free(process, process.level(process.t_start), 2.0, 3)
+    plan = family.plan(made.fit.theta.tolist(), "velocity")
+    scheduler = PlanScheduler.from_config(base.config, plan=plan)
+    scheduler.set_timesteps(3)
+    target = dn.Gaussian(np.zeros(19), 1.0 / np.arange(1, 20) ** 2)
+    x = torch.tensor(target.sample(4, 0, plan.start))
+    state = x.clone()
+    asked = iter(plan.lines[r - 1].level for r in plan.evaluations)
+    for t in scheduler.timesteps:
+        state = scheduler.step(target.velocity(state, next(asked)), t, state).prev_sample
+    assert torch.allclose(state, dn.sample(plan, target, x), atol=1e-10)
+
+
+def test_a_design_does_not_depend_on_the_number_of_processes():
+    spectrum, samplers = [1.0, 0.2, 0.01], [ddim]
+    alone, beside = (design(nfe=2, spectrum=spectrum, samplers=samplers, jobs=jobs) for jobs in (1, 2))
+    assert alone.plan.hash == beside.plan.hash
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({}, "either data or a spectrum"),
+        ({"data": np.zeros((40, 2)), "spectrum": [1.0]}, "either data or a spectrum"),
+        ({"spectrum": [1.0], "nfe": 1}, "nfe = 1"),
+        ({"data": np.zeros((4, 2))}, "at least 32"),
+    ],
+)
+def test_designs_for_nothing_are_refused(asked, said):
+    with pytest.raises(ValueError, match=said):
+        design(**asked)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("nfe", [5, 6, 8, 10])
+def test_on_digits_the_design_beats_every_hand_made_plan_on_laws_it_never_saw(nfe):
+    data = dn.images.load("digits").data
+    hand_made = [sampler for sampler in ALL.values() if not sampler.stochastic]
+    found = design(data, nfe, samplers=hand_made)
+    assert all(verdict.gain.low > 0 for verdict in found.verdicts), [str(v.gain) for v in found.verdicts]
+    assert len(candidates(dn.VP(), nfe, hand_made)) > 1000

@@ -1,0 +1,98 @@
+"""``diffnum design``: what it writes is what it says, and bad input is one sentence."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import diffnum as dn
+from diffnum.cli import run
+from diffnum.figures import read_numbers
+from diffnum.lab.samples import convention_of, samples
+
+
+@pytest.fixture(scope="module")
+def designed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("design")
+    np.save(folder / "spectrum.npy", 1.0 / np.arange(1, 12) ** 2)
+    words = ["design", str(folder / "spectrum.npy"), "--nfe", "2", "--out", str(folder / "plan.json"), "--jobs", "1"]
+    return folder, words
+
+
+def test_json_plan_and_picture_say_the_same(designed, capsys):
+    folder, words = designed
+    code = run([*words, "--json"])
+    said = json.loads(capsys.readouterr().out)
+    plan = dn.Plan.load(folder / "plan.json")
+    assert said["plan"] == plan.hash
+    assert plan.nfe == said["nfe"] == 2
+    assert code == (0 if said["better"] else 1)
+    shown = read_numbers(folder / "plan.png")
+    assert np.allclose(np.asarray(shown["weights"]).sum(axis=1), 1)
+    for verdict in said["verdicts"]:
+        assert shown["gains"][verdict["surrogate"]][0] == pytest.approx(verdict["gain"])
+        assert verdict["gain"] == pytest.approx(1 - verdict["error"] / verdict["hand_made_error"])
+    assert np.allclose(sorted(shown["log_snr"]["designed"]), said["log_snr"][:-1])
+
+
+def test_the_table_names_every_law_and_says_what_is_no_gain(designed, capsys, monkeypatch):
+    _, words = designed
+    monkeypatch.setenv("COLUMNS", "160")
+    code = run(words)
+    said = capsys.readouterr().out
+    assert all(name in said for name in ("steeper by 1.1", "flatter by 0.9", "of 1.2 the size"))
+    assert ("no gain" in said or "not better" in said) == (code == 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nowhere"], "nowhere does not exist"),
+        (["digits", "--out", "plan.txt"], "ends in none of .json"),
+        (["digits", "--process", "none"], "--process 'none' is unknown"),
+        (["digits", "--for", "nowhere"], "nowhere holds no scheduler"),
+        (["digits", "--nfe", "1"], "nfe"),
+        (["digits", "--size", "x"], "--size 'x'"),
+    ],
+)
+def test_bad_input_is_one_sentence(words, said, capsys):
+    assert run(["design", *words]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("diffnum: ")
+    assert said in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_arrays_are_spectra_latents_or_images(tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {"spectrum": np.ones(5), "latents": 3 * rng.standard_normal((40, 4, 8, 8)), "images": np.zeros((40, 6, 6))}
+    arrays["images"][:, 0, 0] = np.linspace(-1, 1, 40)
+    for name, array in arrays.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    assert samples(tmp_path / "spectrum.npy")[1].shape == (5,)
+    assert np.array_equal(samples(tmp_path / "latents.npy")[0], arrays["latents"])
+    assert samples(tmp_path / "latents.npy", limit=10)[0].shape == (10, 4, 8, 8)
+    assert samples(tmp_path / "images.npy")[0].shape == (40, 6, 6, 1)
+    with pytest.raises(ValueError, match="leave --size out"):
+        samples(tmp_path / "latents.npy", size=4)
+    np.save(tmp_path / "holes.npy", np.full((40, 4), np.nan))
+    with pytest.raises(ValueError, match="not finite"):
+        samples(tmp_path / "holes.npy")
+    (tmp_path / "text.npy").write_text("no array")
+    with pytest.raises(ValueError, match="cannot be read as an array"):
+        samples(tmp_path / "text.npy")
+
+
+def test_a_saved_pipeline_gives_process_and_prediction(tmp_path):
+    diffusers = pytest.importorskip("diffusers")
+    scheduler = diffusers.DDPMScheduler(prediction_type="v_prediction")
+    scheduler.save_pretrained(tmp_path / "scheduler")
+    read = convention_of(tmp_path)
+    assert read.prediction == "velocity"
+    alpha = float(scheduler.alphas_cumprod[500] ** 0.5)
+    assert read.process.alpha(500.0 + read.process.t_clean * 0) == pytest.approx(alpha, abs=2e-3)
+    (tmp_path / "scheduler" / "scheduler_config.json").write_text("{")
+    with pytest.raises(ValueError, match="is no JSON"):
+        convention_of(tmp_path)
