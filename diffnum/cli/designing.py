@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .printing import AsJson, check_file, console, print_json
+from .printing import AsJson, check_file, console, plain, print_json
 from .studies import PROCESSES, Limit, Seed, Size, image_size, named_process
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def design(
         ),
     ],
     nfe: Annotated[int, typer.Option(min=2, help="Model evaluations to spend.")] = 8,
-    out: Annotated[Path, typer.Option(help="The plan; its picture goes beside it.")] = Path("plan.json"),
+    out: Annotated[Path, typer.Option(help="The plan; its figure goes beside it.")] = Path("plan.json"),
     process: Annotated[str, typer.Option(help=f"Noise process: {', '.join(PROCESSES)}.")] = "vp",
     pipeline: Annotated[
         Path | None,
@@ -60,9 +60,9 @@ def design(
     made.plan.save(out)
     words = ["diffnum", "design", data, "--nfe", str(nfe), "--out", str(out), "--seed", str(seed)]
     words += ["--for", str(pipeline)] if pipeline else ["--process", process]
-    picture = draw_design(made, out.with_suffix(".png"), shlex.join(words))[0]
+    picture = draw_design(made, out.with_name(f"{out.stem}.figure.png"), shlex.join(words))[0]
     if as_json:
-        print_json({"out": str(out), "picture": str(picture), **record(made)})
+        print_json(plain({"out": str(out), "picture": str(picture), **record(made)}))
     else:
         _print(made, out, picture)
     return int(not made.better)

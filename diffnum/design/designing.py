@@ -21,7 +21,7 @@ from .trial import Trial
 
 __all__ = ["Design", "Verdict", "design"]
 
-ROUNDS = 16
+ROUNDS = 20
 RIDGE = 1e-4
 BOTH, SHARP = ("soft_l1", "linear"), ("linear",)
 

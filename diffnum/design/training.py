@@ -110,7 +110,7 @@ def fit(
     def linearised(vector: np.ndarray) -> np.ndarray:
         made = look(vector)
         rows = [
-            scale * sensitivities(made, part.trajectories.target, x)[1].reshape(-1, free.size)
+            scale * sensitivities(made, part.trajectories.target, x, np.float32)[1].reshape(-1, free.size)
             for scale, part, x in zip(scales, parts, points, strict=True)
         ]
         return np.concatenate([*rows, leash * np.eye(free.size)])
