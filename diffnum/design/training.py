@@ -83,14 +83,6 @@ def fit(
         for part, unit in zip(parts, known, strict=True)
     ]
     points = [part.trajectories.at(free.start) for part in parts]
-    kept: dict[bytes, Any] = {}
-
-    def look(vector: np.ndarray) -> Any:
-        key = vector.tobytes()
-        if key not in kept:
-            kept.clear()
-            kept[key] = numbers(free.plan, vector)
-        return kept[key]
 
     def distance(vector: np.ndarray) -> np.ndarray:
         plan = free.plan(vector.tolist())
@@ -108,7 +100,7 @@ def fit(
         return np.append(distance(vector), leash * (vector - theta))
 
     def linearised(vector: np.ndarray) -> np.ndarray:
-        made = look(vector)
+        made = numbers(free.plan, vector)
         rows = [
             scale * sensitivities(made, part.trajectories.target, x, np.float32)[1].reshape(-1, free.size)
             for scale, part, x in zip(scales, parts, points, strict=True)

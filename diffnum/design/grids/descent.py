@@ -97,8 +97,7 @@ def spectral_w2(
         # its square has no kink where it vanishes
         return w2(compile(sampler, grid), target, at) ** 2
 
-    starts = _best(judge, _starts(process, n, spectrum, start, stop, end))
-    return by_gradient(judge, process, n, starts, start, stop, end)
+    return _descended(judge, process, n, spectrum, start, stop, end)
 
 
 def spectral_kl(
@@ -117,8 +116,7 @@ def spectral_kl(
     def judge(grid: Grid) -> Any:
         return kl(compile(sampler, grid), target, at)
 
-    starts = _best(judge, _starts(process, n, spectrum, start, stop, end))
-    return by_gradient(judge, process, n, starts, start, stop, end)
+    return _descended(judge, process, n, spectrum, start, stop, end)
 
 
 def gradient_grid(
@@ -175,6 +173,11 @@ def _check_deterministic(plan: Plan) -> None:
 def _centred(spectrum: ArrayLike) -> Gaussian:
     c = as_spectrum(spectrum)
     return Gaussian(np.zeros(len(c)), c)
+
+
+def _descended(judge: Judge, process: Process, n: int, spectrum: ArrayLike, start: Any, stop: Any, end: str) -> Grid:
+    starts = _best(judge, _starts(process, n, spectrum, start, stop, end))
+    return by_gradient(judge, process, n, starts, start, stop, end)
 
 
 def _starts(process: Process, n: int, spectrum: ArrayLike, start: Any, stop: Any, end: str) -> list[Grid]:

@@ -27,7 +27,7 @@ from ...solvers.coords import DATA, transfer
 from ...solvers.rules import Point, named, weights
 from ...trace import Form, Solver, Trace, compile
 from ..trajectories import Trajectories
-from .fitting import Learned, ends, judging, least_squares
+from .fitting import Learned, least_squares
 from .steps import advance, one_per_step
 
 __all__ = ["bespoke_euler", "fit_bespoke", "fit_non_stationary", "fit_s4s", "non_stationary", "s4s"]
@@ -193,14 +193,15 @@ def fit_s4s(
     def options(p: Any) -> dict[str, Any]:
         return {"rows": [p[a:b] for a, b in pairwise(at)]}
 
-    def output(p: Any, offset: Any) -> Any:
-        return sample(compile(s4s, grid, **options(p)), trajectories.target, x + offset)
+    def build(p: Any) -> Plan:
+        return compile(s4s, grid, **options(p))
 
     reach = radius * float(grid.levels[0].sigma) * x.shape[1] ** 0.5
     for _ in range(rounds if radius else 1):
-        p = least_squares(lambda q, o=offset: (output(q, o) - end) / len(end) ** 0.5, p, iterations=iterations).tolist()
+        p = least_squares(build, trajectories, p, iterations, x=(x + offset).numpy()).tolist()
         if radius:
-            offset = _nearest_starts(lambda o, q=tuple(p): output(q, o), end, offset, reach)
+            plan = build(p)
+            offset = _nearest_starts(lambda o, q=plan: sample(q, trajectories.target, x + o), end, offset, reach)
     return _bound(s4s, options(p), trajectories, grid)
 
 
@@ -244,7 +245,7 @@ def _fitted(
     def build(p: Any) -> Plan:
         return compile(solver, grid, **options(p))
 
-    found = least_squares(ends(build, trajectories), start, iterations=iterations, judge=judging(build, judge))
+    found = least_squares(build, trajectories, start, iterations, judge)
     return _bound(solver, options(found.tolist()), trajectories, grid)
 
 

@@ -12,9 +12,10 @@ from ...grid import Grid
 from ...plan import Plan
 from ...read.sample import sample
 from ...trace import Solver, compile
+from ..sensitivity import numbers, sensitivities
 from ..trajectories import Trajectories
 
-__all__ = ["Build", "Learned", "bounded_minimum", "ends", "judging", "least_squares", "projection", "state_after"]
+__all__ = ["Build", "Learned", "bounded_minimum", "least_squares", "projection", "state_after"]
 
 Build = Callable[[Any], Plan]
 """From the numbers to learn, a sequence of floats or of torch scalars, to a plan."""
@@ -49,62 +50,50 @@ class Learned:
 
 
 def least_squares(
-    residual: Callable[[Any], Any],
+    build: Build,
+    trajectories: Trajectories,
     start: Sequence[float],
-    looped: int = 0,
     iterations: int = 60,
-    judge: Callable[[Any], Any] | None = None,
+    judge: Trajectories | None = None,
+    x: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Minimise ``|residual(p)|^2`` by Gauss-Newton steps in a trust region whose scales are the Jacobian's (Moré 1978),
-    by scipy.
+    """Minimise the square error of ``build(p)`` on trajectories by Gauss-Newton steps in a trust region whose scales
+    are the Jacobian's (Moré 1978), by scipy, on exact linearisations (:mod:`diffnum.design.sensitivity`).
 
     Args:
-        residual: from a float64 torch vector to a torch array of any shape.
+        build: from ``p`` to a plan of data predictions whose first level does not depend on ``p``.
+        trajectories: whose ends the plan shall reach.
         start: the first ``p``.
-        looped: how many of the last numbers enter levels: their columns of the Jacobian are computed one by one,
-            since levels are compared as floats. The others are pushed through together.
         iterations: at most so many steps tried.
-        judge: another residual; of the points on the way the one where it is least is returned, which stops a fit
-            before it suits its own trajectories alone.
+        judge: other trajectories; of the points on the way the one where their error is least is returned, which stops
+            a fit before it suits its own trajectories alone.
+        x: where the plan starts, in place of the trajectories' own points.
 
     Returns:
         ``p``, ``(len(start),)``.
 
     Raises:
-        ValueError: the residual at ``start`` is not finite.
+        ValueError: the output at ``start`` is not finite.
     """
-    import torch
     from scipy.optimize import least_squares as minimise
 
-    batched = len(start) - looped
+    first = np.asarray(start, dtype=np.float64)
+    x = trajectories.at(build(first.tolist()).start) if x is None else x
+    scale = len(x) ** -0.5
+    judged: list[tuple[float, np.ndarray]] = []
 
     def values(p: np.ndarray) -> np.ndarray:
-        with torch.no_grad():
-            return residual(torch.tensor(p)).reshape(-1).numpy()
-
-    judged: list[tuple[float, np.ndarray]] = []
+        return scale * (sample(build(p.tolist()), trajectories.target, x) - trajectories.end).ravel()
 
     def note(p: np.ndarray) -> None:
         if judge is not None:
-            with torch.no_grad():
-                square = float((judge(torch.tensor(p)) ** 2).sum())
-            judged.append((square if np.isfinite(square) else np.inf, p.copy()))
+            error = judge.error(build(p.tolist()))
+            judged.append((error if np.isfinite(error) else np.inf, p.copy()))
 
-    def jacobian(p: np.ndarray) -> np.ndarray:
+    def linearised(p: np.ndarray) -> np.ndarray:
         note(p)
-        at = torch.tensor(p)
-        columns = []
-        if batched:
-            rest = at[batched:]
-            columns.append(torch.func.jacfwd(lambda head: residual(torch.cat([head, rest])).reshape(-1))(at[:batched]))
-        for i in range(batched, len(at)):
-            unit = torch.zeros_like(at)
-            unit[i] = 1.0
-            slope = torch.func.jvp(lambda p: residual(p).reshape(-1), (at,), (unit,))[1]
-            columns.append(slope[:, None])
-        return torch.cat(columns, dim=1).numpy()
+        return scale * sensitivities(numbers(build, p), trajectories.target, x)[1].reshape(-1, len(p))
 
-    first = np.asarray(start, dtype=np.float64)
     entries = values(first)
     if not np.all(np.isfinite(entries)):
         raise ValueError("the plan to start from has an output that is not finite: start from a stable sampler")
@@ -118,8 +107,8 @@ def least_squares(
         return np.where(np.isfinite(found), found, _TOO_FAR * (1 + np.abs(entries)))
 
     tiny = np.finfo(float).eps
-    jac: Any = jacobian
-    found = minimise(tried, first, jac, x_scale="jac", xtol=tiny, ftol=tiny, gtol=tiny, max_nfev=iterations).x
+    jacobian: Any = linearised
+    found = minimise(tried, first, jacobian, x_scale="jac", xtol=tiny, ftol=tiny, gtol=tiny, max_nfev=iterations).x
     note(found)
     return min(judged, key=lambda pair: pair[0])[1] if judged else found
 
@@ -134,30 +123,6 @@ def bounded_minimum(f: Callable[[float], float], low: float, high: float) -> flo
     bounds = (points[max(best - 1, 0)], points[min(best + 1, _SCAN - 1)])
     found: Any = minimize_scalar(f, bounds=bounds, method="bounded", options={"xatol": 1e-9})
     return float(found.x)
-
-
-def ends(build: Build, trajectories: Trajectories) -> Callable[[Any], Any]:
-    """``p -> (plan(p)'s outputs - ends) / sqrt(trajectories)``, whose squares sum to the error's square.
-
-    Levels that depend on ``p`` may move the inner levels of the grid, not its first.
-    """
-    import torch
-
-    end = torch.tensor(trajectories.end)
-    start: dict[Any, Any] = {}
-
-    def residual(p: Any) -> Any:
-        plan = build(p)
-        if not start:
-            start["x"] = torch.tensor(trajectories.at(plan.start))
-        return (sample(plan, trajectories.target, start["x"]) - end) / len(end) ** 0.5
-
-    return residual
-
-
-def judging(build: Build, judge: Trajectories | None) -> Callable[[Any], Any] | None:
-    """:func:`ends` on other trajectories, if there are some."""
-    return None if judge is None else ends(build, judge)
 
 
 def state_after(plan: Plan, model: Any, x: Any, step: int) -> Any:

@@ -63,6 +63,12 @@ class Guided:
         """The guided prediction of ``quantity``."""
         return self.family.guided(x, level, self.label, self.scale, quantity)
 
+    def posterior_cov(self, x: Array, level: Level) -> Array:
+        """``sigma^2 / alpha`` times the Jacobian of the guided denoiser: the same combination of the covariances of
+        ``x0`` given ``x``. For scales other than 0 and 1 it is the covariance of nothing."""
+        whole, own = self.family.posterior_cov(x, level), self.family.given(self.label).posterior_cov(x, level)
+        return whole + self.scale * (own - whole)
+
     def sample(self, n: int, rng: np.random.Generator | int, level: Level | None = None) -> np.ndarray:
         """``n`` draws of the class at ``level``, where guided runs start."""
         return self.family.given(self.label).sample(n, rng, level)

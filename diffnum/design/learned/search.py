@@ -28,7 +28,7 @@ from ...solvers.coords import CLOCK, SNR, Coords, transfer
 from ...solvers.rules import Build, Point, named, weights
 from ...trace import Form, Solver, Trace, compile
 from ..trajectories import Trajectories
-from .fitting import Learned, ends, judging, least_squares
+from .fitting import Learned, least_squares
 
 __all__ = [
     "adams_rows",
@@ -143,7 +143,7 @@ def search_solver(
     def build(p: Any) -> Plan:
         return compile(solver, grid, rows=_rows(p, n))
 
-    found = least_squares(ends(build, trajectories), _flat(rows), iterations=iterations, judge=judging(build, judge))
+    found = least_squares(build, trajectories, _flat(rows), iterations, judge)
     return _learned(solver, grid, found, trajectories)
 
 
@@ -158,8 +158,7 @@ def search_times(
     """Learn the weights and the times, ``dt = softmax(r)``, from those of a grid on; ends and end policy stay.
 
     See :func:`search_solver`, whose weights after half of the ``iterations`` are the first ones where ``start`` is
-    None: from hand-made ones a fit of both is often caught early. Gains far more than the weights alone, and takes
-    longer, since every level passes its derivative by itself.
+    None: from hand-made ones a fit of both is often caught early. Gains far more than the weights alone.
     """
     n = len(grid.h)
     if start is None:
@@ -170,7 +169,7 @@ def search_times(
         return compile(solver, searched_times(grid, p[n * (n - 1) // 2 :]), rows=_rows(p, n))
 
     first = [*_flat(rows), *spans]
-    found = least_squares(ends(build, trajectories), first, len(spans), iterations, judging(build, judge))
+    found = least_squares(build, trajectories, first, iterations, judge)
     moved = searched_times(grid, found[n * (n - 1) // 2 :].tolist())
     return _learned(solver, moved, found, trajectories)
 
