@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import diffnum as dn
 from diffnum.design import Free, Interval, Part, Trajectories, Trial, candidates, design, fit, gaussian_trial, split
+from diffnum.design.learned import Guided
 from diffnum.design.rest import others
 from diffnum.design.sensitivity import numbers, sensitivities
 from diffnum.design.surrogates import designed_on, judged_on, of_spectrum
@@ -22,6 +23,12 @@ from diffnum.solvers import ALL, ddim, dpmpp_2m
 
 PROCESSES = {"VP": dn.VP(), "VE": dn.VE(0.02, 80.0), "Flow": dn.Flow()}
 MIXTURE = dn.Mixture([0.3, 0.7], [[1.0, -0.5, 0.2], [-0.8, 0.4, 0.0]], [[0.1, 0.02, 0.3], [0.05, 0.2, 0.01]])
+
+
+CLASSES = dn.Conditional(
+    (dn.Gaussian([1.0, 0.0, 0.2], [0.3, 0.1, 0.2]), dn.Gaussian([-1.0, 0.5, 0.0], [0.1, 0.4, 0.3]))
+)
+GUIDED = Guided(CLASSES, 0, 3.0)
 
 
 def free(process, nfe=5, order=1, limit=3.0):
@@ -115,7 +122,9 @@ def test_levels_that_make_no_grid_are_refused(lams):
 
 @pytest.mark.parametrize("name", PROCESSES)
 @pytest.mark.parametrize("order", [1, 2])
-@pytest.mark.parametrize("law", [MIXTURE, dn.Empirical(MIXTURE.sample(20, 3))], ids=["mixture", "points"])
+@pytest.mark.parametrize(
+    "law", [MIXTURE, dn.Empirical(MIXTURE.sample(20, 3)), GUIDED], ids=["mixture", "points", "guided"]
+)
 def test_sensitivities_are_what_differences_say(name, order, law):
     family = free(PROCESSES[name], 4, order)
     theta = begun(family)
@@ -145,6 +154,18 @@ def test_a_gaussian_of_three_variances_is_met_exactly_by_four_evaluations():
     assert made.before > 0.1
     assert made.error < 1e-5 * made.before
     assert trial.error(made.plan()) == pytest.approx(made.error, rel=1e-6)
+
+
+def test_under_guidance_a_fit_serves_other_trajectories_better_than_its_start():
+    family = free(dn.VP(), 5)
+    train, other = (
+        Trial("guided", (Part(Trajectories.draw(GUIDED, family.start, n, seed, 1e-6)),))
+        for n, seed in ((24, 0), (48, 1))
+    )
+    theta = begun(family, size=0.0)
+    made = fit(family, theta, [train])
+    assert made.error < 0.5 * made.before
+    assert other.error(made.plan()) < 0.7 * other.error(family.plan(theta.tolist()))
 
 
 def test_units_decide_between_trials_that_cannot_both_be_met():
