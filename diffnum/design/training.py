@@ -85,7 +85,11 @@ def fit(
     points = [part.trajectories.at(free.start) for part in parts]
 
     def distance(vector: np.ndarray) -> np.ndarray:
-        plan = free.plan(vector.tolist())
+        try:
+            plan = free.plan(vector.tolist())
+        except ValueError:
+            # a step may bring levels together: it is taken back like any that gains nothing
+            return np.full(sum(part.trajectories.x.size for part in parts), np.inf)
         return np.concatenate(
             [
                 scale * (part.trajectories.outputs(plan) - part.trajectories.end).ravel()
