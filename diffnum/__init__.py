@@ -31,6 +31,7 @@ _HOMES = {
     "read.sample": ("sample",),
     "read.tableau": ("tableau", "distance"),
     "read.moments": ("moments",),
+    "read.invert": ("invert",),
     "read.symbolic": ("symbolic", "leading_error"),
     "read.cost": ("cost",),
     "read.distance": ("w2", "kl", "frechet"),
@@ -94,6 +95,7 @@ if TYPE_CHECKING:
     from .read.cost import cost
     from .read.density import densities, expectation
     from .read.distance import frechet, kl, w2
+    from .read.invert import invert
     from .read.law import joint, law, split
     from .read.moments import moments
     from .read.sample import sample

@@ -127,6 +127,8 @@ class Plan:
         prior: standard deviation from which users draw ``x_T``.
         conversions: for each prediction read as another quantity ``(step, name, folded, stored)``,
             the registers moved if it is folded into its users or stored once; the smaller was taken.
+        inputs: named registers from which a run may start; register 0 is the first. Further ones, the partner states
+            of a reversible sampler, hold what their line says unless they are given.
     """
 
     lines: tuple[Line, ...]
@@ -139,6 +141,7 @@ class Plan:
     end: str = "stop"
     prior: Any = 1.0
     conversions: tuple[tuple[int, str, int, int], ...] = ()
+    inputs: tuple[tuple[str, int], ...] = (("x", 0),)
 
     @property
     def start(self) -> Level:
@@ -217,7 +220,9 @@ class Plan:
                 s, t, j = line["noise"]
                 line["noise"] = [code["table"][s], code["table"][t], j]
             lines.append(line)
-        return {"lines": lines, "outputs": list(self.outputs), "prediction": self.prediction}
+        # a single input says nothing, and hashes of older plans stay as they are
+        inputs = {"inputs": list(self.inputs)} if len(self.inputs) > 1 else {}
+        return {"lines": lines, "outputs": list(self.outputs), "prediction": self.prediction, **inputs}
 
     def _encode(self) -> dict[str, Any]:
         table: dict[Any, int] = {}
@@ -250,6 +255,7 @@ class Plan:
             "states": list(self.states),
             "outputs": [list(o) for o in self.outputs],
             "conversions": [list(c) for c in self.conversions],
+            **({"inputs": [list(i) for i in self.inputs]} if len(self.inputs) > 1 else {}),
             **self._encode(),
         }
 
@@ -275,6 +281,7 @@ class Plan:
                 end=data["end"],
                 prior=data["prior"],
                 conversions=tuple((i, name, a, b) for i, name, a, b in data["conversions"]),
+                inputs=tuple((name, r) for name, r in data.get("inputs", [("x", 0)])),
             )
         except (KeyError, IndexError, TypeError) as error:
             raise ValueError(f"the plan is incomplete or damaged ({error!r}): save it again") from error
@@ -300,8 +307,13 @@ class Plan:
             raise ValueError(f"{path} is not a plan: it holds a JSON {type(data).__name__}, not an object")
         return cls.from_json(data)
 
+    @cached_property
+    def names(self) -> dict[int, str]:
+        """What a printed plan calls each register: the author's name and the step, the level for a state."""
+        return _names(self)
+
     def __str__(self) -> str:
-        names = _names(self)
+        names = self.names
         where = self.process.get("name", "?")
         head = f"{self.solver or 'plan'} on {where}: {self.steps} steps, NFE {self.nfe}, {self.prediction} prediction"
         rows = [head, f"  {names[0]} = x_T"]

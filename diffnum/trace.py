@@ -122,6 +122,8 @@ class Trace:
     states: list[int] = field(default_factory=lambda: [0])
     conversions: set[int] = field(default_factory=set)
     step: int = 0
+    inputs: list[tuple[str, int]] = field(default_factory=lambda: [("x", 0)])
+    others: list[tuple[str, int]] = field(default_factory=list)
     _increments: dict[tuple[int, int], Any] = field(default_factory=dict)
     _drawn: dict[tuple[int, int], int] = field(default_factory=dict)
     _levels: list[Level] = field(default_factory=list)
@@ -191,6 +193,20 @@ class Trace:
         self._levels += [s, t]
         self.lines.append(Noise(s, t, j, name, self.step))
         return Form(((len(self.lines), 1.0),))
+
+    def given(self, name: str, x: Form) -> Form:
+        """A partner state that a run may be given beside ``x_T``; it is ``x`` where it is not given."""
+        self.lines.append(Lin(x.terms, name, self.step))
+        self.inputs.append((name, len(self.lines)))
+        return Form(((len(self.lines), 1.0),))
+
+    def returns(self, name: str, x: Form) -> None:
+        """A further output beside the sample: with it a reversible sampler gives its start back."""
+        self.others.append((name, self.pin(x, name)))
+
+    def held(self, x: Form, name: str = "u") -> Form:
+        """``x`` in a register of its own: what comes later refers to it, and an inverse can solve for it."""
+        return Form(((self.pin(x, name), 1.0),))
 
     def pin(self, x: Form, name: str = "u") -> int:
         """The register that holds ``x``; a new line unless ``x`` is a register already."""
@@ -305,24 +321,28 @@ def compile(sampler: Solver | Callable[..., None], levels: Any, prediction: str 
             raise ValueError(f"{name} did not walk its grid to the end: loop over T.steps(grid)")
         out = trace.pin(_end(trace, levels), "out")
         lines = _finite(trace.lines)
-        lines, states, outputs, conversions = fold(lines, trace.conversions, trace.states, [out])
+        named = [("x", out), *trace.others, *trace.inputs]
+        lines, states, registers, conversions = fold(lines, trace.conversions, trace.states, [r for _, r in named])
         # products of finite coefficients may overflow
         _finite(lines)
     except (ArithmeticError, _Infinite) as error:
         # decimal's exceptions are among the former: extended precision meets infinite nodes
         step = error.args[0] if isinstance(error, _Infinite) else trace.step
         raise ValueError(_refusal(name, prediction, levels, step)) from error
+    ends = [(name, r) for (name, _), r in zip(named, registers, strict=True)]
+    outs = 1 + len(trace.others)
     return Plan(
         lines=tuple(lines),
         levels=tuple(levels.levels),
         states=tuple(states),
-        outputs=(("x", outputs[0]),),
+        outputs=tuple(ends[:outs]),
         prediction=prediction,
         solver=name,
         process=levels.process.to_json(),
         end=levels.end,
         prior=levels.process.prior(levels.levels[0]),
         conversions=tuple(conversions),
+        inputs=tuple(ends[outs:]),
     )
 
 

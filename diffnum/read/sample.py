@@ -8,6 +8,7 @@ from typing import Any
 
 from ..noise import as_source
 from ..plan import Level, Line, Plan, interpret
+from .invert import from_inputs
 
 __all__ = ["sample"]
 
@@ -35,7 +36,8 @@ def sample(
             that returns another dtype is cast to it here, the one place where a cast happens.
         model: ``model(x, level) -> prediction`` of ``plan.prediction``, or a target, whose exact
             prediction is used.
-        x: ``x_T``, torch or numpy, any shape whose first axis is the batch.
+        x: ``x_T``, torch or numpy, any shape whose first axis is the batch; or a tuple of all of ``plan.inputs``, the
+            partner states of a reversible sampler, such as the outputs of the run that is to be undone.
         noise: ``dn.noise.Counter(seed)``, ``dn.noise.Brownian(seed)`` or ``f(s, t, j, x)``; required where the plan
             draws.
         keep: ``"last"``; ``"states"`` returns the state at every level, ``"denoised"`` every evaluation
@@ -46,12 +48,14 @@ def sample(
         pinned: replacement values for states by level index, such as exact starting values.
 
     Raises:
-        ValueError: a plan that draws noise run without a source; a model of another shape; unknown ``keep``.
+        ValueError: a plan that draws noise run without a source; a model of another shape; unknown ``keep``; a tuple
+            of another length than ``plan.inputs``.
     """
     if keep not in ("last", "states", "denoised"):
         raise ValueError(f"keep = {keep!r} is unknown: use 'last', 'states' or 'denoised'")
     if outputs not in ("first", "all"):
         raise ValueError(f"outputs = {outputs!r} is unknown: use 'first' or 'all'")
+    plan, x, partners = _started(plan, x)
     draw = as_source(noise) if plan.draws else None
     call = adapted_model(model, plan.prediction)
     level_of = {r: i for i, r in enumerate(plan.states)}
@@ -63,6 +67,7 @@ def sample(
         return seen[-1]
 
     def visit(r: int, line: Line | None, value: Any) -> Any:
+        value = partners.get(r, value)
         i = level_of.get(r)
         if i is None:
             return value
@@ -81,6 +86,17 @@ def sample(
     if keep == "denoised":
         return seen
     return results if outputs == "all" else results[0]
+
+
+def _started(plan: Plan, x: Any) -> tuple[Plan, Any, dict[int, Any]]:
+    """The plan to run, ``x_T``, and the values of further inputs by register."""
+    if not isinstance(x, (tuple, list)):
+        return plan, x, {}
+    if len(x) != len(plan.inputs):
+        names = ", ".join(name for name, _ in plan.inputs)
+        raise ValueError(f"{len(x)} states were given and {plan.solver} starts from {len(plan.inputs)}: give {names}")
+    plan = from_inputs(plan)
+    return plan, x[0], {r: as_like(value, x[0]) for (_, r), value in zip(plan.inputs[1:], x[1:], strict=True)}
 
 
 def adapted_model(model: Any, prediction: str) -> Model:
