@@ -37,8 +37,8 @@ def invert(plan: Plan) -> Plan:
     """
     if not plan.steps or plan.outputs[0][1] != plan.states[-1]:
         raise ValueError(
-            f"{plan.solver} ends with {plan.end!r}, so its output is not its last state and cannot be undone: use a grid "
-            "that ends with 'stop' or 'zero'"
+            f"{plan.solver} ends with {plan.end!r}, so its output is not its last state and cannot be undone: use a "
+            "grid that ends with 'stop' or 'zero'"
         )
     search = _Search(plan)
     for k, (name, register) in enumerate(plan.outputs):
@@ -149,8 +149,8 @@ def _partner(plan: Plan, register: int, name: str, search: _Search) -> Lin:
         a, b = _ddim(plan, s, t)
     except ZeroDivisionError as error:
         raise ValueError(
-            f"{plan.solver} with {plan.prediction} prediction cannot be undone from sigma = 0: its second state lies at "
-            f"sigma = {float(t.sigma):g}; stop at sigma > 0, or use noise or velocity prediction"
+            f"{plan.solver} with {plan.prediction} prediction cannot be undone from sigma = 0: its second state lies "
+            f"at sigma = {float(t.sigma):g}; stop at sigma > 0, or use noise or velocity prediction"
         ) from error
     search.lines.append(Eval(0, s, plan.prediction, "D"))
     return Lin(((0, a), (len(search.lines), b)), name)
