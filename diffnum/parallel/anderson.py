@@ -1,8 +1,9 @@
 """Triangular Anderson acceleration: each input combines past rounds by weights that look only at inputs before it.
 
-For a fixed-point map ``u = g(u)`` with residual ``R = g(u) - u``, Anderson (1965) subtracts from ``g(u)`` the combination of
-past differences of ``g`` whose residuals best explain the present one. On a triangular system one set of weights for all
-rows would let late rows, far from converged, disturb early ones. Tang et al. (2024, ParaTAA) give every row its own,
+For a fixed-point map ``u = g(u)`` with residual ``R = g(u) - u``, Anderson (1965) subtracts from ``g(u)`` that
+combination of past differences of ``g`` whose residuals best explain the present one. On a triangular system one set of
+weights for all rows would let late rows, far from converged, disturb early ones. Tang et al. (2024, ParaTAA) give every
+row weights of its own,
 
     gamma_j = argmin over gamma of sum over i <= j of || R_i - sum_m gamma_m dR_i^m ||^2,
     u_j <- g_j - sum_m gamma_{j, m} dG_j^m,

@@ -1,12 +1,13 @@
 """One call of a model for states of several levels.
 
-A round of an iteration in parallel asks for predictions at ``p`` states of ``p`` levels at once. A model that can answer
-them in one call has a method
+A round of an iteration in parallel asks for predictions at ``p`` states of ``p`` levels at once. A model that can
+answer them in one call has a method
 
     model.at(xs, levels)        xs of shape (p, n, ...), p levels  ->  predictions of shape (p, n, ...)
 
-beside ``model(x, level)``; :class:`diffnum.models.Network` has it, and :class:`PerSample` gives it to any function whose
-time is one number per row. Other models, and exact targets, are asked level by level: the same numbers, without the speed.
+beside ``model(x, level)``; :class:`diffnum.models.Network` has it, and :class:`PerSample` gives it to any function
+whose time is one number per row. Other models, and exact targets, are asked level by level: the same numbers, without
+the speed.
 """
 
 from __future__ import annotations

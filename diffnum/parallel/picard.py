@@ -5,9 +5,9 @@ The unknowns are the inputs ``u_j`` of the model. From a guess of all of them, o
     E_j = model(u_j, level_j) for all j of the window, in one batched call,
     u_j = what the plan's lines make of the new E_i, i < j,
 
-and since ``u_j`` depends on ``E_i`` with ``i < j`` only, each round makes at least one more evaluation final: a run ends
-after at most as many rounds as a sequential run has evaluations, with the same result. It is worth while because it
-usually ends after far fewer (Shih, Belkhale, Ermon, Sadigh & Anari 2023, ParaDiGMS).
+and since ``u_j`` depends on ``E_i`` with ``i < j`` only, each round makes at least one more evaluation final: a run
+ends after at most as many rounds as a sequential run has evaluations, with the same result. It is worth while because
+it usually ends after far fewer (Shih, Belkhale, Ermon, Sadigh & Anari 2023, ParaDiGMS).
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ class Iterated:
 
     def __str__(self) -> str:
         said = (
-            f"{self.iterations} rounds instead of {self.sequential} evaluations one after another, {self.nfe} "
-            f"evaluations in all ({self.nfe / max(1, self.sequential):.1f} times as many), at most {self.largest} at once"
+            f"{self.iterations} rounds instead of {self.sequential} evaluations one after another; {self.nfe} "
+            f"evaluations in all, {self.nfe / max(1, self.sequential):.1f} times as many, at most {self.largest} at once"
         )
         return said if self.met else f"{said}; cut short before the tolerance was met"
 
@@ -132,11 +132,11 @@ def picard(
     """Run a plan by Picard iteration on its evaluations, over a sliding window.
 
     Only the model is taken at the last iterate; the linear part of every step is exact. A round leaves behind the
-    evaluations whose input changed by ``||u^{k+1} - u^k||^2 <= tol^2 sigma_j^2 d`` in every sample, up to the first that
-    did not, and moves the window there; new inputs start as copies of the last one. With ``tol = 0`` the result is that
-    of :func:`diffnum.sample`, to the last bit if the model's answers do not depend on what they are batched with, and
-    after ``k`` rounds at least the first ``k`` evaluations are final. Noise is drawn once and kept, the same draws that a
-    sequential run has.
+    evaluations whose input changed by ``||u^{k+1} - u^k||^2 <= tol^2 sigma_j^2 d`` in every sample, up to the first
+    that did not, and moves the window there; new inputs start as copies of the last one. With ``tol = 0`` the result
+    is that of :func:`diffnum.sample`, to the last bit if the model's answers do not depend on what they are batched
+    with, and after ``k`` rounds at least the first ``k`` evaluations are final. Noise is drawn once and kept, the
+    same draws that a sequential run has.
 
     Args:
         plan: any plan, multistep and stochastic ones included.
@@ -166,14 +166,14 @@ def paradigms(
 ) -> Iterated:
     """ParaDiGMS as published: Picard iteration on the states, summing increments of whole steps.
 
-        x_{j+1}^{k+1} = x_b^{k+1} + sum over i = b..j of (step_i(x_i^k) - x_i^k)          (Shih et al. 2023, algorithm 1)
+        x_{j+1}^{k+1} = x_b^{k+1} + sum over i = b..j of (step_i(x_i^k) - x_i^k)      (Shih et al. 2023, algorithm 1)
 
-    The whole step is taken at the last iterate, where :func:`picard` has its linear part exact. Which needs fewer rounds is
-    a matter of the prediction: what is iterated is ``x`` against ``D`` alone, against ``eps`` alone, or, here, against the
-    whole drift, whose Jacobian is the smallest on the variance-preserving process; :func:`~diffnum.parallel.predicted`
-    says it beforehand. Sums of differences agree with the sequential run to rounding, not bit by bit. For multistep
-    samplers the history is kept; the authors' code restarts it at the left edge of every window and so
-    converges to something else than the sequential sampler.
+    The whole step is taken at the last iterate, where :func:`picard` has its linear part exact. Which needs fewer
+    rounds depends on the prediction: what is iterated is the part of the drift along ``D``, or along ``eps``, or, here,
+    all of it, whose Jacobian is the smallest on the variance-preserving process; the velocity is nearly the same.
+    :func:`~diffnum.parallel.predicted` says it beforehand. Sums of differences agree with the sequential run to
+    rounding, not bit by bit. For multistep samplers the history is kept; the authors' code restarts it at the left
+    edge of every window and so converges to something else than the sequential sampler.
 
     Args and result as for :func:`picard`.
 
@@ -182,7 +182,8 @@ def paradigms(
     """
     if not one_evaluation_each_step(plan):
         raise ValueError(
-            f"{plan.solver} does not evaluate once at the state of every step, so it has no sum of increments: use picard"
+            f"{plan.solver} does not evaluate once at the state of every step, so it has no sum of increments: use "
+            "picard"
         )
     return _run(plan, model, x, check_rule(Rule(tol, window)), noise, scale, by_increments, 0)
 
@@ -203,7 +204,8 @@ def gauss_seidel(
 
     Args:
         segments: into how many pieces, as even as possible, the evaluations are cut.
-        iterations: rounds after which a segment is taken as it is, K of Liu & Qin 2025; None until the tolerance is met.
+        iterations: rounds after which a segment is taken as it is, K of Liu & Qin 2025; None until the
+            tolerance is met.
 
     Further args and result as for :func:`picard`.
 
@@ -218,9 +220,7 @@ def gauss_seidel(
     return _run(plan, model, x, check_rule(Rule(tol, None, ends, iterations)), noise, scale, by_substitution, 0)
 
 
-def _run(
-    plan: Plan, model: Any, x: Any, rule: Rule, noise: Any, scale: Scale, sweep: Sweep, memory: int
-) -> Iterated:
+def _run(plan: Plan, model: Any, x: Any, rule: Rule, noise: Any, scale: Scale, sweep: Sweep, memory: int) -> Iterated:
     if not isinstance(plan, Plan):
         raise ValueError(
             f"{type(plan).__name__} is no plan: an adaptive sampler chooses its steps one after another, so run it "
@@ -290,5 +290,3 @@ def iterate(
         triangle.forget_draws(first)
     outputs = tuple(known[r] for _, r in triangle.plan.outputs)
     return Iterated(outputs, triangle.plan.nfe, tuple(windows), tuple(residuals), met)
-
-

@@ -1,14 +1,15 @@
 """A plan as a triangular system of equations between its evaluations.
 
-Given the predictions ``E_i`` of all evaluations, every input ``u_j`` of one is a linear combination of ``x_T``, draws and
-earlier predictions, and so is the output:
+Given the predictions ``E_i`` of all evaluations, every input ``u_j`` of one is a linear combination of ``x_T``, draws
+and earlier predictions, and so is the output:
 
     u_j = a_j x_T + sum over i < j of A_ji E_i + draws,        E_j = model(u_j, level_j),
 
-with ``A`` strictly lower triangular: the rows of the tableau. Running a plan solves this by substitution, one evaluation
-after another. Solving it by fixed-point iteration, all evaluations of a round are independent of each other and one
-batched call of the model does them. A *sweep* goes through the plan's own lines with predictions already at hand, in the
-order in which :func:`diffnum.sample` does, so that what it computes from the same predictions is the same to the last bit.
+with ``A`` strictly lower triangular: the rows of the tableau. Running a plan solves this by substitution, one
+evaluation after another. Solving it by fixed-point iteration, all evaluations of a round are independent of each
+other and one batched call of the model does them. A *sweep* goes through the plan's own lines with predictions
+already at hand, in the order in which :func:`diffnum.sample` does, so that what it computes from the same predictions
+is the same to the last bit.
 """
 
 from __future__ import annotations
@@ -105,8 +106,8 @@ class Swept:
     """What a sweep from evaluation ``first`` gives.
 
     Attributes:
-        inputs: the input of evaluation ``first + 1``, of the next, and so on; one after the last prediction, if the plan
-            has it.
+        inputs: the input of evaluation ``first + 1``, of the next, and so on; one after the last prediction, if the
+            plan has it.
         before: what is known before each of these, final if the predictions before it are.
     """
 
@@ -115,8 +116,8 @@ class Swept:
 
 
 Sweep = Callable[[Triangle, Values, int, Sequence[Any], Sequence[Any]], Swept]
-"""``sweep(triangle, known, first, predictions, inputs)``: what was known before evaluation ``first``, the predictions of
-it and the following, and the inputs at which they were made."""
+"""``sweep(triangle, known, first, predictions, inputs)``: what was known before evaluation ``first``, the predictions
+of it and the following, and the inputs at which they were made."""
 
 
 def by_substitution(
