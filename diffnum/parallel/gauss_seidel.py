@@ -158,7 +158,8 @@ def jacobian_ranking(flow: AffineFlow, x: Any, W_s: Any, W_u: Any) -> float:
 
 def _norm(matrix: Any) -> float:
     array = matrix if isinstance(matrix, np.ndarray) else matrix.detach().cpu().double().numpy()
-    return float(np.linalg.norm(array, 2))
+    # singular values of what overflowed do not exist
+    return float(np.linalg.norm(array, 2)) if np.isfinite(array).all() else float("inf")
 
 
 def _exp(x: Any) -> Any:

@@ -79,14 +79,16 @@ def parareal(
         x: ``x_T``.
         tol: the iteration stops when every state changed by a mean square of at most ``tol^2 sigma^2`` of its level, or
             not at all, or after as many corrections as intervals, when it is exact.
-        iterations: most corrections; None for as many as needed.
+        iterations: most corrections, 0 for the coarse run alone; None for as many as needed.
         noise: source of the fine plan's draws, named by their intervals.
 
     Raises:
         ValueError: plans for different predictions, levels of ``coarse`` that ``fine`` does not have, memory across
             one, a coarse plan that draws; a negative tolerance.
     """
-    check_rule(Rule(tol, None, (), iterations))
+    check_rule(Rule(tol))
+    if iterations is not None and not (isinstance(iterations, int) and iterations >= 0):
+        raise ValueError(f"iterations = {iterations!r} is no number of corrections: give a whole number >= 0, or None")
     _check(fine, coarse)
     source = as_source(noise, fine)
     fines = cut(fine, coarse.levels)

@@ -82,7 +82,7 @@ class Iterated:
     def __str__(self) -> str:
         said = (
             f"{self.iterations} rounds instead of {self.sequential} evaluations one after another; {self.nfe} "
-            f"evaluations in all, {self.nfe / max(1, self.sequential):.1f} times as many, at most {self.largest} at once"
+            f"evaluations in all, {self.nfe / max(1, self.sequential):.1f} times as many, up to {self.largest} in a round"
         )
         return said if self.met else f"{said}; cut short before the tolerance was met"
 
