@@ -80,9 +80,10 @@ class Iterated:
         return table
 
     def __str__(self) -> str:
+        work = f"{self.nfe} evaluations in all, {self.nfe / max(1, self.sequential):.1f} times as many"
         said = (
-            f"{self.iterations} rounds instead of {self.sequential} evaluations one after another; {self.nfe} "
-            f"evaluations in all, {self.nfe / max(1, self.sequential):.1f} times as many, up to {self.largest} in a round"
+            f"{self.iterations} rounds instead of {self.sequential} evaluations one after another; {work}, up to "
+            f"{self.largest} in a round"
         )
         return said if self.met else f"{said}; cut short before the tolerance was met"
 
