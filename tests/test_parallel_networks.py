@@ -12,7 +12,7 @@ import torch
 
 import diffnum as dn
 from diffnum import models
-from diffnum.parallel import PerSample, gauss_seidel, paradigms, parareal, picard, sharded, together
+from diffnum.parallel import PerSample, Restated, gauss_seidel, paradigms, parareal, picard, sharded, together
 
 NOISE = dn.noise.Counter(5)
 EPS = float(torch.finfo(torch.float32).eps)
@@ -92,6 +92,45 @@ def test_images_of_a_target_in_torch():
     assert torch.equal(picard(plan, target, x, 0.0).sample, dn.sample(plan, target, x))
     accelerated = picard(plan, target, x, 0.0, memory=2)
     assert torch.equal(accelerated.sample, dn.sample(plan, target, x))
+
+
+@pytest.mark.parametrize("source, target", [("noise", "velocity"), ("velocity", "data"), ("data", "score")])
+def test_a_model_restated_is_the_same_sampler_to_rounding(source, target):
+    law = dn.Mixture([0.4, 0.6], [[1.0, -0.5], [-1.0, 0.7]], [np.eye(2) * 0.3, np.eye(2) * 0.2])
+    one, two = compiled("dpmpp_2m", 8, source), compiled("dpmpp_2m", 8, target)
+    x = law.sample(3, 0, one.start)
+    restated = Restated(lambda u, level: law.predict(u, level, source), source, target)
+    assert np.abs(dn.sample(two, restated, x) - dn.sample(one, law, x)).max() < 1e-12
+    found = picard(two, restated, x, tol=0.0).sample
+    assert np.array_equal(found, dn.sample(two, restated, x))
+
+
+def test_a_network_restated_is_still_asked_once_a_round(small):
+    calls: list[int] = []
+    counted = PerSample(lambda x, t: (calls.append(len(x)), small.f(x, t))[1])
+    x = start()
+    truth = dn.sample(compiled("ddim", 40), small, x)
+    found = picard(compiled("ddim", 40, "velocity"), Restated(counted, "noise", "velocity"), x, tol=1e-3)
+    assert len(calls) == found.iterations
+    assert float((found.sample - truth).abs().max()) < 1e-2 * float(truth.abs().max())
+
+
+def test_a_denoiser_that_predicts_noise_needs_fewer_rounds_as_a_velocity(digits):
+    x = dn.noise.Counter(0).initial(2, digits.dim)
+    noise = lambda u, level: digits.predict(u, level, "noise")  # noqa: E731
+    plain = picard(compiled("ddim", 40), noise, x, tol=1e-2)
+    found = picard(compiled("ddim", 40, "velocity"), Restated(noise, "noise", "velocity"), x, tol=1e-2)
+    assert found.iterations < 0.7 * plain.iterations and found.nfe < 0.7 * plain.nfe
+    assert np.abs(found.sample - plain.sample).max() < 0.05
+
+
+def test_where_one_prediction_does_not_determine_another_it_is_said():
+    level = dn.Flow().level(1.0)
+    model = Restated(lambda u, level: u, "noise", "data")
+    with pytest.raises(
+        ValueError, match="noise prediction does not determine data at alpha = 0, sigma = 1: start and stop"
+    ):
+        model(np.ones((2, 3)), level)
 
 
 # --- networks of diffusers ---

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["errors_by_round", "residual_map"]
 
 _FINAL = "#eef3f6"
+_PAPER = {"fc": "white", "ec": "none", "pad": 1.5}
 
 
 def residual_map(
@@ -122,7 +123,7 @@ def errors_by_round(
         ax.annotate("tolerance", (0, tol), (3, 2), textcoords="offset points", fontsize=8.5, color=SOFT)
     said = ["marks: measured"] + ["line: predicted"] * bool(lines) + ["dots: bound"] * bool(ceilings)
     if len(said) > 1:
-        ax.text(0.02, 0.03, " · ".join(said), transform=ax.transAxes, fontsize=8.5, color=SOFT)
+        ax.text(0.02, 0.03, " · ".join(said), transform=ax.transAxes, fontsize=8.5, color=SOFT, bbox=_PAPER)
     ax.set(yscale="log", xlabel="rounds", ylabel=label, ylim=(lowest / 3, highest * 8))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     name_ends(ax, ends)

@@ -1,6 +1,6 @@
 """A sampler's steps side by side: its plan as a triangular system, solved by iterations whose rounds are batches."""
 
-from .batching import PerSample, Sharded, sharded, together
+from .batching import PerSample, Restated, Sharded, sharded, together
 from .gauss_seidel import (
     AffineFlow,
     Solved,
@@ -30,6 +30,7 @@ __all__ = [
     "Iterated",
     "Parareal",
     "PerSample",
+    "Restated",
     "Sharded",
     "Solved",
     "ancestral",

@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 
 from ..plan import Level
+from ..prediction import convert
 from ..read.sample import adapted_model, as_like
 
-__all__ = ["Ask", "PerSample", "Sharded", "sharded", "together"]
+__all__ = ["Ask", "PerSample", "Restated", "Sharded", "sharded", "together"]
 
 Ask = Callable[[Sequence[Any], Sequence[Level]], list[Any]]
 """From states and their levels, one each, to the predictions."""
@@ -86,6 +87,50 @@ class PerSample:
         times = torch.tensor([self.told(level) for level in levels], dtype=torch.float64)
         times = times.to(device=xs.device, dtype=xs.dtype).repeat_interleave(xs.shape[1])
         return self.f(xs.flatten(0, 1), times).unflatten(0, xs.shape[:2])
+
+
+@dataclass(frozen=True)
+class Restated:
+    """A model of one prediction as a model of another: what is iterated in parallel is the plan's prediction.
+
+    A sampler compiled for the velocity is the same sampler to rounding, and on a variance-preserving process Picard
+    iteration of it needs about half the rounds of that for the noise; see
+    :func:`~diffnum.parallel.predicted_iterations`.
+
+        plan = dn.compile("ddim", levels, "velocity")
+        found = dn.parallel.picard(plan, dn.parallel.Restated(network, "noise", "velocity"), x)
+
+    Attributes:
+        model: ``model(x, level)``, with or without ``at(xs, levels)``, or a target.
+        source: what it predicts.
+        target: what this model predicts, one of ``diffnum.plan.PREDICTIONS``.
+
+    Raises:
+        ValueError: later, at a level where one does not determine the other.
+    """
+
+    model: Any
+    source: str
+    target: str
+
+    def __call__(self, x: Any, level: Level) -> Any:
+        """The prediction of ``target`` at one level."""
+        return self._read(x, together(self.model, self.source)([x], [level])[0], level)
+
+    def at(self, xs: Any, levels: Sequence[Level]) -> Any:
+        """``(p, n, ...)`` at ``p`` levels, in one call of a model that can."""
+        found = together(self.model, self.source)(xs, levels)
+        return _stack([self._read(*one) for one in zip(xs, found, levels, strict=True)])
+
+    def _read(self, x: Any, prediction: Any, level: Level) -> Any:
+        try:
+            a, b = convert(level, self.source, self.target)
+        except ZeroDivisionError as error:
+            raise ValueError(
+                f"{self.source} prediction does not determine {self.target} at alpha = {level.alpha:g}, sigma = "
+                f"{level.sigma:g}: start and stop at levels with both above 0"
+            ) from error
+        return a * x + b * prediction
 
 
 def sharded(model: Any, prediction: str = "data", group: Any = None) -> Any:
