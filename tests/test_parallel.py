@@ -152,6 +152,35 @@ def test_the_window_moves_to_the_first_change_above_the_tolerance():
         assert c == (over[0] if over else e)
 
 
+def test_each_input_is_held_against_its_own_variance():
+    plan = compiled("ddim", 12)
+    for final in (1, 4, 9):
+        # everything up to one evaluation is small, and nothing after it
+        found = picard(plan, TARGET, started(plan), tol=1.0, scale=lambda plan, n=final: [1e9] * (n + 1) + [0.0] * 99)
+        assert found.windows[:2] == ((0, 12), (final + 1, 12))
+
+
+def test_inputs_that_are_new_to_the_window_are_copies_of_its_last_and_the_first_guess_is_of_x():
+    plan, rounds = compiled("ddim", 24), []
+    x, model = started(plan), Elementwise()
+
+    class Seen:
+        def at(self, xs: Any, levels: Any) -> Any:
+            rounds.append(xs.copy())
+            return model.at(xs, levels)
+
+    loose = [0.0 if j % 4 == 3 else 1e9 for j in range(plan.nfe)]
+    found = picard(plan, Seen(), x, tol=1.0, window=8, scale=lambda plan: loose)
+    assert all(np.array_equal(u, x) for u in rounds[0])
+    moved = False
+    for (_, e), (c, f), us in zip(found.windows, found.windows[1:], rounds[1:], strict=False):
+        moved |= c < e < f - 1
+        for j in range(e, f):
+            # the input at the old end is computed, those beyond are copies of it
+            assert np.array_equal(us[j - c], us[e - c])
+    assert moved
+
+
 def test_history_holds_the_changes_of_the_window_and_nothing_else():
     plan = compiled("ddim", 10)
     found = picard(plan, TARGET, started(plan), tol=0.1, window=4)

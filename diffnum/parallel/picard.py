@@ -282,7 +282,7 @@ def iterate(
         residuals.append(np.array(changes))
         spent += 1
         limits = [rule.tol**2 * variances[j] for j in range(first + 1, last)]
-        stride = next((j for j, (c, m) in enumerate(zip(changes, limits, strict=True), 1) if not c <= m), last - first)
+        stride = next((j for j, (c, m) in enumerate(zip(changes, limits, strict=True), 1) if c > m), last - first)
         if spent == rule.most and stride < last - first:
             stride, met = last - first, False
         moved = memory.combined(first, inputs, swept.inputs, stride)
