@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -78,6 +78,21 @@ def test_of_increments_too():
     plan = compiled("ddim")
     found = measured_errors(plan, TARGET, signs(plan), 7, sweep=by_increments)
     assert np.abs(found - predicted_errors(plan, TARGET, 7, by_increments)).max() < 1e-14
+
+
+def test_increments_miss_the_terms_of_the_product_beyond_k():
+    """Measured, what is proved for four steps: x_j is the product of 1 + c_i, and k rounds have k of its terms."""
+    plan = compiled("ddim", 8)
+    found = measured_errors(plan, TARGET, signs(plan), 7, sweep=by_increments)
+    spread = np.sqrt(TARGET.marginal(plan.start)[1])
+    factors = []
+    for s, t in pairwise(plan.levels):
+        r, c = t.sigma / s.sigma, TARGET.variances
+        factors.append(r + (t.alpha - r * s.alpha) * s.alpha * c / (s.alpha**2 * c + s.sigma**2) - 1)
+    for k in range(8):
+        for j in range(plan.nfe):
+            missed = sum(np.prod(one, axis=0) for i in range(k + 1, j + 1) for one in combinations(factors[:j], i))
+            assert found[k, j] == pytest.approx(np.sqrt(np.mean((missed * spread) ** 2)), rel=1e-6, abs=1e-14)
 
 
 def test_the_error_of_a_stochastic_sampler_is_the_expected_one():
