@@ -139,4 +139,32 @@ def parareal() -> Statement:
     )
 
 
-CHAPTER: Chapter = (increments, substitution, chains, parareal)
+def autoregressive() -> Statement:
+    """Jacobi iteration of ``x_t = z_t exp(s(x_<t)) + u(x_<t)``, for any ``s`` and ``u``."""
+    n = 4
+    z, start = sympy.symbols(f"z0:{n}"), sympy.symbols(f"y0:{n}")
+    s, u = ([sympy.Function(f"{name}{t}") for t in range(n)] for name in "su")
+
+    def token(t: int, before: Sequence[Any]) -> Any:
+        # the first token has nothing before it, and is its latent
+        return z[t] * sympy.exp(s[t](*before[:t])) + u[t](*before[:t]) if t else z[0]
+
+    truth: list[Any] = []
+    for t in range(n):
+        truth.append(token(t, truth))
+    residual, x = [], list(start)
+    for k in range(1, n + 1):
+        x = [token(t, x) for t in range(n)]
+        residual += [one - other for one, other in zip(x[:k], truth, strict=False)]
+    scale, latent, shift = sympy.symbols("s z u")
+    value = latent * sympy.exp(scale) + shift
+    residual.append(sympy.diff(value, scale) - (value - shift))
+    return prove(
+        "Jacobi iteration of an affine autoregressive flow has k tokens exact after k rounds",
+        r"x_t^{(k)} = x_t \ (t < k), \qquad \frac{\partial}{\partial s} (z\, e^{s} + u) = x - u",
+        residual,
+        "diffnum.parallel.gs_jacobi, jacobian_ranking; the authors' code has x e^{-s} in its place, Liu & Qin 2025",
+    )
+
+
+CHAPTER: Chapter = (increments, substitution, chains, parareal, autoregressive)
