@@ -231,12 +231,13 @@ def test_any_run_makes_progress_in_every_round_and_stays_in_its_window(name, n, 
 # --- published increments ---
 
 
-@pytest.mark.parametrize("name", ONE_STATE)
-def test_sums_of_increments_agree_to_rounding(name):
+@pytest.mark.parametrize("window", [None, 4])
+@pytest.mark.parametrize("name", [*ONE_STATE, "dpmpp_3m", "lms_4"])
+def test_sums_of_increments_agree_to_rounding(name, window):
     plan = compiled(name, 12)
     x = started(plan)
     truth = dn.sample(plan, TARGET, x, NOISE)
-    found = paradigms(plan, TARGET, x, tol=0.0, noise=NOISE)
+    found = paradigms(plan, TARGET, x, tol=0.0, window=window, noise=NOISE)
     assert np.abs(found.sample - truth).max() < 1e-14 * plan.nfe
     assert found.iterations <= plan.nfe
 
