@@ -46,8 +46,8 @@ _HOMES = {
 _NAMES = {name: home for home, names in _HOMES.items() for name in names}
 _ROOMS = (
     "adaptive", "audit", "bridges", "budget", "certificate", "design", "ensemble", "facts", "figures", "grid", "images",
-    "interop", "lab", "lifting", "models", "noise", "num", "order", "plan", "prediction", "process", "read", "series",
-    "solvers", "study", "tables", "targets", "trace", "weak_order", "witness",
+    "interop", "lab", "lifting", "models", "noise", "num", "order", "parallel", "plan", "prediction", "process", "read",
+    "series", "solvers", "study", "tables", "targets", "trace", "weak_order", "witness",
 )  # fmt: skip
 
 __all__ = ["certify", "compile", "within", *_NAMES, *_ROOMS]  # pyright: ignore[reportUnsupportedDunderAll]
@@ -72,6 +72,7 @@ if TYPE_CHECKING:
         noise,
         num,
         order,
+        parallel,
         plan,
         prediction,
         process,

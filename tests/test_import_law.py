@@ -30,6 +30,7 @@ ROOMS = """
     facts
     ensemble
     adaptive
+    parallel
     lifting
     witness mutants slopes precise measure
     certificate

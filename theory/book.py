@@ -29,6 +29,7 @@ from . import (
     mean_reverting,
     momentum,
     more_equalities,
+    parallel,
     reversible,
     runge_kutta,
     stability,
@@ -61,6 +62,7 @@ CHAPTERS: dict[str, Chapter] = {
     "13. What is not equal": false_equalities.CHAPTER,
     "14. Errors": (*errors.CHAPTER, *stochastic_errors.CHAPTER),
     "15. Step ratios": step_ratios.CHAPTER,
+    "16. Iterations in parallel": parallel.CHAPTER,
 }
 
 HEAD = """# Proofs

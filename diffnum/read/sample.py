@@ -55,7 +55,7 @@ def sample(
         raise ValueError(f"keep = {keep!r} is unknown: use 'last', 'states' or 'denoised'")
     if outputs not in ("first", "all"):
         raise ValueError(f"outputs = {outputs!r} is unknown: use 'first' or 'all'")
-    plan, x, partners = _started(plan, x)
+    plan, x, partners = started(plan, x)
     draw = as_source(noise) if plan.draws else None
     call = adapted_model(model, plan.prediction)
     level_of = {r: i for i, r in enumerate(plan.states)}
@@ -88,7 +88,7 @@ def sample(
     return results if outputs == "all" else results[0]
 
 
-def _started(plan: Plan, x: Any) -> tuple[Plan, Any, dict[int, Any]]:
+def started(plan: Plan, x: Any) -> tuple[Plan, Any, dict[int, Any]]:
     """The plan to run, ``x_T``, and the values of further inputs by register."""
     if not isinstance(x, (tuple, list)):
         return plan, x, {}
