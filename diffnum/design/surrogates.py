@@ -4,7 +4,7 @@ The data are split in three, at random and once: half of them to design on, a qu
 to judge the choice. Each part becomes trials of its own:
 
     design   two mixtures, one of few wide components and one of many narrow ones, and the points themselves
-    choose   the points, a mixture, and one with a flatter spectrum
+    choose   the points, a mixture, and two with a flatter and a steeper spectrum
     judge    the points, a mixture of another number of components, and that mixture with a steeper spectrum
 
 Coordinates are principal ones. In more than 64 dimensions a law to design on lives in the leading 64, and a Gaussian
@@ -100,12 +100,13 @@ def chosen_by(data: np.ndarray, start: Level, paths: int = 256, components: int 
     z, rest = _leading(data)
     count = min(components, len(z) // 4)
     mixture = Mixture.fit(z, count, seed=seed + 17)
-    flatter = Mixture.fit(z * _tilt(z, 0.85), count, seed=seed + 19)
+    tilted = {power: Mixture.fit(z * _tilt(z, power), count, seed=seed + 19) for power in (0.85, 1.1)}
     return [
         _trial("other points", Empirical(y), None, start, paths, seed + 11),
         # a plan that is good but for one trajectory in a hundred is told from one that is good by many of them
-        _trial("flatter spectrum", flatter, rest, start, 3 * paths // 2, seed + 13),
-        _trial("other mixture", mixture, rest, start, 3 * paths // 2, seed + 12),
+        _trial("flatter spectrum", tilted[0.85], rest, start, paths, seed + 13),
+        _trial("a little steeper", tilted[1.1], rest, start, paths, seed + 14),
+        _trial("other mixture", mixture, rest, start, paths, seed + 12),
     ]
 
 
