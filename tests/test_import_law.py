@@ -30,6 +30,8 @@ ROOMS = """
     facts
     ensemble
     adaptive
+    gradients
+    likelihood
     lifting
     witness mutants slopes precise measure
     certificate
