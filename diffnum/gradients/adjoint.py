@@ -12,7 +12,7 @@ from ..prediction import convert
 from ..read.sample import sample
 from .problem import Gradient, Loss, Problem
 
-__all__ = ["Backwards", "adjoint", "backwards", "scale"]
+__all__ = ["Backwards", "adjoint", "backwards", "check_variables", "scale"]
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ def adjoint(
     Memory does not grow with the steps. The gradient is that of the exact flow, with errors of discretisation of both
     runs; it is not that of the discrete sampler. The state found again at the start, ``returned``, drifts from
     ``x_T`` by an error of the plan's order, or of one more where that is even and both runs are by one one-step
-    method on one grid, whose leading errors cancel. Calls of the model: ``plan.nfe`` forward, ``back.nfe`` back, each of those
-    with a vector-Jacobian product.
+    method on one grid, whose leading errors cancel. Calls of the model: ``plan.nfe`` forward, ``back.nfe`` back, each
+    of those with a vector-Jacobian product.
 
     Args:
         plan: from noise to data, without draws.
@@ -188,9 +188,9 @@ def _check_scale(back: Plan, variables: str) -> None:
     for level in levels:
         if not _regular(level, back.prediction, variables):
             raise ValueError(
-                f"the adjoint in variables of {variables} prediction, from a model of {back.prediction}, is not defined "
-                f"at alpha = {float(level.alpha):g}, sigma = {float(level.sigma):g}: keep away from that end, or use "
-                "other variables"
+                f"the flow in variables of {variables} prediction, from a model of {back.prediction}, is not "
+                f"defined at alpha = {float(level.alpha):g}, sigma = {float(level.sigma):g}: keep away from that end, "
+                "or use other variables"
             )
 
 

@@ -83,7 +83,7 @@ def checkpointed(
         for first, last in pairwise(cuts[:-1]):
             stored.append(_run(problem, stored[-1], first, last))
         seen: dict[int, Any] = {}
-        output = _run(problem, stored.pop(), *cuts[-2:], seen)[problem.plan.outputs[0][1]]
+        output = _run(problem, stored.pop(), cuts[-2], cuts[-1], seen)[problem.plan.outputs[0][1]]
         value, cotangent = problem.judged(loss, output)
         totals = problem.zeros()
         cotangents = {problem.plan.outputs[0][1]: cotangent}

@@ -45,7 +45,8 @@ class Comparison:
 
     def __str__(self) -> str:
         width = max(6, *(len(row.name) for row in self.rows))
-        head = f"{'method':<{width}}  {'error':>9}  {'of theta':>9}  {'drift':>9}  {'bytes':>10}  {'calls':>6}  {'VJPs':>6}"
+        columns = f"{'error':>9}  {'of theta':>9}  {'drift':>9}  {'bytes':>10}  {'calls':>6}  {'VJPs':>6}"
+        head = f"{'method':<{width}}  {columns}"
         rows = [
             f"{r.name:<{width}}  {r.error:9.1e}  {r.parameter_error:9.1e}  {r.drift:9.1e}  {r.bytes:10d}  "
             f"{r.evaluations:6d}  {r.vjps:6d}"

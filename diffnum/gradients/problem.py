@@ -109,8 +109,8 @@ class Problem:
             found = as_like(self.call(leaf, level), leaf)
         if not found.requires_grad:
             raise ValueError(
-                "the model returned a tensor that depends on neither x nor the parameters: compute it with torch alone, "
-                "and without torch.no_grad() or detach()"
+                "the model returned a tensor that depends on neither x nor the parameters: compute it with torch "
+                "alone, and without torch.no_grad() or detach()"
             )
         return leaf, found
 
