@@ -87,7 +87,7 @@ def adjoint(
     for one in (plan, back):
         _check(one)
     _check_fit(plan, back)
-    _check_scale(back, variables)
+    check_variables(back, variables)
     problem = Problem.of(plan, model, x, parameters, None, replayed=False)
     with torch.no_grad():
         starts = tuple(problem.given.values()) if problem.several else problem.given[0]
@@ -181,7 +181,8 @@ def _check_fit(plan: Plan, back: Plan) -> None:
         )
 
 
-def _check_scale(back: Plan, variables: str) -> None:
+def check_variables(back: Plan, variables: str) -> None:
+    """Refuse variables that are unknown, or not regular at some level at which the plan asks the model."""
     if variables not in PREDICTIONS:
         raise ValueError(f"variables = {variables!r} are unknown: use one of {', '.join(PREDICTIONS)}")
     levels = [*(line.level for line in back.lines if isinstance(line, Eval)), back.start, back.stop]

@@ -177,7 +177,7 @@ def bits_per_dim(log_prob: Any, dim: int, bins: int = 256, width: float = 2.0) -
 
     The constant is what the scaling of the density is worth: 7 for images of 256 values in [-1, 1], 8 in [0, 1]. For
     noise spread uniformly over a bin it bounds the cost of the whole values from above, in the mean over the noise
-    (Theis et al. 2016, eq. 5).
+    (Theis et al. 2016, section 3.1).
 
     Args:
         log_prob: in nats, of the scaled data; any shape.
