@@ -9,7 +9,6 @@ from typing import Any
 from ..grid import Grid
 from ..plan import PREDICTIONS, Eval, Level, Plan, interpret
 from ..prediction import convert
-from ..read.sample import sample
 from .problem import Gradient, Loss, Problem
 
 __all__ = ["Backwards", "adjoint", "backwards", "check_variables", "scale"]
@@ -90,9 +89,7 @@ def adjoint(
     check_variables(back, variables)
     problem = Problem.of(plan, model, x, parameters, None, replayed=False)
     with torch.no_grad():
-        starts = tuple(problem.given.values()) if problem.several else problem.given[0]
-        output = sample(plan, model, starts)
-        problem.evaluations = plan.nfe
+        output = problem.run(problem.given, problem.value)[0]
         value, cotangent = problem.judged(loss, output)
         first, last = (scale(level, variables) for level in (back.start, back.stop))
         triple = _Triple(output, cotangent * first, problem.zeros())

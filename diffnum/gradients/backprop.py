@@ -8,7 +8,6 @@ from itertools import pairwise
 from typing import Any
 
 from ..plan import Eval, Lin, Plan, sources
-from ..read.sample import sample
 from .problem import Gradient, Loss, Problem, pull
 
 __all__ = ["backprop", "checkpointed"]
@@ -36,14 +35,12 @@ def backprop(plan: Plan, model: Any, x: Any, loss: Loss, parameters: Iterable[An
     problem = Problem.of(plan, model, x, parameters, noise, replayed=False)
     leaves = {r: value.clone().requires_grad_() for r, value in problem.given.items()}
     with torch.enable_grad():
-        output = sample(plan, model, tuple(leaves.values()) if problem.several else leaves[0], noise)
+        output = problem.run(leaves, problem.attached)[0]
     value, cotangent = problem.judged(loss, output)
-    if not output.requires_grad:
-        raise ValueError("the sample depends on neither x nor the parameters: compute the model with torch alone")
     wanted = (*leaves.values(), *problem.parameters)
     found = torch.autograd.grad(output, wanted, cotangent, allow_unused=True)
     filled = [torch.zeros_like(w) if part is None else part for w, part in zip(wanted, found, strict=True)]
-    problem.evaluations = problem.vjps = problem.plan.nfe
+    problem.vjps = problem.evaluations
     return problem.result(value, output, dict(zip(leaves, filled, strict=False)), filled[len(leaves) :])
 
 

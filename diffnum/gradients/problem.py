@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..noise import as_source
-from ..plan import Eval, Level, Lin, Line, Noise, Plan
+from ..plan import Eval, Level, Lin, Line, Noise, Plan, interpret
 from ..read.invert import from_inputs
 from ..read.sample import adapted_model, as_like, linear
 
@@ -95,24 +95,39 @@ class Problem:
         with torch.no_grad():
             return as_like(self.call(x, level), x)
 
+    def run(self, given: dict[int, Any], evaluate: Callable[[Any, Level], Any]) -> tuple[Any, ...]:
+        """The outputs from values of the inputs; nothing that was on the way is kept."""
+        return interpret(
+            self.plan,
+            given[0],
+            self.lin,
+            lambda x, level, quantity: evaluate(x, level),
+            self.noise,
+            lambda r, line, value: given.get(r, value),
+        )
+
     def graph(self, x: Any, level: Level) -> tuple[Any, Any]:
-        """``x`` as a leaf, and the prediction with its graph.
+        """``x`` as a leaf, and the prediction with its graph."""
+        leaf = x.detach().requires_grad_()
+        return leaf, self.attached(leaf, level)
+
+    def attached(self, x: Any, level: Level) -> Any:
+        """The prediction with its graph.
 
         Raises:
-            ValueError: the prediction has no graph.
+            ValueError: it has none.
         """
         import torch
 
         self.evaluations += 1
-        leaf = x.detach().requires_grad_()
         with torch.enable_grad():
-            found = as_like(self.call(leaf, level), leaf)
+            found = as_like(self.call(x, level), x)
         if not found.requires_grad:
             raise ValueError(
                 "the model returned a tensor that depends on neither x nor the parameters: compute it with torch "
                 "alone, and without torch.no_grad() or detach()"
             )
-        return leaf, found
+        return found
 
     def product(self, leaf: Any, found: Any, cotangent: Any) -> tuple[Any, tuple[Any, ...]]:
         """``cotangent^T`` times the Jacobians of a prediction in its input and in the parameters; the graph is gone."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..plan import Eval, Lin, Plan, sources
 from ..read.invert import undone
-from ..read.sample import as_like, sample
+from ..read.sample import as_like
 from .problem import Gradient, Loss, Problem, pull
 
 __all__ = ["reversal"]
@@ -38,9 +38,7 @@ def reversal(plan: Plan, model: Any, x: Any, loss: Loss, parameters: Iterable[An
     plan = problem.plan
     inverse, number = undone(plan, [line.x for line in plan.lines if isinstance(line, Eval)])
     with torch.no_grad():
-        starts = tuple(problem.given.values()) if problem.several else problem.given[0]
-        ends = sample(plan, model, starts, noise, outputs="all")
-        problem.evaluations = plan.nfe
+        ends = problem.run(problem.given, problem.value)
         value, cotangent = problem.judged(loss, ends[0])
         back = _Back(problem, inverse, number, dict(zip((r for _, r in inverse.inputs), ends, strict=True)))
         totals = problem.zeros()
