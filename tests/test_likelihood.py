@@ -98,8 +98,9 @@ def test_the_divergence_of_a_network_is_the_trace_of_torchs_jacobian(network):
     x = torch.randn(3, *((2, 3, 3) if network is convolutional else (4,)), dtype=torch.float64)
     level, size = VP.at(0.3), math.prod(x.shape[1:])
     found = likelihood.exact(model, "noise")(x, level)[1][:, 0]
-    one = torch.func.vmap(torch.func.jacrev(lambda v: model(v[None], level)[0]))(x)
-    assert float((found - torch.einsum("nii->n", one.reshape(3, size, size))).abs().max()) < 1e-12
+    for i in range(3):
+        own = torch.autograd.functional.jacobian(lambda v: model(v, level), x[i : i + 1]).reshape(size, size)
+        assert abs(float(found[i] - own.trace())) < 1e-12
 
 
 def test_signs_give_the_trace_exactly_in_the_mean_over_all_of_them():
@@ -118,9 +119,9 @@ def test_signs_give_the_trace_exactly_in_the_mean_over_all_of_them():
 
 @pytest.mark.parametrize("law", [likelihood.Rademacher, likelihood.Gaussian])
 def test_probes_are_unbiased_with_the_stated_variance(law):
-    """The mean of N independent probes lies within five known standard deviations, the chance of which to fail is below
-    6e-7 where it is normal; their sample variance within five of its own, the fourth moment being that of the sample."""
-    count, level = 4000, VP.at(0.2)
+    """The mean of N independent probes lies within five known standard deviations, which a normal one leaves with
+    chance 6e-7; their sample variance within five of its own, of which the fourth moment is the sample's."""
+    count, level = 16000, VP.at(0.2)
     x = np.repeat(COUPLED.sample(1, 3, level), count, axis=0)
     exact = float(likelihood.exact(COUPLED, "noise")(x[:1], level)[1][0, 0])
     seen = law(11)(COUPLED, "noise")(x, level)[1][:, 0]
@@ -135,16 +136,14 @@ def test_probes_are_unbiased_with_the_stated_variance(law):
 
 
 def test_the_log_likelihood_of_each_probe_is_unbiased_and_its_error_known():
-    """The result is linear in the traces, so its mean over all sign vectors is the exact one: here over many samples."""
+    """The result is linear in the traces, so its mean over all probes is the exact one."""
     plan, count = back("rk4", 8), 2000
     x = np.repeat(COUPLED.sample(1, 5, BOTTOM), count, axis=0)
     exact = likelihood.log_prob(plan, COUPLED, x[:1], at_top(COUPLED)).value[0]
     found = likelihood.log_prob(plan, COUPLED, x, at_top(COUPLED), likelihood.Rademacher(1, probes=4))
-    deviations = (found.value - exact) / found.error
     assert found.estimates.shape == (count, 4)
     assert abs((found.value - exact).mean()) < 5 * found.value.std() / math.sqrt(count)
     assert 0.9 < np.sqrt((found.error**2).mean()) / found.value.std() < 1.1
-    assert np.isfinite(deviations).mean() > 0.5
     assert np.isnan(likelihood.log_prob(plan, COUPLED, x[:3], at_top(COUPLED)).error).all()
 
 
@@ -222,5 +221,7 @@ def test_bad_input_is_refused():
     refused("does not depend on x", plan, lambda y, _: torch.zeros_like(y), torch.tensor(x))
     with pytest.raises(ValueError, match="probes = 0"):
         Rademacher(0, 0)
-    clean = dn.compile("ddim", gradients.backwards(dn.grid.uniform(dn.Flow(), 3, start=0.9, stop=0.0)), "score")
-    refused("not defined at alpha = 1, sigma = 0|not known: start at sigma > 0", clean, GAUSSIAN, x)
+    clean = dn.compile("ddim", gradients.backwards(dn.grid.uniform(dn.Flow(), 3, start=0.9, stop=0.0)), "noise")
+    refused("variables of data prediction.* not defined at alpha = 1, sigma = 0", clean, GAUSSIAN, x, variables="data")
+    with pytest.raises(ValueError, match="a score prediction at sigma = 0 is not known"):
+        likelihood.exact(GAUSSIAN, "score")(x, clean.start)
