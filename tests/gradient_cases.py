@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 import torch
 
 import diffnum as dn
@@ -13,6 +14,10 @@ from diffnum.slopes import measured, rounding, settled
 from diffnum.witness import COUNTS, HIGH, LOW
 
 VP = dn.VP()
+PROCESSES = [
+    pytest.param(process, marks=() if process.name in ("VP", "Flow") else pytest.mark.full, id=process.name)
+    for process in (VP, dn.Flow(), dn.VE(), dn.SubVP(), dn.Cosine(), dn.EDM())
+]
 TOP, BOTTOM = VP.at(LOW), VP.at(HIGH)
 
 
@@ -142,6 +147,11 @@ def two_step(T, levels, g=0.9):
         back = behind.alpha * E.data + behind.sigma * E.noise
         past, behind, T.x = T.x, s, ahead + g * (past - back)
     T.returns("previous", past)
+
+
+def name(value):
+    """The name of a case in the name of a test."""
+    return getattr(value, "__name__", str(value))
 
 
 def apart(one, two):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from gradient_cases import BOTTOM, TOP, Affine, Modes, both_ways, convolutional, dense, grid, loss, slope
+from gradient_cases import BOTTOM, PROCESSES, TOP, Affine, Modes, both_ways, convolutional, dense, grid, loss, slope
 
 import diffnum as dn
 from diffnum import gradients, witness
@@ -118,7 +118,7 @@ def test_the_drift_of_the_start_found_again_has_one_order_more_where_the_methods
     assert found.holds(order), found
 
 
-@pytest.mark.parametrize("process", [dn.VP(), dn.Flow(), dn.VE(), dn.SubVP(), dn.Cosine()], ids=lambda p: p.name)
+@pytest.mark.parametrize("process", PROCESSES)
 def test_what_the_model_predicts_does_not_change_the_adjoint(process):
     top, bottom = process.at(-2.0), process.at(2.0)
     levels = dn.grid.log_snr(process, 5, start=top, stop=bottom)
@@ -139,7 +139,7 @@ def test_what_the_model_predicts_does_not_change_the_adjoint(process):
             assert float((other - found[0]).abs().max() / found[0].abs().max()) < 1e-10
 
 
-@pytest.mark.parametrize("process", [dn.VP(), dn.Flow(), dn.VE(), dn.SubVP(), dn.Cosine()], ids=lambda p: p.name)
+@pytest.mark.parametrize("process", PROCESSES)
 @pytest.mark.parametrize("prediction", ["data", "noise", "velocity", "score"])
 def test_the_scale_solves_its_equation(process, prediction):
     """``dw/w = 2 (dlog alpha + a_1 g)`` along the process, by central differences in log-SNR."""

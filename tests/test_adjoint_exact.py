@@ -5,7 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from gradient_cases import BOTTOM, TOP, Affine, apart, both_ways, convolutional, coupled, dense, grid, loss, two_step
+from gradient_cases import (
+    BOTTOM,
+    TOP,
+    Affine,
+    apart,
+    both_ways,
+    convolutional,
+    coupled,
+    dense,
+    grid,
+    loss,
+    name,
+    two_step,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,7 +45,7 @@ def normals(*shape, seed=0):
 
 
 @pytest.mark.parametrize("prediction", ["data", "velocity"])
-@pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=name)
 def test_checkpoints_give_the_graphs_gradient_to_the_last_bit(sampler, prediction):
     model, parameters = dense()
     plan = dn.compile(sampler, grid(7), prediction)
@@ -59,7 +72,7 @@ def test_checkpoints_anywhere_count_their_calls(steps, segment, sampler):
     assert apart(found, gradients.backprop(plan, model, normals(2, 4), loss, parameters)) < 1e-13
 
 
-@pytest.mark.parametrize("sampler", ["ddim", "dpmpp_2m", "ddpm_ancestral", coupled], ids=str)
+@pytest.mark.parametrize("sampler", ["ddim", "dpmpp_2m", "ddpm_ancestral", coupled], ids=name)
 def test_the_graphs_gradient_is_that_of_differences(sampler):
     model, parameters = convolutional()
     plan = dn.compile(sampler, grid(3), "velocity")
@@ -164,9 +177,14 @@ def adjoint(sampler, n, *args):
     return gradients.adjoint(*both_ways(sampler, n, "velocity"), *args)
 
 
-@pytest.mark.parametrize("counts", [(10, 40), pytest.param(COUNTS, marks=pytest.mark.full)], ids=str)
+SLOW = [(reversed_, coupled), (adjoint, "rk4")]
+
+
+@pytest.mark.parametrize("counts", [(10, 40), pytest.param(COUNTS, marks=pytest.mark.full)], ids=name)
 @pytest.mark.parametrize(
-    ("method", "sampler"), [(reversed_, coupled), (reversed_, two_step), (adjoint, "ddim"), (adjoint, "rk4")], ids=str
+    ("method", "sampler"),
+    [(reversed_, two_step), (adjoint, "ddim"), *(pytest.param(*c, marks=pytest.mark.full) for c in SLOW)],
+    ids=name,
 )
 def test_memory_of_reversal_and_adjoint_is_the_same_for_any_number_of_steps(method, sampler, counts):
     assert len(set(peaks(lambda n, model, x, p: method(sampler, n, model, x, loss, p), counts))) == 1

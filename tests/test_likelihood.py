@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from gradient_cases import BOTTOM, TOP, VP, convolutional, dense, grid, slope
+from gradient_cases import BOTTOM, PROCESSES, TOP, VP, convolutional, dense, grid, slope
 
 import diffnum as dn
 from diffnum import gradients, likelihood, witness
@@ -46,7 +46,7 @@ def test_the_likelihood_converges_to_the_density_at_the_order_of_the_sampler(tar
     assert found.holds(METHODS[sampler]), found
 
 
-@pytest.mark.parametrize("process", [dn.VP(), dn.Flow(), dn.VE(), dn.SubVP(), dn.Cosine()], ids=lambda p: p.name)
+@pytest.mark.parametrize("process", PROCESSES)
 def test_what_the_model_predicts_does_not_change_the_likelihood(process):
     x = NONLINEAR.sample(4, 0, process.at(3.0))
     top = process.at(-3.0)
@@ -61,7 +61,7 @@ def test_what_the_model_predicts_does_not_change_the_likelihood(process):
         assert np.abs(found[0] - NONLINEAR.log_prob(x, process.at(3.0))).max() < 0.05
 
 
-@pytest.mark.parametrize("process", [dn.VP(), dn.Flow(), dn.EDM()], ids=lambda p: p.name)
+@pytest.mark.parametrize("process", PROCESSES)
 def test_the_published_integration_reaches_the_density_to_its_tolerance(process):
     start, stop = process.at(3.0), process.at(-3.0)
     for target in (GAUSSIAN, COUPLED):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from gradient_cases import BOTTOM, TOP, convolutional, coupled, dense, grid, slope, two_step
+from gradient_cases import BOTTOM, TOP, convolutional, coupled, dense, grid, name, slope, two_step
 
 import diffnum as dn
 from diffnum import likelihood, witness
@@ -14,8 +14,8 @@ GAUSSIAN, COUPLED = witness.gaussian(), witness.coupled()
 SAMPLERS = ["ddim", "dpmpp_2m", "dpmpp_3m_corrected", "unipc_3", "rk4", coupled, two_step]
 
 
-@pytest.mark.parametrize("prediction", ["data", "noise", "velocity"])
-@pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
+@pytest.mark.parametrize("prediction", ["data", "noise", pytest.param("velocity", marks=pytest.mark.full)])
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=name)
 @pytest.mark.parametrize("init", ["prior", "marginal"])
 def test_on_a_gaussian_it_is_the_density_of_the_exact_output_law(sampler, prediction, init):
     plan = dn.compile(sampler, grid(6), prediction)
@@ -41,7 +41,7 @@ def test_at_outputs_of_a_reversible_sampler_the_inverse_finds_the_start(sampler)
 
 
 @pytest.mark.parametrize("network", [dense, convolutional])
-@pytest.mark.parametrize("sampler", ["ddim", "dpmpp_2m", coupled], ids=str)
+@pytest.mark.parametrize("sampler", ["ddim", "dpmpp_2m", coupled], ids=name)
 def test_the_jacobian_of_a_run_is_that_of_torch(network, sampler):
     model, _ = network()
     x = torch.randn(2, *((2, 3, 3) if network is convolutional else (4,)), dtype=torch.float64)
