@@ -135,6 +135,18 @@ def coupled(T, levels, p=0.93):
     T.returns("y", y)
 
 
+def coupled_noisy(T, levels):
+    """The same pair, which adds a known draw to one of its states: a stochastic sampler that can be undone."""
+    y = T.given("y", T.x)
+    for s, t in T.steps(levels):
+        r = t.sigma / s.sigma
+        c = t.alpha - r * s.alpha
+        x = T.held(r * T.x + c * T.denoise(y, s) + 0.1 * t.sigma * T.noise(s, t), "x")
+        y = T.held(r * y + c * T.denoise(x, s), "y")
+        T.x = x
+    T.returns("y", y)
+
+
 def two_step(T, levels, g=0.9):
     """BDIA."""
     past = behind = None

@@ -13,6 +13,7 @@ from gradient_cases import (
     both_ways,
     convolutional,
     coupled,
+    coupled_noisy,
     dense,
     grid,
     loss,
@@ -36,6 +37,7 @@ SAMPLERS = [
     "ddpm_ancestral",
     "sde_dpmpp_2m",
     coupled,
+    coupled_noisy,
     two_step,
 ]
 
@@ -106,6 +108,19 @@ def test_reversal_gives_the_discrete_gradient_to_rounding(sampler, network, pred
     assert apart(found, whole) < 1e-13 + 100 * lost
     assert found.evaluations == 2 * plan.nfe
     assert found.vjps == plan.nfe
+
+
+def test_reversal_replays_the_draws_of_a_stochastic_sampler():
+    model, parameters = dense()
+    plan, noise = dn.compile(coupled_noisy, grid(8), "velocity"), dn.noise.Counter(4)
+    x = normals(3, 4)
+    whole = gradients.backprop(plan, model, x, loss, parameters, noise)
+    found = gradients.reversal(plan, model, x, loss, parameters, noise)
+    assert apart(found, whole) < 1e-12
+    other = gradients.reversal(plan, model, x, loss, parameters, dn.noise.Counter(5))
+    assert apart(other, whole) > 1e-3
+    with pytest.raises(ValueError, match="was given no source"):
+        gradients.reversal(plan, model, x, loss, parameters)
 
 
 @pytest.mark.parametrize("method", [gradients.backprop, gradients.checkpointed, gradients.reversal])
