@@ -44,8 +44,8 @@ def scale_of_the_adjoint() -> Statement:
     return prove(
         "The scale of an adjoint, for every prediction",
         r"\frac{w'}{w} = 2 (f + a g), \quad \epsilon = a x + b n: \qquad w = \alpha^2 \text{ (noise, score)}, \ "
-        r"\sigma^2 \text{ (data)}, \ \alpha^2 + \sigma^2 \ (v = -\sigma x_0 + \alpha \epsilon), \ (\alpha + \sigma)^2 \ "
-        r"(v = \epsilon - x_0)",
+        r"\sigma^2 \text{ (data)}, \ \alpha^2 + \sigma^2 \ (v = -\sigma x_0 + \alpha \epsilon), \ "
+        r"(\alpha + \sigma)^2 \ (v = \epsilon - x_0)",
         residuals,
         "diffnum.gradients.scale; noise: Pan et al. 2024",
     )
@@ -58,7 +58,7 @@ def adjoint_is_a_state() -> Statement:
     residuals: list[Any] = []
     for w, own, gain in _cases():
         rate = F + own + gain * slope
-        known = {
+        known: dict[Any, Any] = {
             sympy.diff(adjoint, C): -rate * adjoint,
             sympy.diff(gathered, C): -gain * turn * adjoint,
             # of the density of x, one-dimensional
@@ -77,8 +77,8 @@ def adjoint_is_a_state() -> Statement:
     return prove(
         "An adjoint, a parameter's gradient and a log-density are states of the flow",
         r"z' = (f + a g) z + b g\, n_z: \qquad (z, n_z) = (x, n), \ \bigl(w \lambda, -n_x^T w \lambda\bigr), \ "
-        r"\Bigl(\sqrt w\, \gamma, -n_\theta^T \sqrt w\, \lambda\Bigr), \ \Bigl(\sqrt w\, \bigl(\log p + \tfrac d2 \log w"
-        r"\bigr), -\sqrt w \operatorname{tr} n_x\Bigr), \quad \lambda = \frac{\partial L}{\partial x}",
+        r"\Bigl(\sqrt w\, \gamma, -n_\theta^T \sqrt w\, \lambda\Bigr), \ "
+        r"\Bigl(\sqrt w\, \bigl(\log p + \tfrac d2 \log w\bigr), -\sqrt w \operatorname{tr} n_x\Bigr), \quad \lambda = \frac{\partial L}{\partial x}",
         residuals,
         "diffnum.gradients.adjoint, diffnum.likelihood.log_prob; Chen et al. 2018, eq. 4, 5 and 8",
     )
@@ -97,8 +97,8 @@ def drift_of_a_round_trip() -> Statement:
         residuals.append(trip.coeff(z, p + 2) - (2 * (first - second) if even else 0))
     return prove(
         "The start found again drifts with one order more where the order is even",
-        r"R(z) = e^z - C z^{p+1} - D z^{p+2}: \qquad R(z) R(-z) - 1 = -2 C z^{p+1} + O(z^{p+3}) \ (p \text{ odd}), \quad "
-        r"2 (C - D) z^{p+2} + O(z^{p+3}) \ (p \text{ even})",
+        r"R(z) = e^z - C z^{p+1} - D z^{p+2}: \qquad R(z) R(-z) - 1 = -2 C z^{p+1} + O(z^{p+3}) \ "
+        r"(p \text{ odd}), \quad 2 (C - D) z^{p+2} + O(z^{p+3}) \ (p \text{ even})",
         residuals,
         "diffnum.gradients.adjoint: returned",
     )
