@@ -13,9 +13,8 @@ from typing import Any
 
 import sympy
 
-from diffnum.gradients import scale
-from diffnum.plan import Level
-from diffnum.prediction import convert
+from diffnum.gradients.adjoint import reading, scale
+from diffnum.plan import PREDICTIONS, Level
 
 from .statement import Chapter, Statement, prove
 
@@ -25,17 +24,14 @@ C = sympy.Symbol("c")
 ALPHA, SIGMA = (sympy.Function(name, positive=True)(C) for name in ("alpha", "sigma"))
 F = sympy.diff(ALPHA, C) / ALPHA
 G = sympy.diff(SIGMA, C) - F * SIGMA
-# the velocities in use: along the circle, of flow matching, of variance exploding
-VELOCITIES = ((-SIGMA, ALPHA), (sympy.Integer(-1), sympy.Integer(1)), (sympy.Integer(0), sympy.Integer(1)))
+LEVEL = Level(C, ALPHA, SIGMA, lam=sympy.log(ALPHA / SIGMA))
 
 
 def _cases() -> Iterator[tuple[Any, Any, Any]]:
-    """``w`` of the code, and ``a g`` and ``b g``, for every prediction."""
-    for v in VELOCITIES:
-        level = Level(C, ALPHA, SIGMA, lam=sympy.log(ALPHA / SIGMA), v=v)
-        for prediction in ("data", "noise", "score", "velocity"):
-            a, b = convert(level, prediction, "noise")
-            yield scale(level, prediction), a * G, b * G
+    """``w`` of the code, and ``a g`` and ``b g``, for the variables of every prediction."""
+    for variables in PREDICTIONS:
+        p, q = reading(LEVEL, "noise", variables)
+        yield scale(LEVEL, variables), -p / q * G, G / q
 
 
 def scale_of_the_adjoint() -> Statement:
@@ -44,8 +40,7 @@ def scale_of_the_adjoint() -> Statement:
     return prove(
         "The scale of an adjoint, for every prediction",
         r"\frac{w'}{w} = 2 (f + a g), \quad \epsilon = a x + b n: \qquad w = \alpha^2 \text{ (noise, score)}, \ "
-        r"\sigma^2 \text{ (data)}, \ \alpha^2 + \sigma^2 \ (v = -\sigma x_0 + \alpha \epsilon), \ "
-        r"(\alpha + \sigma)^2 \ (v = \epsilon - x_0)",
+        r"\sigma^2 \text{ (data)}, \ \alpha^2 + \sigma^2 \ (v = \alpha \epsilon - \sigma x_0)",
         residuals,
         "diffnum.gradients.scale; noise: Pan et al. 2024",
     )
@@ -78,7 +73,8 @@ def adjoint_is_a_state() -> Statement:
         "An adjoint, a parameter's gradient and a log-density are states of the flow",
         r"z' = (f + a g) z + b g\, n_z: \qquad (z, n_z) = (x, n), \ \bigl(w \lambda, -n_x^T w \lambda\bigr), \ "
         r"\Bigl(\sqrt w\, \gamma, -n_\theta^T \sqrt w\, \lambda\Bigr), \ "
-        r"\Bigl(\sqrt w\, \bigl(\log p + \tfrac d2 \log w\bigr), -\sqrt w \operatorname{tr} n_x\Bigr), \quad \lambda = \frac{\partial L}{\partial x}",
+        r"\Bigl(\sqrt w\, \bigl(\log p + \tfrac d2 \log w\bigr), -\sqrt w \operatorname{tr} n_x\Bigr), \quad "
+        r"\lambda = \frac{\partial L}{\partial x}",
         residuals,
         "diffnum.gradients.adjoint, diffnum.likelihood.log_prob; Chen et al. 2018, eq. 4, 5 and 8",
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..gradients.adjoint import check_variables, scale
+from ..gradients.adjoint import check_variables, reading, scale
 from ..plan import Level, Plan, interpret
 from ..prediction import convert
 from ..process import from_json
@@ -96,7 +96,7 @@ def log_prob(
     def evaluate(at: tuple[Any, Any], level: Level, quantity: str) -> tuple[Any, Any]:
         found, traces = traced(at[0], level)
         # n = c x + d found, and the answer in n is read as the model's own prediction
-        c, d = convert(level, quantity, variables)
+        c, d = reading(level, quantity, variables)
         root = scale(level, variables) ** 0.5
         size = math.prod(x.shape[1:])
         return found, -root * (traces + (c / d) * size) - (c / d) * at[1]
