@@ -46,7 +46,7 @@ def normals(*shape, seed=0):
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("prediction", ["data", "velocity"])
+@pytest.mark.parametrize("prediction", [pytest.param("data", marks=pytest.mark.full), "velocity"])
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=name)
 def test_checkpoints_give_the_graphs_gradient_to_the_last_bit(sampler, prediction):
     model, parameters = dense()
@@ -60,7 +60,7 @@ def test_checkpoints_give_the_graphs_gradient_to_the_last_bit(sampler, predictio
         assert torch.equal(found.output, whole.output)
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(st.integers(1, 12), st.integers(1, 12), st.sampled_from(["ddim", "dpmpp_3m_corrected", "heun"]))
 def test_checkpoints_anywhere_count_their_calls(steps, segment, sampler):
     model, parameters = dense(4)
@@ -195,7 +195,7 @@ def adjoint(sampler, n, *args):
 SLOW = [(reversed_, coupled), (adjoint, "rk4")]
 
 
-@pytest.mark.parametrize("counts", [(10, 40), pytest.param(COUNTS, marks=pytest.mark.full)], ids=name)
+@pytest.mark.parametrize("counts", [(5, 15), pytest.param(COUNTS, marks=pytest.mark.full)], ids=name)
 @pytest.mark.parametrize(
     ("method", "sampler"),
     [(reversed_, two_step), (adjoint, "ddim"), *(pytest.param(*c, marks=pytest.mark.full) for c in SLOW)],
@@ -205,6 +205,7 @@ def test_memory_of_reversal_and_adjoint_is_the_same_for_any_number_of_steps(meth
     assert len(set(peaks(lambda n, model, x, p: method(sampler, n, model, x, loss, p), counts))) == 1
 
 
+@pytest.mark.full
 def test_memory_of_the_graph_grows_with_steps_and_of_checkpoints_with_their_root():
     whole = peaks(lambda n, model, x, p: gradients.backprop(dn.compile("ddim", grid(n)), model, x, loss, p), COUNTS)
     steps = np.diff(whole) / [10, 20, 40]
