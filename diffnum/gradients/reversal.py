@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..plan import Eval, Lin, Plan, sources
+from ..plan import Eval, Lin, Line, Plan, sources
 from ..read.invert import undone
 from ..read.sample import as_like
 from .problem import Gradient, Loss, Problem, pull
@@ -37,10 +37,11 @@ def reversal(plan: Plan, model: Any, x: Any, loss: Loss, parameters: Iterable[An
     problem = Problem.of(plan, model, x, parameters, noise, replayed=True)
     plan = problem.plan
     inverse, number = undone(plan, [line.x for line in plan.lines if isinstance(line, Eval)])
+    made = [number[r] for _, r in plan.outputs]
     with torch.no_grad():
         ends = problem.run(problem.given, problem.value)
         value, cotangent = problem.judged(loss, ends[0])
-        back = _Back(problem, inverse, number, dict(zip((r for _, r in inverse.inputs), ends, strict=True)))
+        back = _Back(problem, inverse, number, dict(zip(made, ends, strict=True)))
         totals = problem.zeros()
 
         def product(r: int, line: Eval, own: Any) -> Any:
@@ -64,13 +65,15 @@ class _Back:
     """The inverse, run as far as it has been asked.
 
     Attributes:
+        lines: of the inverse.
+        ends: values of the plan's outputs, by their registers in the inverse.
         number: register of the inverse for each of the plan's.
         values: of registers still needed, by the inverse or by the plan's evaluations.
         graphs: evaluations of the inverse that were also the plan's, until they are differentiated.
     """
 
     problem: Problem
-    inverse: Plan
+    lines: list[Line]
     number: dict[int, int]
     ends: dict[int, Any]
     values: dict[int, Any] = field(default_factory=dict)
@@ -83,18 +86,18 @@ class _Back:
         evaluations = [(r, line) for r, line in enumerate(self.problem.plan.lines, 1) if isinstance(line, Eval)]
         # given outputs need no line: what only an output's default needed is left out
         needed = {self.number[0], *(self.number[line.x] for _, line in evaluations)}
-        for r in range(len(self.inverse.lines), 0, -1):
+        for r in range(len(self.lines), 0, -1):
             if r in needed and r not in self.ends:
-                needed.update(sources(self.inverse.lines[r - 1]))
+                needed.update(sources(self.lines[r - 1]))
         self.needed = needed
         self.uses[self.number[0]] += 1
         for r, line in evaluations:
             self.uses[self.number[line.x]] += 1
             q = self.number.get(r, 0)
-            same = q in needed and isinstance(self.inverse.lines[q - 1], Eval)
-            if same and self.inverse.lines[q - 1].x == self.number[line.x]:  # type: ignore[union-attr]
+            own = self.lines[q - 1] if q and q in needed else None
+            if isinstance(own, Eval) and own.x == self.number[line.x]:
                 self.shared[q] = r
-        for r, line in enumerate(self.inverse.lines, 1):
+        for r, line in enumerate(self.lines, 1):
             if r in needed and r not in self.ends:
                 self.uses.update(sources(line))
         self._keep(0, self.ends[0])
@@ -122,7 +125,7 @@ class _Back:
         r = self.done
         if r not in self.needed:
             return
-        line = self.inverse.lines[r - 1]
+        line = self.lines[r - 1]
         if r in self.ends:
             self._keep(r, self.ends[r])
         elif isinstance(line, Lin):

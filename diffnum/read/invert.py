@@ -35,36 +35,18 @@ def invert(plan: Plan) -> Plan:
         ValueError: the outputs do not determine the inputs; the sentence says which register is missing. Fixed-point
             inversion solves for it approximately and is another function.
     """
-    return undone(plan)[0]
-
-
-def undone(plan: Plan, kept: Iterable[int] = ()) -> tuple[Plan, dict[int, int]]:
-    """:func:`invert`, with registers of ``plan`` that the inverse shall compute too, such as inputs of evaluations.
-
-    Returns:
-        The inverse, and for registers of ``plan`` that it computes their registers in it.
-
-    Raises:
-        ValueError: as :func:`invert`; or one of ``kept`` does not follow from the outputs.
-    """
-    kept = tuple(kept)
     if not plan.steps or plan.outputs[0][1] != plan.states[-1]:
         raise ValueError(
             f"{plan.solver} ends with {plan.end!r}, so its output is not its last state and cannot be undone: use a "
             "grid that ends with 'stop' or 'zero'"
         )
-    search = _Search(plan)
-    for k, (name, register) in enumerate(plan.outputs):
-        if register in search.number:
-            continue
-        search.place(register, _partner(plan, register, name, search) if k else None)
+    search = _placed(plan)
     search.run()
-    wanted = dict.fromkeys([*plan.states, *(r for _, r in plan.inputs), *kept])
-    missing = [r for r in wanted if r not in search.number]
+    missing = [r for r in dict.fromkeys([*plan.states, *(r for _, r in plan.inputs)]) if r not in search.number]
     if missing:
         raise ValueError(_refusal(plan, search))
-    lines, number = _live(search, plan, kept)
-    inverse = Plan(
+    lines, number = _live(search, plan)
+    return Plan(
         lines=tuple(lines),
         levels=plan.levels[::-1],
         states=tuple(number[search.number[r]] for r in plan.states[::-1]),
@@ -74,7 +56,33 @@ def undone(plan: Plan, kept: Iterable[int] = ()) -> tuple[Plan, dict[int, int]]:
         process=plan.process,
         inputs=tuple((name, number[search.number[r]]) for name, r in plan.outputs),
     )
-    return inverse, {r: number[q] for r, q in search.number.items() if q in number}
+
+
+def undone(plan: Plan, kept: Iterable[int]) -> tuple[list[Line], dict[int, int]]:
+    """The lines of :func:`invert` with further registers of ``plan`` that they shall compute, such as the inputs of its
+    evaluations; and for each register of ``plan`` that they compute, its register in them.
+
+    Raises:
+        ValueError: as :func:`invert`; or one of ``kept`` does not follow from the outputs.
+    """
+    invert(plan)
+    search = _placed(plan)
+    search.run()
+    roots = dict.fromkeys((0, *kept, *(r for _, r in plan.outputs)))
+    if any(r not in search.number for r in roots):
+        raise ValueError(_refusal(plan, search))
+    lines, number = pruned(search.lines, [search.number[r] for r in roots])
+    return lines, {r: number[q] for r, q in search.number.items() if q in number}
+
+
+def _placed(plan: Plan) -> _Search:
+    """The search, begun from the outputs."""
+    search = _Search(plan)
+    for k, (name, register) in enumerate(plan.outputs):
+        if register in search.number:
+            continue
+        search.place(register, _partner(plan, register, name, search) if k else None)
+    return search
 
 
 @dataclass
@@ -176,9 +184,8 @@ def _ddim(plan: Plan, s: Level, t: Level) -> tuple[Any, Any]:
     return convert(s, plan.prediction, (t.alpha, t.sigma))
 
 
-def _live(search: _Search, plan: Plan, kept: tuple[int, ...]) -> tuple[list[Line], dict[int, int]]:
-    named = (r for _, r in (*plan.inputs, *plan.outputs))
-    ends = [search.number[r] for r in (*plan.states, *named, *kept)]
+def _live(search: _Search, plan: Plan) -> tuple[list[Line], dict[int, int]]:
+    ends = [search.number[r] for r in (*plan.states, *(r for _, r in plan.inputs), *(r for _, r in plan.outputs))]
     return pruned(search.lines, ends)
 
 
