@@ -226,6 +226,21 @@ def test_memory_of_the_graph_grows_with_steps_and_of_checkpoints_with_their_root
     assert few[-1] < each[-1] < whole[-1] / 10
 
 
+def test_a_run_holds_what_it_needs_and_no_more():
+    model, _ = dense(8)
+    x = normals(ROWS, 4)
+
+    def held(n, **options):
+        plan = dn.compile("dpmpp_2m", grid(n))
+        with torch.no_grad():
+            return gradients.peak_bytes(lambda: dn.sample(plan, model, x, **options))[1]
+
+    assert held(10) == held(40)
+    state = ROWS * 4 * 8
+    assert held(40, keep="states") - held(10, keep="states") == 30 * state
+    assert held(40, keep="denoised") - held(10, keep="denoised") == 30 * state
+
+
 def test_the_peak_counts_storages_once_until_they_are_freed():
     def run():
         a = torch.zeros(1000, dtype=torch.float64)
