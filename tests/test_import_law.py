@@ -31,6 +31,8 @@ ROOMS = """
     ensemble
     adaptive
     parallel
+    gradients
+    likelihood
     lifting
     witness mutants slopes precise measure
     certificate

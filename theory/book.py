@@ -17,6 +17,7 @@ from diffnum.weak_order import prove_weak
 from . import (
     adams,
     additive,
+    adjoint,
     brownian,
     closed_forms,
     collocation,
@@ -63,6 +64,7 @@ CHAPTERS: dict[str, Chapter] = {
     "14. Errors": (*errors.CHAPTER, *stochastic_errors.CHAPTER),
     "15. Step ratios": step_ratios.CHAPTER,
     "16. Iterations in parallel": parallel.CHAPTER,
+    "17. Gradients and likelihoods": adjoint.CHAPTER,
 }
 
 HEAD = """# Proofs

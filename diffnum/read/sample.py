@@ -63,6 +63,8 @@ def sample(
     seen: list[Any] = []
 
     def evaluate(value: Any, level: Level, quantity: str) -> Any:
+        if keep != "denoised":
+            seen.clear()
         seen.append(as_like(call(value, level), value))
         return seen[-1]
 
@@ -72,6 +74,8 @@ def sample(
         if i is None:
             return value
         value = (pinned or {}).get(i, value)
+        if keep != "states":
+            states.clear()
         states.append(value)
         if callback and i and callback(i, plan.levels[i], value, seen[-1] if seen else None):
             raise _Stop
