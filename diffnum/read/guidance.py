@@ -20,7 +20,8 @@ from .stability import Irregular, guided_jacobian, largest_guidance
 
 __all__ = ["GuidanceMap", "growth", "guidance_map", "threshold"]
 
-_POINT, _FLAT = 1e-20, 1e20
+_POINT, _FLAT = 1e-80, 1e80
+_STEPS = 120
 
 
 @dataclass(frozen=True)
@@ -100,9 +101,9 @@ def _scale(solver: Solver, h: float, conditional: float, unconditional: float, s
 
 
 def growth(solver: Solver, h: float, scales: Any, conditional: float = _POINT, unconditional: float = _FLAT) -> Any:
-    """Factor per step by which perturbations of a guided run grow over its second half, one for each of ``scales``.
+    """Factor per step by which perturbations of a guided run grow between its quarters, one for each of ``scales``.
 
-    The run has 60 steps ``h`` around ``sigma = 1`` on ``alpha = 1``, and at each level the Jacobian of the guided pair
+    The run has 120 steps ``h`` around ``sigma = 1`` on ``alpha = 1``, and at each level the Jacobian of the guided pair
     there. By default the class is a point and the whole is flat as far as the run can tell, so that the Jacobian is
     ``1 - scale`` at all levels: such a run grows just beyond the largest guidance and not before. With finite variances
     the stiff part passes, and a run may forgive what lies just beyond.
@@ -110,17 +111,18 @@ def growth(solver: Solver, h: float, scales: Any, conditional: float = _POINT, u
     Args:
         scales: ``(k,)``.
     """
-    steps = 60
-    plan = compile(solver, custom(EDM(1e-300, 1e300), lams=[h * (i - steps / 2) for i in range(steps + 1)]), "data")
+    lams = [h * (i - _STEPS / 2) for i in range(_STEPS + 1)]
+    plan = compile(solver, custom(EDM(1e-300, 1e300), lams=lams), "data")
     g = np.asarray(scales, dtype=float)
 
     def model(x: Any, level: Any) -> Any:
         return guided_jacobian(g, conditional, unconditional, level.sigma) * x
 
     sizes = np.abs(np.concatenate(sample(plan, model, np.ones((1, len(g))), keep="states")))
-    # several states at a time, because a complex pair of eigenvalues turns as it grows
-    middle, end = sizes[steps // 2 - 7 : steps // 2 + 1].max(axis=0), sizes[-8:].max(axis=0)
-    return (end / middle) ** (2 / steps)
+    # twelve states at a time: pairs of eigenvalues turn as they grow, and steps of several orders take turns; the last
+    # steps of a predictor-corrector are other ones
+    middle, end = (sizes[k : k + 12].max(axis=0) for k in (_STEPS // 4, 3 * _STEPS // 4))
+    return (end / middle) ** (2 / _STEPS)
 
 
 def threshold(solver: Solver, h: float, near: float, within: float = 0.25, points: int = 64, rounds: int = 3) -> float:
