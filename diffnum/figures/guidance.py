@@ -33,8 +33,7 @@ def guidance_heat(ax: Axes, found: GuidanceMap) -> None:
     from matplotlib.colors import BoundaryNorm, ListedColormap
 
     shades = [_GROWS, *_blues(len(_BOUNDS) - 2), "#08263f"]
-    colours = ListedColormap(shades)
-    colours.set_bad(_SILENT)
+    colours = ListedColormap(shades).with_extremes(bad=_SILENT)
     norm = BoundaryNorm([*_BOUNDS, 1e9], len(shades))
     scales = np.ma.masked_invalid(found.scales.T)
     count = len(found.names)

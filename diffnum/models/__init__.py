@@ -2,20 +2,8 @@
 thresholding and steering of models."""
 
 from .convention import Convention, betas, completed, convention
-from .guidance import (
-    Banded,
-    Batched,
-    Guidance,
-    Linear,
-    Optimised,
-    Pair,
-    Projected,
-    Rescaled,
-    ZeroStart,
-    autoguidance,
-    cfgpp,
-    classifier_free,
-)
+from .guidance import Batched, Guidance, Pair, ZeroStart, autoguidance, cfgpp, classifier_free
+from .guidance_rules import Banded, Linear, Optimised, Projected, Rescaled
 from .network import Network, from_diffusers
 from .rounding import Rounding, rounded, rounding, rounding_error
 from .steering import (

@@ -15,7 +15,8 @@ from ..plan import Level
 from ..prediction import convert
 from ..read.sample import adapted_model, as_like
 from ..targets.common import is_torch
-from .guidance import Scale, _at, _finite, calls_of, check_prediction, read
+from .guidance import calls_of, check_prediction, read
+from .guidance_rules import Scale, at, finite
 
 __all__ = ["ClassifierGuided", "RewardGuided", "by_autograd", "exact_gradient", "flowchef", "gradient_cosine", "misfit"]
 
@@ -47,7 +48,7 @@ class ClassifierGuided:
 
     def __post_init__(self) -> None:
         check_prediction(self.model, self.prediction)
-        _finite(self.scale)
+        finite(self.scale)
 
     def calls(self, level: Level) -> int:
         """Evaluations of the model per sample; the classifier's are not among them."""
@@ -56,7 +57,7 @@ class ClassifierGuided:
     def __call__(self, x: Array, level: Level) -> Array:
         """The guided prediction, of the shape of ``x``."""
         value = adapted_model(self.model, self.prediction)(x, level)
-        return value + _at(self.scale, level) * score_weight(level, self.prediction) * self.gradient(x, level)
+        return value + at(self.scale, level) * score_weight(level, self.prediction) * self.gradient(x, level)
 
 
 def score_weight(level: Level, prediction: str) -> float:
@@ -65,8 +66,8 @@ def score_weight(level: Level, prediction: str) -> float:
         return convert(level, "score", prediction)[1]
     except ZeroDivisionError as error:
         raise ValueError(
-            f"{prediction} does not follow from the score at alpha = {level.alpha!r}, sigma = {level.sigma!r}: start or "
-            "stop inside, or use a model of another prediction"
+            f"{prediction} does not follow from the score at alpha = {level.alpha!r}, sigma = {level.sigma!r}: start "
+            "or stop inside, or use a model of another prediction"
         ) from error
 
 
@@ -117,7 +118,7 @@ class RewardGuided:
 
     def __post_init__(self) -> None:
         check_prediction(self.model, self.prediction)
-        _finite(self.scale)
+        finite(self.scale)
 
     def calls(self, level: Level) -> int:
         """Evaluations of the model per sample; each is also differentiated once."""
@@ -132,7 +133,7 @@ class RewardGuided:
             return self.reward(read(leaf, kept[0], level, self.prediction, "data"))
 
         gradient = _gradient(reward, x)[1]
-        return kept[0].detach() + _at(self.scale, level) * score_weight(level, self.prediction) * gradient
+        return kept[0].detach() + at(self.scale, level) * score_weight(level, self.prediction) * gradient
 
 
 def _gradient(f: Callable[[Any], Any], x: Array) -> tuple[Array, Array]:
@@ -175,8 +176,8 @@ def flowchef(
 
     At each level ``s``, ``inner`` times: denoise, ``x <- x - step gradient(D(x))``; then an Euler step in the process's
     clock with the slope of the last evaluation, which was made before the last move, as in the authors' code. The
-    Jacobian ``J = dD/dx`` of the true gradient ``J^T gradient(D)`` is skipped: no backward pass, ``inner`` evaluations a
-    step. For a linear model and the loss ``|A D - y|^2 / 2`` each iteration multiplies the residual ``A D - y`` by
+    Jacobian ``J = dD/dx`` of the true gradient ``J^T gradient(D)`` is skipped: no backward pass, ``inner`` evaluations
+    a step. For a linear model and the loss ``|A D - y|^2 / 2`` each iteration multiplies the residual ``A D - y`` by
     ``1 - step A J A^T``, exactly. A step of zero is plain Euler (``euler``).
 
     Args:
@@ -197,7 +198,7 @@ def flowchef(
     if not (isinstance(inner, int) and inner >= 1):
         raise ValueError(f"inner = {inner!r} leaves the model out: give a whole number >= 1")
     check_prediction(model, prediction)
-    _finite(step)
+    finite(step)
     call = adapted_model(model, prediction)
     process = grid.process
     slope: Array = 0.0
@@ -205,7 +206,7 @@ def flowchef(
         for _ in range(inner):
             value = as_like(call(x, s), x)
             slope = _slope(x, value, s, prediction, process.rates(s))
-            x = x - _at(step, s) * gradient(read(x, value, s, prediction, "data"))
+            x = x - at(step, s) * gradient(read(x, value, s, prediction, "data"))
         x = x + (process.clock(t) - process.clock(s)) * slope
     return x
 

@@ -41,9 +41,7 @@ class Cost:
     stored: int
 
 
-def cost(
-    plan: Plan, calls_per_evaluation: int | Callable[[Level], int] = 1, bytes_per_register: int = 1
-) -> Cost:
+def cost(plan: Plan, calls_per_evaluation: int | Callable[[Level], int] = 1, bytes_per_register: int = 1) -> Cost:
     """Count ``plan``; see :class:`Cost`.
 
     Args:

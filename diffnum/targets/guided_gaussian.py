@@ -38,10 +38,10 @@ class GuidedGaussian:
         m = m_u + g d G(z),    z = alpha^2 (u - c) / v_u,
         G(z) = 2F1(1, (1 - g)/2; 3/2; z) = int_0^1 (1 - z + z w^2)^((g - 1)/2) dw.
 
-    From pure noise it ends in a Gaussian of variance ``c^g u^(1 - g)``, a geometric mean, about ``m_u + g d G(1 - c/u)``.
-    The reverse diffusion of the same field ends elsewhere, and neither is the tilted law ``p_c^g p_u^(1 - g)``, whose
-    precision is an arithmetic mean: Bradley & Nakkiran (2024, section 3) for zero means; see :meth:`end`,
-    :meth:`end_of_diffusion` and :meth:`tilted`. Scale 1 is the class, scale 0 the whole.
+    From pure noise it ends in a Gaussian of variance ``c^g u^(1 - g)``, a geometric mean, about
+    ``m_u + g d G(1 - c/u)``. The reverse diffusion of the same field ends elsewhere, and neither is the tilted law
+    ``p_c^g p_u^(1 - g)``, whose precision is an arithmetic mean: Bradley & Nakkiran (2024) for zero means; see
+    :meth:`end`, :meth:`end_of_diffusion` and :meth:`tilted`. Scale 1 is the class, scale 0 the whole.
 
     As a model it has the predictions of a target, and ``dn.moments(plan, guided)`` is the exact law of a plan's output
     under guidance from the class's marginal. ``dn.w2`` then measures how far that is from the class.
@@ -102,7 +102,7 @@ class GuidedGaussian:
     velocity = velocity_by_predict
 
     def posterior_cov(self, x: Array, level: Level) -> Array:
-        """``sigma^2 / alpha`` times the Jacobian of the guided denoiser; for other scales than 0 and 1 no covariance."""
+        """``sigma^2 / alpha`` times the Jacobian of the guided denoiser; a covariance for scales 0 and 1 only."""
         whole = self.unconditional.posterior_cov(x, level)
         return whole + self.scale * (self.conditional.posterior_cov(x, level) - whole)
 
