@@ -315,6 +315,7 @@ IMAGES = torch.tensor(RNG.standard_normal((3, 2, 4, 5)))
 OTHERS = torch.tensor(RNG.standard_normal((3, 2, 4, 5)))
 
 
+@pytest.mark.full
 def test_rescaled_guidance_is_diffusers():
     theirs = pytest.importorskip("diffusers.guiders.guider_utils").rescale_noise_cfg
     for phi in (0.0, 0.3, 1.0):
@@ -322,6 +323,7 @@ def test_rescaled_guidance_is_diffusers():
         near(models.Rescaled(7.5, phi)(IMAGES, OTHERS, AT), theirs(plain, IMAGES, phi), 1e-13)
 
 
+@pytest.mark.full
 def test_projected_guidance_is_diffusers_original_formulation_and_its_default_is_another():
     theirs = pytest.importorskip("diffusers.guiders.adaptive_projected_guidance").normalized_guidance
     for eta, radius in ((0.0, math.inf), (0.3, 2.0), (1.0, 100.0)):
@@ -332,6 +334,7 @@ def test_projected_guidance_is_diffusers_original_formulation_and_its_default_is
         assert (float((from_weak - ours).abs().max()) < 1e-12) == (eta == 1.0 and radius > 50)
 
 
+@pytest.mark.full
 def test_the_optimised_scale_is_diffusers():
     theirs = pytest.importorskip("diffusers.guiders.classifier_free_zero_star_guidance").cfg_zero_star_scale
     s = theirs(IMAGES.flatten(1).float(), OTHERS.flatten(1).float()).double().reshape(3, 1, 1, 1)

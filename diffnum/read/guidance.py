@@ -122,7 +122,8 @@ def growth(solver: Solver, h: float, scales: Any, conditional: float = _POINT, u
     # twelve states at a time: pairs of eigenvalues turn as they grow, and steps of several orders take turns; the last
     # steps of a predictor-corrector are other ones
     middle, end = (sizes[k : k + 12].max(axis=0) for k in (_STEPS // 4, 3 * _STEPS // 4))
-    return (end / middle) ** (2 / _STEPS)
+    # what has died out altogether does not grow
+    return (end / np.where(middle > 0, middle, 1.0)) ** (2 / _STEPS)
 
 
 def threshold(solver: Solver, h: float, near: float, within: float = 0.25, points: int = 64, rounds: int = 3) -> float:
