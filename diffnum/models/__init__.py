@@ -5,6 +5,7 @@ from .convention import Convention, betas, completed, convention
 from .guidance import Batched, Guidance, Pair, ZeroStart, autoguidance, cfgpp, classifier_free
 from .guidance_rules import Banded, Linear, Optimised, Projected, Rescaled
 from .network import Network, from_diffusers
+from .renoised import sample_cfgpp
 from .rounding import Rounding, rounded, rounding, rounding_error
 from .steering import (
     ClassifierGuided,
@@ -50,4 +51,5 @@ __all__ = [
     "rounded",
     "rounding",
     "rounding_error",
+    "sample_cfgpp",
 ]
