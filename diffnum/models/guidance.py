@@ -140,7 +140,7 @@ class Guidance:
     """A model: ``rule`` applied to the predictions of ``source`` where the noise lies in an interval.
 
     Outside of ``low < sigma / alpha <= high`` it is the strong model alone, at one call instead of two
-    (Kynkäänniemi et al. 2024, eq. 5).
+    (Kynkäänniemi et al. 2024).
 
     Args:
         source: :class:`Pair` or :class:`Batched`.

@@ -36,7 +36,7 @@ class Linear:
 
 @dataclass(frozen=True)
 class Rescaled:
-    """Guidance whose spread is drawn back to the strong prediction's (Lin et al. 2023, eqs. 15 and 16):
+    """Guidance whose spread is drawn back to the strong prediction's (Lin et al. 2023, section 3.4):
 
         phi g std(strong) / std(g) + (1 - phi) g,    g = weak + scale (strong - weak)
 
@@ -70,7 +70,7 @@ class Rescaled:
 
 @dataclass(frozen=True)
 class Projected:
-    """Adaptive projected guidance (Sadat et al. 2024, algorithm 1) of the denoised data, without its momentum:
+    """Adaptive projected guidance (Sadat et al. 2024) of the denoised data, without its momentum:
 
         D_c + (scale - 1) (o + eta p),    o + p = min(1, radius / |D_c - D_u|) (D_c - D_u),   p along D_c
 

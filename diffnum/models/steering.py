@@ -1,7 +1,7 @@
 """Steering: gradients of a classifier, of a reward on the denoised data, and FlowChef's, which skips the Jacobian.
 
 With ``r(x)`` the log of a probability or a reward, guidance adds ``scale grad r`` to the score: in the other
-predictions ``D + scale (sigma^2 / alpha) grad r`` and ``eps - scale sigma grad r`` (Dhariwal & Nichol 2021, eq. 13).
+predictions ``D + scale (sigma^2 / alpha) grad r`` and ``eps - scale sigma grad r`` (Dhariwal & Nichol 2021).
 """
 
 from __future__ import annotations
