@@ -22,10 +22,11 @@ def sample_cfgpp(
 
         alpha_t strength (D_c - D_u)    at the state and level where the step began.
 
-    This is CFG++ (Chung et al. 2024, for solvers of high order): the first term of a step is guided, what
-    re-noises it and every correction of higher order is unconditional. For ``ddim`` it is :func:`~diffnum.models.cfgpp`; for other samplers it
-    is no guidance of any scale. It takes ``plan.nfe + plan.steps`` calls. As the moves do not shrink with the steps, it
-    has no limit as an ODE, and a sampler's order says nothing of it but for ``strength = 0``, the sampler itself.
+    This is CFG++ (Chung et al. 2024, for solvers of high order): the first term of a step is guided, what re-noises it
+    and every correction of higher order is unconditional. For ``ddim`` it is :func:`~diffnum.models.cfgpp`; for other
+    samplers it is no guidance of any scale. It takes ``plan.nfe + plan.steps`` calls. As the moves do not shrink with
+    the steps, it has no limit as an ODE, and a sampler's order says nothing of it but for ``strength = 0``, the sampler
+    itself.
 
     Args:
         plan: one that evaluates the model at the state in which each step begins.
