@@ -58,7 +58,7 @@ def test_ddim_backwards_keeps_the_prediction_of_the_level_that_it_leaves(predict
     assert plan.levels == grid.levels[::-1]
 
 
-@solver(order=2, cite="wang2024rfsolver", eq="Taylor expansion")
+@solver(order=2, cite="wang2025rfsolver", eq="Taylor expansion")
 def rf_solver(T: Any, grid: Any) -> None:
     """RF-Solver as published: velocity and its difference quotient over half a step."""
     for s, t in T.steps(grid):

@@ -23,7 +23,7 @@ def backwards(sampler: Solver, grid: Grid, prediction: str = "data", **options: 
     The probability flow runs both ways, so a plan from data to noise solves it as well as one from noise to data. It is
     an ordinary plan, whose ``start`` is the data's level. DDIM backwards is DDIM inversion (Song, Meng & Ermon 2021,
     section 4.3), which asks the model at the level that it leaves; the explicit midpoint rule on a rectified flow is
-    RF-Solver's inversion (Wang et al. 2024). Draws of noise are none of the flow's: see :mod:`.maps`.
+    RF-Solver's inversion (Wang et al. 2025). Draws of noise are none of the flow's: see :mod:`.maps`.
 
     Args:
         sampler: deterministic.
