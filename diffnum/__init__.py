@@ -46,8 +46,9 @@ _HOMES = {
 _NAMES = {name: home for home, names in _HOMES.items() for name in names}
 _ROOMS = (
     "adaptive", "audit", "bridges", "budget", "certificate", "design", "ensemble", "facts", "figures", "gradients",
-    "grid", "images", "interop", "lab", "lifting", "likelihood", "models", "noise", "num", "order", "parallel", "plan",
-    "prediction", "process", "read", "series", "solvers", "study", "tables", "targets", "trace", "weak_order", "witness",
+    "grid", "images", "interop", "inversion", "lab", "lifting", "likelihood", "models", "noise", "num", "order",
+    "parallel", "plan", "prediction", "process", "read", "series", "solvers", "study", "tables", "targets", "trace",
+    "weak_order", "witness",
 )  # fmt: skip
 
 __all__ = ["certify", "compile", "within", *_NAMES, *_ROOMS]  # pyright: ignore[reportUnsupportedDunderAll]
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
         grid,
         images,
         interop,
+        inversion,
         lab,
         lifting,
         likelihood,

@@ -35,6 +35,7 @@ ROOMS = """
     likelihood
     lifting
     witness mutants slopes precise measure
+    inversion
     certificate
     budget
     study
