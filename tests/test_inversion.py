@@ -16,6 +16,7 @@ from diffnum.inversion import (
     contraction,
     fixed_point,
     forward_path,
+    forward_variance,
     independent_path,
     noise_maps,
     renoise,
@@ -131,12 +132,24 @@ def test_a_round_trip_on_equal_plans_prints_its_orders():
         (lambda: fixed_point(dn.compile(ddim, levels(4)), GAUSSIAN, np.zeros((1, 3)), average=(1, -1)), "is no mean"),
         (lambda: renoise(dn.compile(ddim, levels(4)), GAUSSIAN, np.zeros((1, 3)), -1), "is no number of iterations"),
         (lambda: renoise(dn.compile(ddim, levels(4)), GAUSSIAN, np.zeros((1, 3)), 1, 3), "of 2 iterates"),
-        (lambda: contraction(dn.compile(heun, levels(4)), GAUSSIAN, [np.zeros((1, 3))]), "no covariance is its factor"),
+        (lambda: fixed_point(dn.compile(ddim, levels(4)), GAUSSIAN, np.zeros((1, 3)), tol=-1.0), "is no tolerance"),
+        (lambda: fixed_point(dn.compile(ddim, levels(4)), GAUSSIAN, np.zeros((1, 3)), memory=-1), "memory = -1"),
+        (lambda: contraction(dn.compile(ddim, levels(4)), GAUSSIAN, [np.zeros((1, 3))]), "1 states were given"),
+        (lambda: contraction(dn.compile(heun, levels(1)), GAUSSIAN, [np.zeros((1, 3))]), "no covariance is its factor"),
         (lambda: noise_maps(dn.compile(ddim, levels(4)), GAUSSIAN, [np.zeros((1, 3))] * 5), "does not add one draw"),
         (
             lambda: noise_maps(dn.compile(ddpm_ancestral, levels(4)), GAUSSIAN, [np.zeros((1, 3))]),
             "1 states were given",
         ),
+        (
+            lambda: noise_maps(dn.compile(ddpm_ancestral, levels(1)), GAUSSIAN, [np.zeros((1, 3)), np.zeros((2, 3))]),
+            "the states have shapes",
+        ),
+        (lambda: variance(PROCESS.level(0.5), PROCESS.level(0.25), -1.0), "is no variance"),
+        (lambda: variance(PROCESS.level(0.25), PROCESS.level(0.5), 1.0), "is no step of a sampler"),
+        (lambda: forward_variance(PROCESS.level(0.5), PROCESS.level(0.0), 1.0), "draws no noise"),
+        (lambda: shift(PROCESS, PROCESS.level(0.5), PROCESS.level(0.0), 1.0), "draws no noise"),
+        (lambda: shift(PROCESS, PROCESS.level(0.25), PROCESS.level(0.5), 1.0), "is no step of a sampler"),
     ],
 )
 def test_what_cannot_be_inverted_is_refused(make, said):
@@ -165,6 +178,59 @@ def test_iterated_to_the_end_a_fixed_point_is_the_inverse(prediction):
     x = MIXTURE.sample(8, 1, plan.start)
     end = dn.sample(plan, MIXTURE, x)
     assert np.abs(fixed_point(plan, MIXTURE, end, 200, 1e-16).x - x).max() < 1e-11
+
+
+def test_data_of_unit_variance_are_inverted_at_once_by_a_velocity():
+    plan = dn.compile(ddim, levels(4), "velocity")
+    target = dn.Gaussian([0.5, -1.0], [1.0, 1.0])
+    x = target.sample(8, 1, plan.start)
+    found = fixed_point(plan, target, dn.sample(plan, target, x), 1)
+    assert np.abs(found.x - x).max() < 1e-13
+
+
+@pytest.mark.parametrize("prediction", ["data", "noise", "velocity", "score"])
+def test_the_contraction_factor_is_that_of_the_iteration_with_the_same_prediction(prediction):
+    plan = dn.compile(ddim, levels(1, -0.5, 0.5), prediction)
+    x = GAUSSIAN.sample(4, 2, plan.start)
+    end = dn.sample(plan, GAUSSIAN, x)
+    (rho,) = contraction(plan, GAUSSIAN, [x, end])
+    first, second = (fixed_point(plan, GAUSSIAN, end, k).x - x for k in (1, 2))
+    # the covariance's eigenvalues rise in the order of the coordinates
+    assert np.allclose(second, rho * first, rtol=1e-9, atol=1e-14)
+
+
+@pytest.mark.parametrize("renoising", [0, 3])
+@pytest.mark.parametrize("name", ["euler", "ddpm_ancestral"])
+def test_renoising_calls_the_model_once_more_than_it_renoises_in_every_step(name, renoising):
+    """Euler's method on a rectified flow, and an ancestral sampler with its noise held."""
+    grid = dn.grid.uniform(dn.Flow(), 12, 0.9, 0.1) if name == "euler" else levels(12, -1.0, 1.0)
+    plan, noise = dn.compile(name, grid, "noise"), dn.noise.Counter(1)
+    x = MIXTURE.sample(4, 1, plan.start)
+    end = dn.sample(plan, MIXTURE, x, noise)
+    found = renoise(plan, MIXTURE, end, renoising, noise=noise)
+    assert found.nfe == (renoising + 1) * plan.nfe
+    assert found.iterations == (renoising + 1,) * 12
+    assert np.abs(renoise(plan, MIXTURE, end, 60, noise=noise).x - x).max() < 1e-11
+
+
+def test_with_a_memory_an_affine_step_is_inverted_after_one_iteration_more_than_it_has_factors():
+    plan = dn.compile(ddim, levels(1, -0.5, 0.5), "noise")
+    x = GAUSSIAN.sample(4, 2, plan.start)
+    end = dn.sample(plan, GAUSSIAN, x)
+    plain, short, done = (
+        np.abs(fixed_point(plan, GAUSSIAN, end, k, memory=m).x - x).max() for k, m in ((4, 0), (3, 3), (4, 3))
+    )
+    assert done < 1e-7 < 1e-3 < short < plain
+
+
+def test_a_memory_saves_evaluations_and_ends_in_the_same_inverse():
+    plan = dn.compile(ddpm_ancestral, levels(10, -1.0, 1.0), "noise")
+    x = torch.randn(4, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    noise = dn.noise.Counter(3)
+    end = dn.sample(plan, network, x, noise)
+    plain, quick = (fixed_point(plan, network, end, 200, 1e-13, noise=noise, memory=m) for m in (0, 2))
+    assert (quick.x - x).abs().max() < 1e-10
+    assert quick.nfe < 0.6 * plain.nfe
 
 
 def test_a_network_and_stochastic_steps_are_inverted_too():
@@ -217,6 +283,14 @@ def test_it_diverges_exactly_where_the_factor_is_beyond_one(h):
     errors = [abs(float(fixed_point(plan, TWO, end, k).x[0, 0]) - 1e-9) for k in (2, 3, 4)]
     assert errors[1] / errors[0] == pytest.approx(abs(rho[0, 0]), rel=1e-3)
     assert (errors[2] > errors[1]) == (rho[0, 0] < -1)
+
+
+def test_the_secant_method_inverts_where_the_plain_iteration_diverges():
+    plan = dn.compile(ddim, levels(1, 0.5, 3.5), "noise")
+    x = np.array([[1e-3], [0.01]])
+    end = dn.sample(plan, TWO, x)
+    assert np.all(np.abs(fixed_point(plan, TWO, end, 10).x - x) > 0.1)
+    assert np.abs(fixed_point(plan, TWO, end, 10, memory=1).x - x).max() < 1e-14
 
 
 def test_the_round_trip_of_ddim_inversion_is_of_order_one_and_that_of_the_fixed_point_is_closed():
@@ -300,13 +374,62 @@ def test_on_a_shifted_schedule_the_image_comes_back_as_well():
     assert np.abs(dn.sample(shifted, MIXTURE, maps.x, noise=maps) - states[-1]).max() < 1e-12
 
 
-def test_maps_of_a_forward_path_tend_to_standard_normals():
-    def size(h):
-        plan = dn.compile(ddpm_ancestral, levels(1, -0.5, -0.5 + h))
-        s, t = plan.levels
-        keep = s.alpha / t.alpha
-        added = math.sqrt(s.sigma**2 - (keep * t.sigma) ** 2)
-        return exact_variance(plan, [[s.alpha, keep * t.sigma, added], [t.alpha, t.sigma, 0.0]], 1.0)
+@pytest.mark.parametrize("path", [independent_path, forward_path])
+def test_a_long_replay_in_single_precision_ends_within_one_rounding_of_the_image(path):
+    plan = dn.compile(ddpm_ancestral, levels(120, -4.0, 4.0), "noise")
+    x = torch.randn(32, 2, generator=torch.Generator().manual_seed(1))
+    maps = noise_maps(plan, network, path(plan, x, dn.noise.Counter(1)))
+    assert maps.draws[0].dtype == torch.float32
+    assert (dn.sample(plan, network, maps.x, noise=maps) - x).abs().max() < 2 * 2**-24 * x.abs().max()
 
-    assert size(1.0) - 1 > 4 * (size(0.1) - 1) > 0
-    assert size(0.001) == pytest.approx(1, abs=2e-3)
+
+def forward_size(s, t, c):
+    """As :func:`exact_variance`, of a map of a forward path."""
+    plan = dn.compile(ddpm_ancestral, dn.grid.through(PROCESS, [s, t]))
+    keep, root = s.alpha / t.alpha, math.sqrt(c)
+    added = math.sqrt(s.sigma**2 - (keep * t.sigma) ** 2)
+    return exact_variance(plan, [[s.alpha * root, keep * t.sigma, added], [t.alpha * root, t.sigma, 0.0]], c)
+
+
+@pytest.mark.parametrize("c", [0.05, 1.0, 4.0])
+def test_the_variance_of_forward_maps_on_a_gaussian_is_the_closed_form_and_tends_to_one(c):
+    sizes = []
+    for h in (1.0, 0.1, 1e-3):
+        s, t = PROCESS.at(-0.5), PROCESS.at(-0.5 + h)
+        sizes.append(forward_variance(s, t, c))
+        assert forward_size(s, t, c) == pytest.approx(sizes[-1], rel=1e-10)
+        assert variance(s, t, c) == pytest.approx(sizes[-1] / math.tanh(h), rel=1e-12)
+    assert sizes[0] - 1 > 9 * (sizes[1] - 1) > 500 * (sizes[2] - 1) > 0
+    assert sizes[2] == pytest.approx(1, abs=5e-3)
+
+
+def test_from_pure_noise_the_variance_is_the_limit_of_that_from_almost_pure_noise():
+    flow = dn.Flow()
+    t = flow.level(0.5)
+    assert variance(flow.level(1.0), t, 0.7) == pytest.approx(1 + 0.7, rel=1e-15)
+    assert variance(flow.level(1 - 1e-7), t, 0.7) == pytest.approx(1 + 0.7, rel=1e-6)
+
+
+def test_on_any_law_a_forward_map_is_a_normal_draw_and_what_the_denoiser_does_not_know():
+    """With ``zeta`` made of the same normals as the path, exactly; and maps of one path are uncorrelated."""
+    plan = dn.compile(ddpm_ancestral, levels(2, -1.0, 1.5))
+    start, middle, stop = plan.levels
+    rng = np.random.default_rng(0)
+    clean = MIXTURE.sample(20_000, 0)
+    e = rng.standard_normal((3, *clean.shape))
+    states = [stop.alpha * clean + stop.sigma * e[0]]
+    for s, t, draw in ((middle, stop, e[1]), (start, middle, e[2])):
+        keep = s.alpha / t.alpha
+        states.insert(0, keep * states[0] + math.sqrt(s.sigma**2 - (keep * t.sigma) ** 2) * draw)
+    maps = noise_maps(plan, MIXTURE, states)
+    for s, t, x, after, z in zip(plan.levels, plan.levels[1:], states, states[1:], maps.draws, strict=False):
+        h, tau = t.lam - s.lam, s.sigma / s.alpha
+        grown = -math.expm1(-2 * h)
+        # the draw of DDPM's posterior of x_t, were x0 known
+        zeta = (after - t.sigma / s.sigma * math.exp(-h) * x - t.alpha * grown * clean) / (t.sigma * math.sqrt(grown))
+        unknown = math.sqrt(math.expm1(2 * h)) / tau * (clean - MIXTURE.denoise(x, s))
+        assert np.allclose(z, zeta + unknown, rtol=1e-9, atol=1e-9)
+        assert np.abs(np.cov(zeta.T) - np.eye(2)).max() < 5 * math.sqrt(2 / 20_000)
+        assert np.abs(np.mean(zeta[:, 0] * unknown[:, 0])) < 5 * unknown.std() / math.sqrt(20_000)
+    one, two = (z[:, 0] - z[:, 0].mean() for z in maps.draws)
+    assert abs(np.mean(one * two)) < 5 * one.std() * two.std() / math.sqrt(20_000)
