@@ -1,5 +1,6 @@
 """Inversion of samplers that cannot be undone exactly: backwards, by fixed points, noise maps and control; editing."""
 
+from .controlled import rf_edit, rf_invert
 from .editing import Edited, edit
 from .fixed import Solved, contraction, fixed_point, renoise
 from .maps import NoiseMaps, forward_path, forward_variance, independent_path, noise_maps, shift, variance
@@ -19,6 +20,8 @@ __all__ = [
     "independent_path",
     "noise_maps",
     "renoise",
+    "rf_edit",
+    "rf_invert",
     "round_trip",
     "round_trip_error",
     "shift",
