@@ -46,7 +46,8 @@ def invert(plan: Plan) -> Plan:
             continue
         search.place(register, _partner(plan, register, name, search) if k else None)
     search.run()
-    missing = [r for r in dict.fromkeys([*plan.states, *(r for _, r in plan.inputs)]) if r not in search.number]
+    sought = dict.fromkeys([*plan.states, *(r for rows in plan.partners for r in rows), *(r for _, r in plan.inputs)])
+    missing = [r for r in sought if r not in search.number]
     if missing:
         raise ValueError(_refusal(plan, search))
     lines, number = _live(search, plan)
@@ -59,6 +60,7 @@ def invert(plan: Plan) -> Plan:
         solver=f"{plan.solver}, inverted" if not plan.solver.endswith(", inverted") else plan.solver[:-10],
         process=plan.process,
         inputs=tuple((name, number[search.number[r]]) for name, r in plan.outputs),
+        partners=tuple(tuple(number[search.number[r]] for r in rows[::-1]) for rows in plan.partners),
     )
 
 
@@ -142,9 +144,10 @@ def _ratio(c: Any, pivot: Any) -> Any:
 
 def _partner(plan: Plan, register: int, name: str, search: _Search) -> Lin:
     """What a further output holds where it is not given: a copy of ``x``, or a step of DDIM to its level."""
-    if register not in plan.states:
+    rows = next((rows for rows in (plan.states, *plan.partners) if register in rows), None)
+    if rows is None or rows.index(register) == plan.steps:
         return Lin(((0, 1.0),), name)
-    s, t = plan.stop, plan.levels[plan.states.index(register)]
+    s, t = plan.stop, plan.levels[rows.index(register)]
     try:
         a, b = _ddim(plan, s, t)
     except ZeroDivisionError as error:
@@ -162,8 +165,8 @@ def _ddim(plan: Plan, s: Level, t: Level) -> tuple[Any, Any]:
 
 
 def _live(search: _Search, plan: Plan) -> tuple[list[Line], dict[int, int]]:
-    ends = [search.number[r] for r in (*plan.states, *(r for _, r in plan.inputs), *(r for _, r in plan.outputs))]
-    return pruned(search.lines, ends)
+    roots = [*plan.states, *(r for rows in plan.partners for r in rows), *(r for _, r in plan.inputs)]
+    return pruned(search.lines, [search.number[r] for r in (*roots, *(r for _, r in plan.outputs))])
 
 
 def pruned(lines: Iterable[Line], roots: Iterable[int]) -> tuple[list[Line], dict[int, int]]:
@@ -193,13 +196,15 @@ def from_inputs(plan: Plan) -> Plan:
     if not given:
         return plan
     lines = [Lin(((0, 1.0),), line.name, line.step) if r in given else line for r, line in enumerate(plan.lines, 1)]
-    lines, number = pruned(lines, [*plan.states, *(r for _, r in (*plan.inputs, *plan.outputs))])
+    pairs = [r for rows in plan.partners for r in rows]
+    lines, number = pruned(lines, [*plan.states, *pairs, *(r for _, r in (*plan.inputs, *plan.outputs))])
     return replace(
         plan,
         lines=tuple(lines),
         states=tuple(number[r] for r in plan.states),
         outputs=tuple((name, number[r]) for name, r in plan.outputs),
         inputs=tuple((name, number[r]) for name, r in plan.inputs),
+        partners=tuple(tuple(number[r] for r in rows) for rows in plan.partners),
     )
 
 
