@@ -256,6 +256,8 @@ class Solver:
         vanishing: whether the error of the last steps to ``sigma = 0`` vanishes with the noise at which they start.
         smooth_only: whether it is zero-stable on equal steps alone: where steps alternate, a perturbation grows with their
             number, although without one the order is as claimed.
+        transient: whether slopes of this order show beyond the numbers of steps that are measured alone, and larger ones
+            before: the leading errors of a state and of its partner are opposite until the two have mixed.
         steps_for: for samplers whose option ``nfe`` is spent on steps of several orders, the number of these steps.
     """
 
@@ -272,6 +274,7 @@ class Solver:
     smooth: int | None = None
     vanishing: bool = True
     smooth_only: bool = False
+    transient: bool = False
     steps_for: Callable[[int], int] | None = None
 
     def __str__(self) -> str:
@@ -292,19 +295,32 @@ def solver(
     stochastic: bool = False,
     smooth: int | None = None,
     smooth_only: bool = False,
+    transient: bool = False,
 ) -> Callable[[Callable[..., None]], Solver]:
     """Decorator above a sampler's formula: the one place where its claim stands.
 
     Args:
         order: with exact starting values; weak order when ``stochastic``.
         cold: with the start-up as written; as ``order`` if None.
-        cite, eq, family, note, smooth, smooth_only: see :class:`Solver`.
+        cite, eq, family, note, smooth, smooth_only, transient: see :class:`Solver`.
     """
 
     def wrap(build: Callable[..., None]) -> Solver:
         start = order if cold is None else cold
-        claim = {"name": build.__name__, "smooth": smooth, "smooth_only": smooth_only}
-        made = Solver(build, order, start, cite, eq, family, note, stochastic, **claim)
+        made = Solver(
+            build,
+            order,
+            start,
+            cite,
+            eq,
+            family,
+            note,
+            stochastic,
+            name=build.__name__,
+            smooth=smooth,
+            smooth_only=smooth_only,
+            transient=transient,
+        )
         object.__setattr__(made, "__doc__", build.__doc__)
         return made
 

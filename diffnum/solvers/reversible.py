@@ -171,14 +171,16 @@ def _leapfrog(z: Any, c: Any) -> Sequence[Any]:
 
 
 @solver(order=1, cold=2, smooth=2, cite="hairer1993", eq="III.1, midpoint rule", family=FAMILY, note=ON_SMOOTH)
-def leapfrog(T: Trace, grid: Any) -> None:
-    """Leapfrog, the explicit two-step midpoint rule, in ``y = x / alpha`` against ``tau = sigma / alpha``:
+def leapfrog(T: Trace, grid: Any, coords: Coords = DATA) -> None:
+    """Leapfrog: the step of DPM-Solver++(1) over two intervals at once, with the prediction between them,
 
-    ``y_+ = y_- + (tau_+ - tau_-) eps``. Its second root is ``-1`` on any steps: undone to rounding after any number of
-    them, stable on no real interval. Where ``alpha`` is constant it is :data:`bdia`. From pure noise the first two
-    steps are DDIM's, and the very first cannot be undone.
+    ``x_+ = (sigma_+ / sigma_-) x_- - alpha_+ (e^-(h + h_) - 1) D``. Its second root is ``-1`` on any steps: undone to
+    rounding after any number of them, stable on no real interval. ``coords=RATIO`` is the one on the noise, the
+    explicit midpoint rule ``y_+ = y_- + (tau_+ - tau_-) eps`` in ``x / alpha`` against ``sigma / alpha``, which is
+    :data:`bdia` where ``alpha`` is constant; there rounding drifts apart in sampling, by as much as ``x / alpha``
+    shrinks. A step to ``sigma = 0``, or on the noise from pure noise, is DDIM's and cannot be undone.
     """
-    two_step(T, grid, RATIO, _leapfrog)
+    two_step(T, grid, coords, _leapfrog)
 
 
 BELM_NOTE = (

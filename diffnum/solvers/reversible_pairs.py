@@ -4,7 +4,7 @@ McCallum & Foster (2024) couple a one-step method ``y + Psi_h(y)`` with itself,
 
     y_1 = zeta y + (1 - zeta) z + Psi_h(z),    z_1 = z - Psi_{-h}(y_1),
 
-which is undone by hand, ``z = z_1 + Psi_{-h}(y_1)`` and then ``y``, for any model: :func:`coupled`. Blasingame & Liu
+which is undone by hand, ``z = z_1 + Psi_{-h}(y_1)`` and then ``y``, for any model: :func:`couple`. Blasingame & Liu
 (2025, "Rex") apply it in the variables in which the linear part of the reverse process is gone,
 
     x / sigma against alpha / sigma      (data)         dY = D dkappa
@@ -32,10 +32,9 @@ from typing import Any
 
 from ..num import expm1, log1p, sqrt
 from ..plan import Level
-from ..trace import Form, Solver, Trace, solver
+from ..trace import Form, Trace, solver
 from . import generated as g
 from .coords import RATIO, SNR, Coords, noise_transfer, transfer
-from .rules import named
 from .tables import Additive, Table, scaled
 
 __all__ = [
@@ -43,17 +42,13 @@ __all__ = [
     "edict_plain",
     "reversible_euler",
     "reversible_euler_maruyama",
-    "reversible_euler_noise",
     "reversible_heun",
     "reversible_midpoint",
-    "reversible_midpoint_noise",
     "reversible_rk4",
-    "reversible_rk4_noise",
     "reversible_shark",
 ]
 
 FAMILY = "reversible"
-EULER = g.EULER
 EULER_MARUYAMA = Additive((0,), ((),), (1,), (0,), (0,))
 
 
@@ -174,22 +169,22 @@ class Psi:
 Method = Callable[[Trace, Level, Level], Psi]
 
 
-def coupled(method: Method) -> Callable[..., None]:
-    """McCallum and Foster's coupling of any one-step method with itself, with the option ``zeta`` in (0, 1]."""
+def couple(T: Trace, grid: Any, method: Method, zeta: Any = 0.999) -> None:
+    """McCallum and Foster's coupling of any one-step method with itself.
 
-    def build(T: Trace, grid: Any, zeta: Any = 0.999) -> None:
-        if isinstance(zeta, (int, float)) and not 0 < zeta <= 1:
-            raise ValueError(f"zeta = {zeta!r} is outside (0, 1]: differences of the two states shrink by it at a step")
-        z = T.given("z", T.x)
-        for s, t in T.steps(grid):
-            psi = method(T, s, t)
-            keep, take = share(zeta, t)
-            mixed = (psi.ratio * keep) * T.x + (psi.ratio * take) * z
-            T.x = T.held(mixed + psi.unit * psi.there(z), "x")
-            z = T.partner("z", z if psi.back is None else psi.ratio * z - psi.unit * psi.back(T.x))
-        T.returns("z", z)
-
-    return build
+    Raises:
+        ValueError: ``zeta`` outside (0, 1].
+    """
+    if isinstance(zeta, (int, float)) and not 0 < zeta <= 1:
+        raise ValueError(f"zeta = {zeta!r} is outside (0, 1]: differences of the two states shrink by it at a step")
+    z = T.given("z", T.x)
+    for s, t in T.steps(grid):
+        psi = method(T, s, t)
+        keep, take = share(zeta, t)
+        mixed = (psi.ratio * keep) * T.x + (psi.ratio * take) * z
+        T.x = T.held(mixed + psi.unit * psi.there(z), "x")
+        z = T.partner("z", z if psi.back is None else psi.ratio * z - psi.unit * psi.back(T.x))
+    T.returns("z", z)
 
 
 def explicit(coords: Coords, table: Table) -> Method:
@@ -199,7 +194,7 @@ def explicit(coords: Coords, table: Table) -> Method:
         if s.pure_noise and t.clean:
             return Psi(t.sigma / s.sigma, t.alpha, lambda x: T.denoise(x, s), None)
         regular = coords.regular(s, t) and not t.clean
-        here, of = (coords, table) if regular else (RATIO if t.clean else SNR, EULER)
+        here, of = (coords, table) if regular else (RATIO if t.clean else SNR, g.EULER)
         step = here.step(T, s, t)
 
         def ahead(c: Any) -> Level:
@@ -240,7 +235,7 @@ def additive(table: Additive) -> Method:
 
     def method(T: Trace, s: Level, t: Level) -> Psi:
         if t.clean:
-            return explicit(RATIO, EULER)(T, s, t)
+            return explicit(RATIO, g.EULER)(T, s, t)
         of = EULER_MARUYAMA if s.pure_noise else table
         h = T.h(s, t)
         length = -((t.alpha / t.sigma) ** 2) * expm1(-2 * h)
@@ -299,64 +294,45 @@ def _stage(x: Form, s: Level, u: Level, moved: Form, shares: Sequence[Any], draw
     return (unit * s.alpha / (s.sigma * s.sigma)) * x + unit * moved
 
 
-REX = ("blasingame2025rex", "coupling of McCallum and Foster 2024")
-
-
-def _coupled(name: str, method: Method, order: int, says: str, stochastic: bool = False, note: str = "") -> Solver:
-    cite, eq = REX
-    claim: dict[str, Any] = {"order": order, "cold": order, "cite": cite, "eq": eq, "family": FAMILY}
-    return named(name, coupled(method), says, **claim, stochastic=stochastic, note=note or GROWTH)
-
+# --- samplers ---
 
 GROWTH = "the inverse multiplies rounding by zeta^-N"
+CLAIM = {"cite": "blasingame2025rex", "eq": "Rex, coupling of McCallum and Foster 2024", "family": FAMILY}
 
-reversible_euler = _coupled(
-    "reversible_euler",
-    explicit(SNR, EULER),
-    1,
-    "McCallum and Foster's coupling of Euler's method on the data in ``alpha / sigma``, ``zeta = 0.999``.",
-)
-reversible_midpoint = _coupled(
-    "reversible_midpoint",
-    explicit(SNR, g.MIDPOINT),
-    2,
-    "The coupling of the midpoint rule on the data in ``alpha / sigma``, ``zeta = 0.999``: four calls a step.",
-)
-reversible_rk4 = _coupled(
-    "reversible_rk4",
-    explicit(SNR, g.RK4),
-    4,
-    "The coupling of the classical method of order four on the data in ``alpha / sigma``: eight calls a step.",
-)
-reversible_euler_noise = _coupled(
-    "reversible_euler_noise",
-    explicit(RATIO, EULER),
-    1,
-    "The coupling of DDIM, Euler's method on the noise in ``sigma / alpha``, ``zeta = 0.999``.",
-)
-reversible_midpoint_noise = _coupled(
-    "reversible_midpoint_noise",
-    explicit(RATIO, g.MIDPOINT),
-    2,
-    "As :data:`reversible_midpoint`, on the noise in ``sigma / alpha``.",
-)
-reversible_rk4_noise = _coupled(
-    "reversible_rk4_noise",
-    explicit(RATIO, g.RK4),
-    4,
-    "As :data:`reversible_rk4`, on the noise in ``sigma / alpha``.",
-)
-reversible_euler_maruyama = _coupled(
-    "reversible_euler_maruyama",
-    additive(EULER_MARUYAMA),
-    1,
-    "The coupling of Euler-Maruyama in ``(alpha / sigma)^2``: strong order one, undone with the same source of noise.",
-    stochastic=True,
-)
-reversible_shark = _coupled(
-    "reversible_shark",
-    additive(g.SHARK),
-    2,
-    "The coupling of ShARK in ``(alpha / sigma)^2``: strong order 1.5, undone with the same source of noise.",
-    stochastic=True,
-)
+
+@solver(order=1, cold=1, **CLAIM, note=GROWTH)
+def reversible_euler(T: Trace, grid: Any, zeta: Any = 0.999, coords: Coords = SNR) -> None:
+    """The coupling of Euler's method, that is of DDIM, on the data in ``alpha / sigma``: two calls a step.
+
+    ``coords=RATIO`` couples it on the noise in ``sigma / alpha``; there the two states drift apart in sampling, by as
+    much as ``x / alpha`` shrinks.
+    """
+    couple(T, grid, explicit(coords, g.EULER), zeta)
+
+
+@solver(order=2, cold=2, **CLAIM, note=GROWTH)
+def reversible_midpoint(T: Trace, grid: Any, zeta: Any = 0.999, coords: Coords = SNR) -> None:
+    """The coupling of the midpoint rule: four calls a step, otherwise as :data:`reversible_euler`."""
+    couple(T, grid, explicit(coords, g.MIDPOINT), zeta)
+
+
+@solver(order=4, cold=4, **CLAIM, note=GROWTH)
+def reversible_rk4(T: Trace, grid: Any, zeta: Any = 0.999, coords: Coords = SNR) -> None:
+    """The coupling of the classical method of order four: eight calls a step, as :data:`reversible_euler`."""
+    couple(T, grid, explicit(coords, g.RK4), zeta)
+
+
+@solver(order=1, cold=1, **CLAIM, stochastic=True, transient=True, note=GROWTH)
+def reversible_euler_maruyama(T: Trace, grid: Any, zeta: Any = 0.999) -> None:
+    """The coupling of Euler-Maruyama in ``(alpha / sigma)^2``: strong order one, undone with the same source of noise.
+
+    The biases of the two states are opposite and change places after some ``1 / (1 - zeta)`` steps: before that the
+    error falls faster than its order.
+    """
+    couple(T, grid, additive(EULER_MARUYAMA), zeta)
+
+
+@solver(order=2, cold=2, **CLAIM, stochastic=True, note=GROWTH)
+def reversible_shark(T: Trace, grid: Any, zeta: Any = 0.999) -> None:
+    """The coupling of ShARK in ``(alpha / sigma)^2``: strong order 1.5, undone with the same source of noise."""
+    couple(T, grid, additive(g.SHARK), zeta)
