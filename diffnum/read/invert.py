@@ -217,5 +217,5 @@ def _refusal(plan: Plan, search: _Search) -> str:
     outputs = ", ".join(names[q] for _, q in plan.outputs)
     return (
         f"{plan.solver or 'the plan'} cannot be undone exactly: in step {line.step} its outputs ({outputs}) leave "
-        f"{unknown} open; use a reversible sampler such as edict or bdia, or fixed-point inversion"
+        f"{unknown} open; use a reversible sampler, or fixed-point inversion"
     )
