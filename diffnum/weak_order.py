@@ -81,7 +81,7 @@ def _prove_once(solver: Solver | Callable[..., None], highest: int, seed: int, p
     process, plan = generic_weak_plan(solver, seed, preserving, highest)
     order, cold, violated = _orders(plan, process, highest, seed)
     stable, every = _stability(solver, seed, preserving)
-    return Proof(order, cold, violated, stable, "weak order", every_ratio=every)
+    return Proof(order, cold, violated, stable, "weak order", every_ratio=every, on_equal=stable)
 
 
 def _stability(solver: Solver | Callable[..., None], seed: int, preserving: bool) -> tuple[bool, bool]:

@@ -13,7 +13,7 @@ for methods that carry two states of one level.
 sampling (seen in the variable that stands still without a model) and by ``-1 / g`` on the way back, where rounding is
 such a difference. So what damps in sampling destroys the digits of the inversion, ``gamma^-N`` in ``N`` steps of BDIA;
 and what damps nothing, leapfrog and BDIA at ``gamma = 1``, is stable on no interval of the real axis (weak instability:
-on long runs the two states drift apart). :func:`diffnum.roundtrip.growth` says how much for a plan.
+on long runs the two states drift apart). ``dn.growth(plan, target)`` says how much for a plan.
 
 The second state is an input and an output of its own: ``dn.sample(plan, model, x, outputs="all")`` gives the sample and
 the state before it, and a run may be started from the first two states. Started from ``x`` alone the first step is
