@@ -254,10 +254,10 @@ class Solver:
         smooth: warm order on grids whose step ratios tend to one, for methods with weights of constant steps, whose
             ``order`` on any grid is lower; ``cold`` is then that on smooth grids.
         vanishing: whether the error of the last steps to ``sigma = 0`` vanishes with the noise at which they start.
-        smooth_only: whether it is zero-stable on equal steps alone: where steps alternate, a perturbation grows with their
-            number, although without one the order is as claimed.
-        transient: whether slopes of this order show beyond the numbers of steps that are measured alone, and larger ones
-            before: the leading errors of a state and of its partner are opposite until the two have mixed.
+        smooth_only: whether it is zero-stable on equal steps alone: where steps alternate, a perturbation grows with
+            their number, although without one the order is as claimed.
+        transient: whether slopes of this order show beyond the numbers of steps that are measured alone, and larger
+            ones before: the leading errors of a state and of its partner are opposite until the two have mixed.
         steps_for: for samplers whose option ``nfe`` is spent on steps of several orders, the number of these steps.
     """
 

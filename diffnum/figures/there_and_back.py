@@ -70,7 +70,9 @@ def there_and_back(
         ends += end(name, steps, line, one)
     ax.axhspan(size, top, color="#efefef", lw=0, zorder=0)
     ax.axhline(unit, color=SOFT, ls=":", lw=1.0, zorder=1)
-    ax.set(xscale="log", yscale="log", xlabel="steps, there and as many back", ylabel="what comes back misses the start by")
+    ax.set(
+        xscale="log", yscale="log", xlabel="steps, there and as many back", ylabel="what comes back misses the start by"
+    )
     ax.set_ylim(unit / 3, top)
     left, right = ns.min(), max(ns.max(), *(float(np.max(steps)) for steps, _ in predicted.values()))
     ax.set_xlim(left / 1.15, right * 1.1)

@@ -108,10 +108,8 @@ class _Linear:
         gain = denoiser_gain(self.variances, level)
         return a + b * gain, b * (1 - gain * level.alpha) * self.mean
 
-    def adjoint(
-        self, plan: Plan, seeds: Mapping[int, np.ndarray], given: Sequence[int] = (0,)
-    ) -> list[np.ndarray]:
-        """For each register the derivative of the seeded quantities by it, ``(k, d)``, with ``given`` registers free."""
+    def adjoint(self, plan: Plan, seeds: Mapping[int, np.ndarray], given: Sequence[int] = (0,)) -> list[np.ndarray]:
+        """For each register the derivative of the seeded quantities by it, ``(k, d)``; ``given`` ones are free."""
         shape = next(iter(seeds.values()))
         found = [np.zeros_like(shape) for _ in range(len(plan.lines) + 1)]
         for r, seed in seeds.items():

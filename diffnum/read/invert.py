@@ -49,7 +49,7 @@ def invert(plan: Plan) -> Plan:
     sought = dict.fromkeys([*plan.states, *(r for rows in plan.partners for r in rows), *(r for _, r in plan.inputs)])
     missing = [r for r in sought if r not in search.number]
     if missing:
-        raise ValueError(_refusal(plan, search))
+        raise ValueError(_refusal(plan, search, missing))
     lines, number = _live(search, plan)
     return Plan(
         lines=tuple(lines),
@@ -208,14 +208,15 @@ def from_inputs(plan: Plan) -> Plan:
     )
 
 
-def _refusal(plan: Plan, search: _Search) -> str:
-    lines = list(enumerate(plan.lines, 1))
+def _refusal(plan: Plan, search: _Search, missing: list[int]) -> str:
     given = {r for _, r in plan.inputs}
-    r, line = next((r, line) for r, line in reversed(lines) if r not in given and len(search.unknown(r, line)) > 1)
+    asked = ((r, line) for r, line in reversed(list(enumerate(plan.lines, 1))) if r not in given)
+    open_ = next(((line, found) for r, line in asked if len(found := search.unknown(r, line)) > 1), None)
+    # a step that drops what it began with leaves it open without an equation
+    where, unknown = (f"in step {open_[0].step} ", open_[1]) if open_ else ("", missing)
     names = plan.names
-    unknown = " and ".join(names[q] for q in search.unknown(r, line))
     outputs = ", ".join(names[q] for _, q in plan.outputs)
     return (
-        f"{plan.solver or 'the plan'} cannot be undone exactly: in step {line.step} its outputs ({outputs}) leave "
-        f"{unknown} open; use a reversible sampler, or fixed-point inversion"
+        f"{plan.solver or 'the plan'} cannot be undone exactly: {where}its outputs ({outputs}) leave "
+        f"{' and '.join(names[q] for q in unknown)} open; use a reversible sampler, or fixed-point inversion"
     )

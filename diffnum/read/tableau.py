@@ -3,7 +3,8 @@
 Rows are every model input, then the output, which is the sample and not what goes along with it; columns are ``x_T``,
 the evaluations, the draws. In canonical form the evaluations are denoiser outputs ``D``, inputs and ``x_T`` are divided
 by ``alpha`` (by ``sigma`` at a pure-noise level), duplicate evaluations are one column, and evaluations are ordered by
-dependence, then by level, then by their inputs. Two samplers are one method on a grid exactly when these matrices agree.
+dependence, then by level, then by their inputs. Two samplers are one method on a grid exactly when these matrices
+agree.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ on long runs the two states drift apart). ``dn.growth(plan, target)`` says how m
 
 The second state is an input and an output of its own: ``dn.sample(plan, model, x, outputs="all")`` gives the sample and
 the state before it, and a run may be started from the first two states. Started from ``x`` alone the first step is
-DDIM's.
+DDIM's. Runs from pure noise and to ``sigma = 0`` are undone like others, where the network predicts what it can there.
 """
 
 from __future__ import annotations
@@ -29,13 +29,15 @@ from ..num import expm1, extended
 from ..plan import Level
 from ..trace import Evaluation, Form, Trace, solver
 from . import generated
-from .coords import DATA, RATIO, Coords, noise_transfer, transfer
+from .coords import DATA, RATIO, SNR, Coords
 
 __all__ = ["bdia", "bdia_dpmpp", "bdia_edm", "bdia_half", "belm", "belm_data", "leapfrog"]
 
 FAMILY = "reversible"
 BDIA = "zhang2024bdia"
-ON_SMOOTH = "of order two where steps of sigma / alpha change smoothly, like every leapfrog; of order one on other grids"
+ON_SMOOTH = (
+    "of order two where steps of sigma / alpha change smoothly, like every leapfrog; of order one on other grids"
+)
 
 Increment = Callable[[Trace, Form, Evaluation, Level, Level], Form]
 """From ``(T, x, e, s, u)`` to the state at ``u``, ahead of ``s`` or behind it, with ``e`` the evaluation of ``x``."""
@@ -126,8 +128,8 @@ def bdia_edm(T: Trace, grid: Any, gamma: Any = 1.0) -> None:
 def bdia_dpmpp(T: Trace, grid: Any, gamma: Any = 1.0) -> None:
     """BDIA on the steps of DPM-Solver++(2S), ahead and back from the present state: three calls a step.
 
-    As :data:`bdia_edm`. The steps of DPM-Solver++(2M) hold the prediction at ``x_-`` and cannot be undone exactly; those
-    of order one are DDIM's, :data:`bdia`.
+    As :data:`bdia_edm`. The steps of DPM-Solver++(2M) hold the prediction at ``x_-`` and cannot be undone exactly;
+    those of order one are DDIM's, :data:`bdia`.
     """
     by_bdia(T, grid, gamma, dpmpp_2s_to)
 
@@ -139,27 +141,32 @@ Rule = Callable[[Any, Any], Sequence[Any]]
 
 
 def two_step(T: Trace, grid: Any, coords: Coords, rule: Rule) -> None:
-    """A reversible two-step method in ``coords``, started with DDIM. Where the coordinates are infinite the step is
-    DDIM's too and the past is forgotten: such a step cannot be undone."""
-    past: tuple[Form, Level, Any] | None = None
-    before = T.x
+    """A reversible two-step method in ``coords``, started with DDIM. Where they are infinite, at a start from pure noise
+    or on the step to ``sigma = 0``, the method is the other end's: on the data, or on the noise."""
+    past: tuple[Form, Level] | None = None
     for s, t in T.steps(grid):
-        before, e = T.x, T.evaluate(T.x, s)
-        ahead = transfer(T.x, s, t, e.data) if s.pure_noise or coords.stiffness else noise_transfer(T.x, s, t, e.noise)
-        if not coords.regular(s, t):
-            T.x, past = ahead, None
-            continue
-        h = coords.step(T, s, t)
+        x, e = T.x, T.evaluate(T.x, s)
         if past is None:
-            T.x, past = T.given("next", ahead), (T.x, s, h)
-            continue
-        x, r, h_ = past
-        a, b, w = rule(coords.stiffness * h, -h_ / h)
-        gain = coords.gain(t)
-        new = (gain / coords.gain(r) * b) * x + (gain * h * w) * coords.quantity(e)
-        past = T.x, s, h
-        T.x = new if isinstance(a, int) else (gain / coords.gain(s) * a) * T.x + new
-    T.returns("previous", before)
+            T.x = T.given("next", ddim_to(T, x, e, s, t))
+        else:
+            here = (c for c in (coords, SNR, RATIO) if c.regular(past[1], s) and c.regular(s, t))
+            T.x = _second(T, x, e, s, t, past, next(here, None), rule)
+        past = x, s
+    T.returns("previous", past[0] if past else T.x)
+
+
+def _second(
+    T: Trace, x: Form, e: Evaluation, s: Level, t: Level, past: tuple[Form, Level], coords: Coords | None, rule: Rule
+) -> Form:
+    """One step; DDIM's, which cannot be undone, from pure noise to the data in two."""
+    if coords is None:
+        return ddim_to(T, x, e, s, t)
+    x_, r = past
+    h, h_ = coords.step(T, s, t), coords.step(T, r, s)
+    a, b, w = rule(coords.stiffness * h, -h_ / h)
+    gain = coords.gain(t)
+    new = (gain / coords.gain(r) * b) * x_ + (gain * h * w) * coords.quantity(e)
+    return new if isinstance(a, int) else (gain / coords.gain(s) * a) * x + new
 
 
 def _belm(z: Any, c: Any) -> Sequence[Any]:
@@ -178,14 +185,14 @@ def leapfrog(T: Trace, grid: Any, coords: Coords = DATA) -> None:
     rounding after any number of them, stable on no real interval. ``coords=RATIO`` is the one on the noise, the
     explicit midpoint rule ``y_+ = y_- + (tau_+ - tau_-) eps`` in ``x / alpha`` against ``sigma / alpha``, which is
     :data:`bdia` where ``alpha`` is constant; there rounding drifts apart in sampling, by as much as ``x / alpha``
-    shrinks. A step to ``sigma = 0``, or on the noise from pure noise, is DDIM's and cannot be undone.
+    shrinks.
     """
     two_step(T, grid, coords, _leapfrog)
 
 
 BELM_NOTE = (
-    "not zero-stable where steps alternate: a rounding error there grows with the number of steps; its inverse multiplies "
-    "rounding by the square of the first step over the last"
+    "not zero-stable where steps alternate: a rounding error there grows with the number of steps; its inverse "
+    "multiplies rounding by the square of the first step over the last"
 )
 
 
@@ -197,8 +204,7 @@ def belm(T: Trace, grid: Any) -> None:
     ``y_+ = (1 - h^2 / h_^2) y + (h^2 / h_^2) y_- + h (h + h_) / h_ eps``.
 
     Second root ``-h^2 / h_^2``: the product over a run telescopes to ``(h_N / h_0)^2``, by which the two states draw
-    together in sampling and rounding grows in the inverse. Stable on no real interval. At the start as
-    :data:`leapfrog`.
+    together in sampling and rounding grows in the inverse. Stable on no real interval.
     """
     two_step(T, grid, RATIO, _belm)
 
@@ -213,7 +219,7 @@ def belm(T: Trace, grid: Any) -> None:
     note=BELM_NOTE.partition(";")[0],
 )
 def belm_data(T: Trace, grid: Any) -> None:
-    """BELM of order two for the data in log-SNR, where :data:`belm` interpolates the noise in ``sigma / alpha``: another
-    method (theory.reversible). Its step to ``sigma = 0`` is DDIM's and cannot be undone.
+    """BELM of order two for the data in log-SNR, where :data:`belm` interpolates the noise in ``sigma / alpha``:
+    another method (theory.reversible).
     """
     two_step(T, grid, DATA, _belm)

@@ -1,4 +1,4 @@
-"""Reversible samplers that carry two states of one level: EDICT, reversible Heun, and the coupling of any one-step method.
+"""Reversible samplers that carry two states of one level: EDICT, reversible Heun, any one-step method coupled.
 
 McCallum & Foster (2024) couple a one-step method ``y + Psi_h(y)`` with itself,
 
@@ -11,14 +11,19 @@ which is undone by hand, ``z = z_1 + Psi_{-h}(y_1)`` and then ``y``, for any mod
     x / alpha against sigma / alpha      (noise)        dY = eps dtau
     alpha x / sigma^2 against rho = (alpha / sigma)^2   dY = D drho + dW_rho
 
-the last for the reverse SDE, where the way back takes the increment of the path with the opposite sign and its space-time
-area with the same. A plan names its draws by their intervals, so that ``dn.invert`` of it, run with the same source of
-noise, gives the start back and not another sample.
+the last for the reverse SDE, where the way back takes the increment of the path with the opposite sign and its
+space-time area with the same. A plan names its draws by their intervals, so that ``dn.invert`` of it, run with the same
+source of noise, gives the start back and not another sample.
 
 The two states keep the order of ``Psi``. Their difference is multiplied by ``zeta`` in sampling and by ``1 / zeta`` on
 the way back: rounding grows like ``zeta^-N`` (a factor 2.7 in a thousand steps at 0.999, and 10^97 at 0.8), and in turn
-the real interval of stability is ``1 - zeta`` where ``Psi`` is Euler's. With ``Psi`` of odd order the errors of ``y`` and
-``z`` are opposite at first; ``z``'s remains after some ``1 / (1 - zeta)`` steps.
+the real interval of stability is ``1 - zeta`` where ``Psi`` is Euler's. With ``Psi`` of odd order the errors of ``y``
+and ``z`` are opposite at first; ``z``'s remains after some ``1 / (1 - zeta)`` steps.
+
+What the linear part does comes on top, and one can choose where: on the noise the two states drift apart in sampling,
+by as much as ``x / alpha`` shrinks, and nothing more is lost on the way back; on the data they draw together, and
+rounding grows by as much in the inverse. The reverse SDE forgets its start, and its inverse pays for all of it: a
+factor ``10^7`` from log-SNR -3 to 3. ``dn.growth(plan, target)`` says how much for a plan.
 
 From pure noise, and to ``sigma = 0``, a coordinate is infinite. Such a step is Euler's in the other one; the last one
 moves ``x`` alone, and the partner that a run returns is then the one of the level before.
@@ -188,7 +193,13 @@ def couple(T: Trace, grid: Any, method: Method, zeta: Any = 0.999) -> None:
 
 
 def explicit(coords: Coords, table: Table) -> Method:
-    """An explicit Runge-Kutta method in ``coords``, which are those of the data or of the noise."""
+    """An explicit classical Runge-Kutta method in ``coords``, such as those of the data or of the noise.
+
+    Raises:
+        ValueError: coordinates with an exponential kernel, which have other tables.
+    """
+    if coords.stiffness:
+        raise ValueError(f"the coupling of {coords.name} needs an exponential table: use SNR or RATIO as coords")
 
     def method(T: Trace, s: Level, t: Level) -> Psi:
         if s.pure_noise and t.clean:
@@ -210,9 +221,7 @@ def explicit(coords: Coords, table: Table) -> Method:
     return method
 
 
-def increment(
-    T: Trace, coords: Coords, table: Table, x: Form, s: Level, step: Any, at: Callable[[Any], Level]
-) -> Form:
+def increment(T: Trace, coords: Coords, table: Table, x: Form, s: Level, step: Any, at: Callable[[Any], Level]) -> Form:
     """``step sum_i b_i N_i`` of a Runge-Kutta step from ``x`` at ``s``, its nodes ``c`` at the levels ``at(c)``."""
     slopes = [coords.quantity(T.evaluate(x, s))]
     for c, row in zip(table.nodes[1:], table.matrix[1:], strict=True):
@@ -250,9 +259,7 @@ def additive(table: Additive) -> Method:
             unit * s.alpha / (s.sigma * s.sigma),
             unit,
             lambda x: stochastic_increment(T, of, x, s, length, (path, area), ahead),
-            lambda x: stochastic_increment(
-                T, of, x, t, -length, ((-path[0], path[1]), area), lambda c: ahead(1 - c)
-            ),
+            lambda x: stochastic_increment(T, of, x, t, -length, ((-path[0], path[1]), area), lambda c: ahead(1 - c)),
         )
 
     return method
@@ -276,8 +283,8 @@ def stochastic_increment(
     draws: tuple[Drawn, Drawn],
     at: Callable[[Any], Level],
 ) -> Form:
-    """``L sum_i b_i D_i + W`` of a step from ``x`` at ``s``, its nodes at the levels ``at(c)``; on the way back ``L`` is
-    negative and ``W`` has the other sign, while the area is the same."""
+    """``L sum_i b_i D_i + W`` of a step from ``x`` at ``s``, its nodes at the levels ``at(c)``; on the way back ``L``
+    is negative and ``W`` has the other sign, while the area is the same."""
     slopes: list[Form] = []
     for c, row, *shares in zip(table.nodes, table.matrix, table.path, table.area, strict=True):
         u = at(c)
@@ -297,10 +304,10 @@ def _stage(x: Form, s: Level, u: Level, moved: Form, shares: Sequence[Any], draw
 # --- samplers ---
 
 GROWTH = "the inverse multiplies rounding by zeta^-N"
-CLAIM = {"cite": "blasingame2025rex", "eq": "Rex, coupling of McCallum and Foster 2024", "family": FAMILY}
+REX, EQ = "blasingame2025rex", "Rex, the coupling of McCallum and Foster 2024"
 
 
-@solver(order=1, cold=1, **CLAIM, note=GROWTH)
+@solver(order=1, cold=1, cite=REX, eq=EQ, family=FAMILY, note=GROWTH)
 def reversible_euler(T: Trace, grid: Any, zeta: Any = 0.999, coords: Coords = SNR) -> None:
     """The coupling of Euler's method, that is of DDIM, on the data in ``alpha / sigma``: two calls a step.
 
@@ -310,19 +317,19 @@ def reversible_euler(T: Trace, grid: Any, zeta: Any = 0.999, coords: Coords = SN
     couple(T, grid, explicit(coords, g.EULER), zeta)
 
 
-@solver(order=2, cold=2, **CLAIM, note=GROWTH)
+@solver(order=2, cold=2, cite=REX, eq=EQ, family=FAMILY, note=GROWTH)
 def reversible_midpoint(T: Trace, grid: Any, zeta: Any = 0.999, coords: Coords = SNR) -> None:
     """The coupling of the midpoint rule: four calls a step, otherwise as :data:`reversible_euler`."""
     couple(T, grid, explicit(coords, g.MIDPOINT), zeta)
 
 
-@solver(order=4, cold=4, **CLAIM, note=GROWTH)
+@solver(order=4, cold=4, cite=REX, eq=EQ, family=FAMILY, note=GROWTH)
 def reversible_rk4(T: Trace, grid: Any, zeta: Any = 0.999, coords: Coords = SNR) -> None:
     """The coupling of the classical method of order four: eight calls a step, as :data:`reversible_euler`."""
     couple(T, grid, explicit(coords, g.RK4), zeta)
 
 
-@solver(order=1, cold=1, **CLAIM, stochastic=True, transient=True, note=GROWTH)
+@solver(order=1, cold=1, cite=REX, eq=EQ, family=FAMILY, stochastic=True, transient=True, note=GROWTH)
 def reversible_euler_maruyama(T: Trace, grid: Any, zeta: Any = 0.999) -> None:
     """The coupling of Euler-Maruyama in ``(alpha / sigma)^2``: strong order one, undone with the same source of noise.
 
@@ -332,7 +339,7 @@ def reversible_euler_maruyama(T: Trace, grid: Any, zeta: Any = 0.999) -> None:
     couple(T, grid, additive(EULER_MARUYAMA), zeta)
 
 
-@solver(order=2, cold=2, **CLAIM, stochastic=True, note=GROWTH)
+@solver(order=2, cold=2, cite=REX, eq=EQ, family=FAMILY, stochastic=True, note=GROWTH)
 def reversible_shark(T: Trace, grid: Any, zeta: Any = 0.999) -> None:
     """The coupling of ShARK in ``(alpha / sigma)^2``: strong order 1.5, undone with the same source of noise."""
     couple(T, grid, additive(g.SHARK), zeta)
