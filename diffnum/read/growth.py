@@ -77,7 +77,9 @@ def _growth(plan: Plan, target: Any) -> Growth:
     spread = law.rounded(plan, there, values) + law.rounded(inverse, back, returned)
     pairs = zip(*(rows[::-1] for rows in (inverse.states, *inverse.partners)), strict=True)
     levels = [np.stack([back[r] for r in dict.fromkeys(pair)], axis=1) for pair in pairs]
-    return Growth(_norm(whole), np.stack([_norm(level) for level in levels]), np.sqrt(spread))
+    return Growth(
+        _norm(whole), np.stack([_norm(level) for level in levels]), np.sqrt(np.where(np.isnan(spread), np.inf, spread))
+    )
 
 
 def _seeds(outputs: Sequence[int], d: int) -> dict[int, np.ndarray]:
@@ -91,8 +93,11 @@ def _seeds(outputs: Sequence[int], d: int) -> dict[int, np.ndarray]:
 
 
 def _norm(matrices: np.ndarray) -> np.ndarray:
-    """Spectral norms of ``(m, n, d)`` over the first two axes."""
-    return np.linalg.norm(np.moveaxis(matrices, -1, 0), 2, axis=(1, 2))
+    """Spectral norms of ``(m, n, d)`` over the first two axes; infinite where an entry is not finite."""
+    found = np.full(matrices.shape[-1], np.inf)
+    known = np.isfinite(matrices).all(axis=(0, 1))
+    found[known] = np.linalg.norm(np.moveaxis(matrices[..., known], -1, 0), 2, axis=(1, 2))
+    return found
 
 
 @dataclass(frozen=True)

@@ -141,8 +141,8 @@ Rule = Callable[[Any, Any], Sequence[Any]]
 
 
 def two_step(T: Trace, grid: Any, coords: Coords, rule: Rule) -> None:
-    """A reversible two-step method in ``coords``, started with DDIM. Where they are infinite, at a start from pure noise
-    or on the step to ``sigma = 0``, the method is the other end's: on the data, or on the noise."""
+    """A reversible two-step method in ``coords``, started with DDIM. Where they are infinite, at a start from pure
+    noise or on the step to ``sigma = 0``, the method is the other end's: on the data, or on the noise."""
     past: tuple[Form, Level] | None = None
     for s, t in T.steps(grid):
         x, e = T.x, T.evaluate(T.x, s)
