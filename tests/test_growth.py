@@ -61,7 +61,7 @@ def test_a_perturbation_of_the_outputs_is_carried_as_far_as_is_predicted(name):
         ("edict", {"p": 0.93}, -2 * math.log(0.93)),
         ("edict_plain", {"p": 0.8}, -2 * math.log(0.8)),
         ("reversible_midpoint", {"zeta": 0.9}, -math.log(0.9)),
-        ("reversible_euler", {"zeta": 0.999, "coords": RATIO}, -math.log(0.999)),
+        ("reversible_euler", {"zeta": 0.8, "coords": RATIO}, -math.log(0.8)),
         ("reversible_heun", {}, 0.0),
         ("leapfrog", {}, 0.0),
     ],
@@ -70,7 +70,7 @@ def test_growth_a_step_is_that_of_the_second_root(name, options, rate):
     """Where more steps make each shorter, so that what the model does to the pair over the run stays what it is."""
     plans = (dn.compile(name, levels(n, 0.5), **options) for n in (100, 200))
     first, second = (float(dn.growth(plan, LAW).factor.max()) for plan in plans)
-    assert math.log(second / first) / 100 == pytest.approx(rate, abs=2e-4)
+    assert math.log(second / first) / 100 == pytest.approx(rate, abs=5e-4)
 
 
 def test_growth_of_belm_is_the_square_of_its_first_step_over_its_last():

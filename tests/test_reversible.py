@@ -266,27 +266,28 @@ def test_the_way_back_asks_for_the_draws_of_the_way_there(name):
 
 @pytest.mark.full
 @pytest.mark.parametrize(
-    ("name", "plain", "order"),
-    [("reversible_euler_maruyama", "sde_dpmpp_1", 1.0), ("reversible_shark", "shark", 1.5)],
+    ("name", "plain", "least"),
+    [("reversible_euler_maruyama", "sde_dpmpp_1", 0.85), ("reversible_shark", "shark", 1.35)],
 )
-def test_both_states_have_the_strong_order_of_what_is_coupled(name, plain, order):
-    """Along one path: Euler-Maruyama and DPM-Solver++(1) differ by second order only."""
+def test_both_states_have_the_strong_order_of_what_is_coupled(name, plain, least):
+    """Along one path: the slopes of ``Psi`` itself, 1 and 1.5. Euler-Maruyama in ``rho`` is DPM-Solver++(1)."""
 
     def middle(n):
         return levels(n, low=-0.5, high=0.5)
 
     x = MIXTURE.sample(200, 1, VP.at(-0.5))
-    exact = dn.sample(dn.compile("sra3", middle(1024)), MIXTURE, x, Brownian(3))
+    exact = dn.sample(dn.compile("sra3", middle(512)), MIXTURE, x, Brownian(3))
 
     def error(end):
         return math.sqrt(((end - exact) ** 2).mean())
 
-    counts = (16, 32, 64, 128)
+    counts = (16, 32, 64)
     pairs = [dn.sample(dn.compile(name, middle(n)), MIXTURE, x, Brownian(3), outputs="all") for n in counts]
     alone = [error(dn.sample(dn.compile(plain, middle(n)), MIXTURE, x, Brownian(3))) for n in counts]
     for k in (0, 1):
         errors = [error(pair[k]) for pair in pairs]
-        assert fit(errors, counts)[1] == pytest.approx(order, abs=TOLERANCE)
+        assert fit(errors, counts)[1] == pytest.approx(fit(alone, counts)[1], abs=TOLERANCE)
+        assert fit(errors, counts)[1] > least
         assert all(0.5 < a / b < 2 for a, b in zip(errors, alone, strict=True))
 
 
