@@ -129,6 +129,8 @@ class Plan:
             the registers moved if it is folded into its users or stored once; the smaller was taken.
         inputs: named registers from which a run may start; register 0 is the first. Further ones, the partner states
             of a reversible sampler, hold what their line says unless they are given.
+        partners: for each second state that goes along with the first its registers at the grid levels, like
+            ``states``; where a last step leaves it behind, the one before again.
     """
 
     lines: tuple[Line, ...]
@@ -142,6 +144,7 @@ class Plan:
     prior: Any = 1.0
     conversions: tuple[tuple[int, str, int, int], ...] = ()
     inputs: tuple[tuple[str, int], ...] = (("x", 0),)
+    partners: tuple[tuple[int, ...], ...] = ()
 
     @property
     def start(self) -> Level:
@@ -194,10 +197,10 @@ class Plan:
         """:attr:`depth` of every step."""
         born = {0: 0}
         first: dict[int, int] = {}
-        boundary = {r: i for i, r in enumerate(self.states)}
+        boundary = {r: i for rows in (*self.partners, self.states) for i, r in reversed(list(enumerate(rows)))}
         for r, line in enumerate(self.lines, 1):
             born[r] = line.step
-            # the state at level i is the start of step i, whichever step wrote it
+            # the state, or pair, at level i is the start of step i, whichever step wrote it
             homes = [boundary.get(s, born[s]) for s in sources(line)]
             first[line.step] = min([first.get(line.step, line.step), *homes])
         return tuple(i - first.get(i, i) for i in range(self.steps))
@@ -256,6 +259,7 @@ class Plan:
             "outputs": [list(o) for o in self.outputs],
             "conversions": [list(c) for c in self.conversions],
             **({"inputs": [list(i) for i in self.inputs]} if len(self.inputs) > 1 else {}),
+            **({"partners": [list(p) for p in self.partners]} if self.partners else {}),
             **self._encode(),
         }
 
@@ -282,6 +286,7 @@ class Plan:
                 prior=data["prior"],
                 conversions=tuple((i, name, a, b) for i, name, a, b in data["conversions"]),
                 inputs=tuple((name, r) for name, r in data.get("inputs", [("x", 0)])),
+                partners=tuple(tuple(registers) for registers in data.get("partners", ())),
             )
         except (KeyError, IndexError, TypeError) as error:
             raise ValueError(f"the plan is incomplete or damaged ({error!r}): save it again") from error
