@@ -295,7 +295,9 @@ def test_both_states_have_the_strong_order_of_what_is_coupled(name, plain, least
 
 
 @pytest.mark.parametrize("coords", [SNR, RATIO], ids=lambda c: c.name)
-@pytest.mark.parametrize(("table", "order"), [("EULER", 1), ("HEUN2", 2), ("RALSTON3", 3), ("RK4", 4)])
+@pytest.mark.parametrize(
+    ("table", "order"), [("EULER", 1), ("HEUN2", 2), ("RALSTON3", 3), pytest.param("RK4", 4, marks=pytest.mark.full)]
+)
 def test_the_coupling_keeps_the_order_of_what_it_couples(table, order, coords):
     def coupled(T, grid):
         couple(T, grid, explicit(coords, getattr(generated, table)), 0.9)
