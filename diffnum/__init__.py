@@ -46,9 +46,10 @@ _HOMES = {
 }
 _NAMES = {name: home for home, names in _HOMES.items() for name in names}
 _ROOMS = (
-    "adaptive", "audit", "bridges", "budget", "certificate", "design", "ensemble", "facts", "figures", "grid", "images",
-    "interop", "lab", "lifting", "models", "noise", "num", "order", "plan", "prediction", "process", "read", "series",
-    "solvers", "study", "tables", "targets", "trace", "weak_order", "witness",
+    "adaptive", "audit", "bridges", "budget", "certificate", "design", "ensemble", "facts", "figures", "gradients",
+    "grid", "images", "interop", "inversion", "lab", "lifting", "likelihood", "models", "noise", "num", "order",
+    "parallel", "plan", "prediction", "process", "read", "series", "solvers", "study", "tables", "targets", "trace",
+    "weak_order", "witness",
 )  # fmt: skip
 
 __all__ = ["certify", "compile", "within", *_NAMES, *_ROOMS]  # pyright: ignore[reportUnsupportedDunderAll]
@@ -64,15 +65,19 @@ if TYPE_CHECKING:
         ensemble,
         facts,
         figures,
+        gradients,
         grid,
         images,
         interop,
+        inversion,
         lab,
         lifting,
+        likelihood,
         models,
         noise,
         num,
         order,
+        parallel,
         plan,
         prediction,
         process,

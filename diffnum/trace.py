@@ -408,13 +408,15 @@ def _finite(lines: list[Line]) -> list[Line]:
 def _refusal(name: str, prediction: str, levels: Any, step: int) -> str:
     step = min(step, len(levels.levels) - 2)
     start, stop = levels.levels[step], levels.levels[step + 1]
-    ends = [f"alpha = 0 (t = {start.t:g})"] * start.pure_noise + [f"sigma = 0 (t = {stop.t:g})"] * stop.clean
+    both = (("start", start), ("stop", stop))
+    noisy, clean = ([(verb, u) for verb, u in both if getattr(u, flag)] for flag in ("pure_noise", "clean"))
+    ends = [f"alpha = 0 (t = {u.t:g})" for _, u in noisy] + [f"sigma = 0 (t = {u.t:g})" for _, u in clean]
     if not ends:
         return (
             f"{name} has no finite coefficients between log-SNR {start.lam!r} and {stop.lam!r}, step {step} of "
             f"{len(levels.levels) - 1}: use levels further apart, and none beyond log-SNR 300 or -300"
         )
-    remedy = ["start at alpha > 0"] * start.pure_noise + ["stop at sigma > 0"] * stop.clean
+    remedy = [f"{verb} at alpha > 0" for verb, _ in noisy] + [f"{verb} at sigma > 0" for verb, _ in clean]
     return (
         f"{name} with {prediction} prediction is not defined at {' or '.join(ends)}: "
         f"{' and '.join(remedy)}, or use another prediction or sampler"

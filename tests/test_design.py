@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import diffnum as dn
+from diffnum import within
 from diffnum.design import Free, Interval, Part, Trajectories, Trial, candidates, design, fit, gaussian_trial, split
 from diffnum.design.learned import Guided
 from diffnum.design.rest import others
@@ -117,6 +119,36 @@ def test_levels_that_make_no_grid_are_refused(lams):
         free(dn.VP()).vector(lams)
 
 
+@pytest.mark.parametrize(
+    "name", ["ddim", "dpmpp_2m", "dpmpp_3m", "ipndm_3", "deis_rhoab_2", "unipc_2", "dpmpp_2s", "dpm_2m"]
+)
+def test_hand_made_plans_are_members(name):
+    process = PROCESSES["VP"]
+    plan = within(name, process, 6, dn.grid.quadratic, "denoise")
+    family = Free(process, plan.start, plan.stop.lam + 1.0, plan.nfe)
+    x = MIXTURE.sample(20, 0, plan.start)
+    again = family.plan(family.near(plan).tolist())
+    assert np.abs(dn.sample(again, MIXTURE, x) - dn.sample(plan, MIXTURE, x)).max() < 1e-10
+
+
+def test_the_member_nearest_to_a_plan_that_stops_early_ends_where_the_plan_would():
+    process = PROCESSES["VP"]
+    plan = within("dpmpp_2m", process, 6, dn.grid.log_snr, "stop")
+    family = Free(process, plan.start, plan.stop.lam, 6)
+    x = MIXTURE.sample(20, 0, plan.start)
+    ends = (dn.sample(one, MIXTURE, x) for one in (family.plan(family.near(plan).tolist()), plan))
+    assert np.abs(np.subtract(*ends)).max() < 2 * plan.stop.sigma
+
+
+@pytest.mark.parametrize(
+    ("name", "nfe", "order"), [("heun", 6, 1), ("dpmpp_2m", 5, 1), ("dpmpp_2m", 6, 2), ("ddpm_ancestral", 6, 1)]
+)
+def test_other_plans_have_no_member_near_them(name, nfe, order):
+    process = PROCESSES["VP"]
+    family = free(process, 6, order, limit=12.0)
+    assert family.near(within(name, process, nfe, dn.grid.log_snr, "stop")) is None
+
+
 # --- sensitivities and fits ---
 
 
@@ -174,6 +206,30 @@ def test_units_decide_between_trials_that_cannot_both_be_met():
     wide, narrow = (fit(family, begun(family, size=0.0), trials, units).plan() for units in ([0.01, 1], [1, 0.01]))
     assert trials[0].error(wide) < trials[0].error(narrow)
     assert trials[1].error(narrow) < trials[1].error(wide)
+
+
+@dataclass(frozen=True)
+class Fenced(Free):
+    """A family of which some vectors make no plan."""
+
+    fence: float = -math.inf
+
+    def plan(self, theta, prediction="data"):
+        if (theta[0].item() if hasattr(theta[0], "item") else theta[0]) < self.fence:
+            raise ValueError("levels came together")
+        return super().plan(theta, prediction)
+
+
+def test_a_step_that_makes_no_plan_is_taken_back_and_the_fit_goes_on():
+    trial = gaussian_trial("three", [2.0, 0.5, 0.05], free(dn.VP(), 3).start)
+    open_, start = free(dn.VP(), 3), begun(free(dn.VP(), 3), size=0.0)
+    freely = fit(open_, start, [trial], ridge=1e-8)
+    moved = freely.theta[0] - start[0]
+    assert moved < -0.1
+    fenced = Fenced(open_.process, open_.start, open_.limit, 3, 1, start[0] + moved / 4)
+    kept = fit(fenced, start, [trial], ridge=1e-8)
+    assert fenced.fence <= kept.theta[0] < start[0]
+    assert freely.error < kept.error < 0.9 * kept.before
 
 
 def test_a_fit_without_trials_is_refused():

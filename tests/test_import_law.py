@@ -30,8 +30,12 @@ ROOMS = """
     facts
     ensemble
     adaptive
+    parallel
+    gradients
+    likelihood
     lifting
     witness mutants slopes precise measure
+    inversion
     certificate
     budget
     study

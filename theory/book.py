@@ -17,6 +17,7 @@ from diffnum.weak_order import prove_weak
 from . import (
     adams,
     additive,
+    adjoint,
     brownian,
     closed_forms,
     collocation,
@@ -29,6 +30,7 @@ from . import (
     mean_reverting,
     momentum,
     more_equalities,
+    parallel,
     reversible,
     runge_kutta,
     stability,
@@ -61,6 +63,8 @@ CHAPTERS: dict[str, Chapter] = {
     "13. What is not equal": false_equalities.CHAPTER,
     "14. Errors": (*errors.CHAPTER, *stochastic_errors.CHAPTER),
     "15. Step ratios": step_ratios.CHAPTER,
+    "16. Iterations in parallel": parallel.CHAPTER,
+    "17. Gradients and likelihoods": adjoint.CHAPTER,
 }
 
 HEAD = """# Proofs

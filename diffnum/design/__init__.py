@@ -7,6 +7,7 @@ from .designing import Design, Verdict, design
 from .free import Free, free_multistep
 from .handmade import Candidate, best_on, candidates
 from .interval import Interval
+from .judging import Followed, judge
 from .surrogates import chosen_by, designed_on, judged_on, of_spectrum, split
 from .training import Fit, fit
 from .trajectories import Trajectories
@@ -16,6 +17,7 @@ __all__ = [
     "Candidate",
     "Design",
     "Fit",
+    "Followed",
     "Free",
     "Interval",
     "Part",
@@ -31,6 +33,7 @@ __all__ = [
     "free_multistep",
     "gaussian_trial",
     "grids",
+    "judge",
     "judged_on",
     "learned",
     "of_spectrum",

@@ -143,11 +143,11 @@ def design(
     by_hand = candidates(process, nfe, samplers)
     field = _Field(process, start, nfe, choosing, by_hand)
     first = field.first(training)
-    say("fits", 0, len(first) + 2)
-    begun = _together([chain.run for chain in first], jobs, lambda done: say("fits", done, len(first) + 2))
+    say("fits", 0, len(first) + 1)
+    begun = _together([chain.run for chain in first], jobs, lambda done: say("fits", done, len(first) + 1))
     second = field.second(begun, training)
     ended = _together(
-        [chain.run for chain in second], jobs, lambda done: say("fits", len(first) + done, len(first) + 2)
+        [chain.run for chain in second], jobs, lambda done: say("fits", len(first) + done, len(first) + 1)
     )
     named = [pair for pairs in [*begun, *ended] for pair in pairs]
     fits = [found for _, found in named]
@@ -203,43 +203,51 @@ class _Field:
         return math.log(worst) if math.isfinite(worst) else math.inf
 
     def first(self, training: list[Trial]) -> list[_Chain]:
-        """Fits to the smoothest surrogate from two grids, and to the roughest; of order two where steps are many."""
+        """Fits to the smoothest surrogate and to the rougher ones, each from the hand-made plan that is best there, and
+        to the roughest from its levels alone; of order two as well where steps are many."""
         limit = float(self.process.level(self.process.t_stop).lam)
         units = self._units(training)
         smooth = [(training[0].name, training[:1], units[:1], BOTH)]
-        rough = [(training[-1].name, training[-1:], units[-1:], SHARP)]
+        rough = [(training[-1].name, training[-1:], units[-1:], SHARP), ("all", training, units, BOTH)]
+        rougher = self._rougher(training, units)
         chains = []
         for order in (1, 2) if self.nfe > 8 else (1,):
             free = Free(self.process, self.start, limit, self.nfe, order)
-            starts = [free.vector(lams) for lams in self._starts(free)]
-            chains += [_Chain(free, theta, smooth) for theta in starts] + [_Chain(free, starts[-1], rough)]
+            of_points, of_mixture = self.ranked[0], self.ranked[-1]
+            chains += [
+                _Chain(free, self._near(free, of_mixture), smooth),
+                _Chain(free, self._near(free, of_points), rougher),
+                _Chain(free, self._levels(free, of_points), rough),
+            ]
         return chains
 
     def second(self, begun: list[list[tuple[str, Fit]]], training: list[Trial]) -> list[_Chain]:
-        """From the best fit to the smoothest surrogate by the next rougher one to all of them, and from the best fit to
-        the roughest to all."""
-        units = self._units(training)
-        ends = [pairs[-1] for pairs in begun]
-        chains = []
-        for own in (training[0], training[-1]):
-            made = min((fit for name, fit in ends if name == own.name), key=lambda fit: fit.error)
-            between = [(t.name, [t], [u], SHARP) for t, u in zip(training[1:-1], units[1:-1], strict=True)]
-            stages = [*(between if own is training[0] else []), ("all", training, units, BOTH)]
-            chains.append(_Chain(made.free, made.theta, stages))
-        return chains
+        """From the best fit to the smoothest surrogate to the rougher ones."""
+        ends = [fit for pairs in begun for name, fit in pairs if name == training[0].name]
+        made = min(ends, key=lambda fit: fit.error)
+        return [_Chain(made.free, made.theta, self._rougher(training, self._units(training)))]
+
+    def _rougher(self, training: list[Trial], units: list[float]) -> list[tuple[str, list[Trial], list[float], Any]]:
+        """One rougher surrogate after the other, then all of them."""
+        between = [(t.name, [t], [u], SHARP) for t, u in zip(training[1:-1], units[1:-1], strict=True)]
+        return [*between, ("all", training, units, BOTH)]
 
     def _units(self, training: list[Trial]) -> list[float]:
         return [trial.error(self.ranked[0][0].plan) for trial in training]
 
-    def _starts(self, free: Free) -> list[list[float]]:
-        """Interior log-SNRs: equal steps, and those of the best hand-made plan with as many."""
-        first = free.start.lam if math.isfinite(free.start.lam) else min(-6.0, free.limit - 6.0)
-        equal = np.linspace(first, free.limit, free.nfe + 1)[1:-1].tolist()
-        for candidate in self.ranked[0]:
+    def _near(self, free: Free, ranked: list[Candidate]) -> np.ndarray:
+        """The best hand-made plan that the family holds."""
+        found = (free.near(candidate.plan) for candidate in ranked)
+        return next((theta for theta in found if theta is not None), self._levels(free, ranked))
+
+    def _levels(self, free: Free, ranked: list[Candidate]) -> np.ndarray:
+        """The levels of the best hand-made plan with as many; or equal steps in log-SNR."""
+        for candidate in ranked:
             inside = [level.lam for level in candidate.plan.levels if free.start.lam < level.lam < free.limit]
             if len(inside) >= free.levels and candidate.plan.levels[0].lam == free.start.lam:
-                return [equal[: free.levels], inside[: free.levels]]
-        return [equal[: free.levels]]
+                return free.vector(inside[: free.levels])
+        first = free.start.lam if math.isfinite(free.start.lam) else min(-6.0, free.limit - 6.0)
+        return free.vector(np.linspace(first, free.limit, free.nfe + 1)[1:-1].tolist()[: free.levels])
 
 
 def _together(works: Sequence[Callable[[], Any]], jobs: int, done: Callable[[int], None]) -> list[Any]:

@@ -28,7 +28,8 @@ import numpy as np
 from .. import grid as grids
 from ..grid import Grid
 from ..num import exp, log
-from ..plan import Level, Plan
+from ..plan import Level, Plan, interpret
+from ..prediction import to_native
 from ..solvers.coords import DATA, transfer
 from ..solvers.quadrature import lagrange
 from ..solvers.rules import Point, weights
@@ -168,3 +169,46 @@ class Free:
             before = gaps[i - 1] if i else self.limit - self.start.lam
             theta.append(float(log(gap)) if math.isinf(before) else math.log(gap / (before - gap)))
         return np.array(theta + [0.0] * sum(self.counts))
+
+    def near(self, plan: Plan) -> np.ndarray | None:
+        """The vector whose plan is ``plan``, or the nearest to it; None if the family has none like it.
+
+        Every method of one evaluation a step that is exact for a constant ``D`` and for a constant ``eps`` is a member
+        with ``order = 1``: its inputs are ``x_i = sigma_i / sigma_0 x_0 + sum_j b_ij D_j``, and with ``r = sigma_{i+1}
+        / sigma_i`` the weights of a step are ``w_j = (b_{i+1, j} - r b_ij) / (alpha_{i+1} - r alpha_i)``. Members end
+        at the clean level and start at ``start``: the last step of a plan that stops before it, and the first of one
+        that starts elsewhere, are taken with the same weights.
+        """
+        inputs = _inputs(plan)
+        lams = [level.lam for level, _ in inputs[: self.nfe]]
+        if self.order != 1 or plan.nfe != self.nfe or plan.draws or self.start.pure_noise:
+            return None
+        if any(not a < b for a, b in pairwise([self.start.lam, *lams[1:]])) or lams[-1] > self.limit + 1e-9:
+            return None
+        z: list[float] = []
+        for i, ((s, now), (t, after)) in enumerate(pairwise(inputs)):
+            r = t.sigma / s.sigma
+            w = (after - r * now) / (t.alpha - r * s.alpha)
+            if abs(w[1:].sum() - 1) > 1e-6 or abs(w[i + 2 :]).max(initial=0.0) > 1e-9:
+                return None
+            z += (np.cumsum(w[1 : i + 2][::-1])[:-1] - 1).tolist()
+        # no level lies on the limit itself
+        inside = np.minimum(lams[1:], self.limit - 1e-3 * (self.limit - lams[-2] if self.nfe > 1 else 1.0))
+        theta = self.vector(inside.tolist())
+        theta[self.levels :] = z
+        return theta
+
+
+def _inputs(plan: Plan) -> list[tuple[Level, np.ndarray]]:
+    """Level and coefficients ``(x_0, D_0, D_1, ...)`` of every input of the model, and of the output."""
+    found: list[tuple[Level, np.ndarray]] = []
+    unit = np.eye(1 + plan.nfe)
+
+    def evaluate(value: np.ndarray, level: Level, quantity: str) -> np.ndarray:
+        found.append((level, value))
+        a, b = to_native(level, quantity)
+        return a * value + b * unit[len(found)]
+
+    (out, *_) = interpret(plan, unit[0], lambda terms: sum(c * v for c, v in terms), evaluate, lambda line: unit[0])
+    stop = plan.stop if plan.end == "stop" else Level(0.0, 1.0, 0.0)
+    return [*found, (stop, out)]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -79,23 +79,54 @@ class Network:
         Raises:
             ValueError: ``x`` is no tensor.
         """
+        return self._answers([x], [level])[0]
+
+    def at(self, xs: Any, levels: Sequence[Level]) -> Any:
+        """``(p, batch, channels, ...)`` at ``p`` levels, in one call of the module; see
+        :func:`diffnum.parallel.together`.
+
+        Conditions that have one entry per sample are repeated for every level. Agrees with a call for each level to the
+        rounding of a batch of another size.
+
+        Raises:
+            ValueError: ``xs`` is no tensor.
+        """
         import torch
 
-        if not isinstance(x, torch.Tensor):
-            raise ValueError(f"a network of diffusers was given a {type(x).__name__}: give a torch tensor as x_T")
-        weights = next(iter(self.module.parameters()), x)
-        scale = self.convention.scale(level)
-        seen = (x if scale == 1.0 else x * scale).to(weights.dtype)
-        time = torch.full((len(x),), self.told(level), dtype=torch.float32, device=x.device)
-        output = self._ask(seen, time)
+        return torch.stack(self._answers(xs, levels))
+
+    def _answers(self, xs: Any, levels: Sequence[Level]) -> list[Any]:
+        import torch
+
+        if not isinstance(xs[0], torch.Tensor):
+            raise ValueError(f"a network of diffusers was given a {type(xs[0]).__name__}: give a torch tensor as x_T")
+        n, dtype = len(xs[0]), next(iter(self.module.parameters()), xs[0]).dtype
+        scales = [self.convention.scale(level) for level in levels]
+        seen = [(x if scale == 1.0 else x * scale).to(dtype) for x, scale in zip(xs, scales, strict=True)]
+        told = torch.tensor([self.told(level) for level in levels], dtype=torch.float32, device=xs[0].device)
+        whole = seen[0] if len(seen) == 1 else torch.cat(seen)
+        output = self._ask(whole, told.repeat_interleave(n), _repeated(self.conditions, n, len(levels)))
         output = output[0] if isinstance(output, tuple) else output.sample
-        return self.convention.answer(x, output.to(x.dtype), level)
+        parts = output.to(xs[0].dtype).split(n)
+        return [self.convention.answer(x, part, level) for x, part, level in zip(xs, parts, levels, strict=True)]
 
     @cached_property
-    def _ask(self) -> Callable[[Any, Any], Any]:
+    def _ask(self) -> Callable[[Any, Any, Mapping[str, Any]], Any]:
         names = list(inspect.signature(self.module.forward).parameters)
         state = names[0]
-        return lambda x, t: self.module(**{state: x, "timestep": t, **self.conditions})
+        return lambda x, t, conditions: self.module(**{state: x, "timestep": t, **conditions})
+
+
+def _repeated(conditions: Mapping[str, Any], n: int, times: int) -> dict[str, Any]:
+    """Conditions with one entry for each of ``n`` samples, for ``times`` batches of them."""
+    return {name: _repeat(value, n, times) for name, value in conditions.items()}
+
+
+def _repeat(value: Any, n: int, times: int) -> Any:
+    if isinstance(value, Mapping):
+        return _repeated(value, n, times)
+    own = times > 1 and hasattr(value, "repeat") and len(getattr(value, "shape", ())) and len(value) == n
+    return value.repeat(times, *(1,) * (len(value.shape) - 1)) if own else value
 
 
 def from_diffusers(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..plan import Eval, Lin, Plan, sources
+from ..plan import Eval, Level, Lin, Plan, sources
 
 __all__ = ["Cost", "cost"]
 
@@ -14,7 +15,7 @@ class Cost:
     """The ledger of a plan.
 
     Attributes:
-        nfe: model evaluations; ``calls`` is that times the calls per evaluation (2 under guidance).
+        nfe: model evaluations; ``calls`` counts each as many times as it takes calls (2 under guidance).
         start_up: evaluations in the first steps, where a multistep method's history is incomplete.
         final: evaluations after the last step (full or half denoise).
         repeated: evaluations at a level evaluated before (correctors).
@@ -40,11 +41,12 @@ class Cost:
     stored: int
 
 
-def cost(plan: Plan, calls_per_evaluation: int = 1, bytes_per_register: int = 1) -> Cost:
+def cost(plan: Plan, calls_per_evaluation: int | Callable[[Level], int] = 1, bytes_per_register: int = 1) -> Cost:
     """Count ``plan``; see :class:`Cost`.
 
     Args:
-        calls_per_evaluation: 2 for classifier-free guidance in two passes.
+        calls_per_evaluation: 2 for classifier-free guidance in two passes; or a function of the level, such as the
+            ``calls`` of a guided model whose guidance acts in an interval.
         bytes_per_register: size of one state, for ``bytes``.
     """
     evals = [(r, line) for r, line in enumerate(plan.lines, 1) if isinstance(line, Eval)]
@@ -58,7 +60,7 @@ def cost(plan: Plan, calls_per_evaluation: int = 1, bytes_per_register: int = 1)
     folded = sum(a <= b for _, _, a, b in plan.conversions)
     return Cost(
         nfe=plan.nfe,
-        calls=plan.nfe * calls_per_evaluation,
+        calls=sum(_calls(calls_per_evaluation, line.level) for _, line in evals),
         start_up=sum(line.step < plan.depth for _, line in evals),
         final=sum(line.step >= plan.steps for _, line in evals),
         repeated=repeated,
@@ -70,6 +72,10 @@ def cost(plan: Plan, calls_per_evaluation: int = 1, bytes_per_register: int = 1)
         folded=folded,
         stored=len(plan.conversions) - folded,
     )
+
+
+def _calls(each: int | Callable[[Level], int], level: Level) -> int:
+    return each(level) if callable(each) else each
 
 
 def _needed(plan: Plan) -> set[int]:

@@ -15,7 +15,7 @@ from typing import Any
 from ..plan import Eval, Level, Lin, Line, Noise, Plan, sources
 from ..prediction import convert
 
-__all__ = ["from_inputs", "invert"]
+__all__ = ["from_inputs", "invert", "undone"]
 
 
 def invert(plan: Plan) -> Plan:
@@ -40,11 +40,7 @@ def invert(plan: Plan) -> Plan:
             f"{plan.solver} ends with {plan.end!r}, so its output is not its last state and cannot be undone: use a "
             "grid that ends with 'stop' or 'zero'"
         )
-    search = _Search(plan)
-    for k, (name, register) in enumerate(plan.outputs):
-        if register in search.number:
-            continue
-        search.place(register, _partner(plan, register, name, search) if k else None)
+    search = _placed(plan)
     search.run()
     sought = dict.fromkeys([*plan.states, *(r for rows in plan.partners for r in rows), *(r for _, r in plan.inputs)])
     missing = [r for r in sought if r not in search.number]
@@ -62,6 +58,33 @@ def invert(plan: Plan) -> Plan:
         inputs=tuple((name, number[search.number[r]]) for name, r in plan.outputs),
         partners=tuple(tuple(number[search.number[r]] for r in rows[::-1]) for rows in plan.partners),
     )
+
+
+def undone(plan: Plan, kept: Iterable[int]) -> tuple[list[Line], dict[int, int]]:
+    """The lines of :func:`invert` with further registers of ``plan`` that they shall compute, such as the inputs of its
+    evaluations; and for each register of ``plan`` that they compute, its register in them.
+
+    Raises:
+        ValueError: as :func:`invert`; or one of ``kept`` does not follow from the outputs.
+    """
+    invert(plan)
+    search = _placed(plan)
+    search.run()
+    roots = dict.fromkeys((0, *kept, *(r for _, r in plan.outputs)))
+    if any(r not in search.number for r in roots):
+        raise ValueError(_refusal(plan, search))
+    lines, number = pruned(search.lines, [search.number[r] for r in roots])
+    return lines, {r: number[q] for r, q in search.number.items() if q in number}
+
+
+def _placed(plan: Plan) -> _Search:
+    """The search, begun from the outputs."""
+    search = _Search(plan)
+    for k, (name, register) in enumerate(plan.outputs):
+        if register in search.number:
+            continue
+        search.place(register, _partner(plan, register, name, search) if k else None)
+    return search
 
 
 @dataclass

@@ -55,7 +55,7 @@ def sample(
         raise ValueError(f"keep = {keep!r} is unknown: use 'last', 'states' or 'denoised'")
     if outputs not in ("first", "all"):
         raise ValueError(f"outputs = {outputs!r} is unknown: use 'first' or 'all'")
-    plan, x, partners = _started(plan, x)
+    plan, x, partners = started(plan, x)
     draw = as_source(noise) if plan.draws else None
     call = adapted_model(model, plan.prediction)
     level_of = {r: i for i, r in enumerate(plan.states)}
@@ -63,6 +63,8 @@ def sample(
     seen: list[Any] = []
 
     def evaluate(value: Any, level: Level, quantity: str) -> Any:
+        if keep != "denoised":
+            seen.clear()
         seen.append(as_like(call(value, level), value))
         return seen[-1]
 
@@ -72,6 +74,8 @@ def sample(
         if i is None:
             return value
         value = (pinned or {}).get(i, value)
+        if keep != "states":
+            states.clear()
         states.append(value)
         if callback and i and callback(i, plan.levels[i], value, seen[-1] if seen else None):
             raise _Stop
@@ -88,7 +92,7 @@ def sample(
     return results if outputs == "all" else results[0]
 
 
-def _started(plan: Plan, x: Any) -> tuple[Plan, Any, dict[int, Any]]:
+def started(plan: Plan, x: Any) -> tuple[Plan, Any, dict[int, Any]]:
     """The plan to run, ``x_T``, and the values of further inputs by register."""
     if not isinstance(x, (tuple, list)):
         return plan, x, {}

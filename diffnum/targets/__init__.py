@@ -3,6 +3,7 @@
 from .conditional import Conditional
 from .empirical import Empirical
 from .gaussian import Gaussian
+from .guided_gaussian import GuidedGaussian
 from .laws import Atoms1D, Laplace1D, Mixture1D, Uniform1D
 from .mistaken import Mistaken
 from .mixture import Mixture
@@ -13,6 +14,7 @@ __all__ = [
     "Conditional",
     "Empirical",
     "Gaussian",
+    "GuidedGaussian",
     "Laplace1D",
     "Mistaken",
     "Mixture",

@@ -1,0 +1,149 @@
+"""A plan judged on any model, such as a network that the design never saw: its own trajectories are the truth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .. import grid
+from ..plan import PREDICTIONS, Level, Plan
+from ..prediction import convert
+from ..read.sample import sample
+from ..solvers import dpmpp_2m
+from ..trace import compile
+from .designing import Verdict
+from .handmade import best_on, candidates
+from .trajectories import DATA, Trajectories
+from .trial import Part, Trial
+
+__all__ = ["Followed", "judge"]
+
+_FEWEST, _MOST = 100, 1600
+
+
+@dataclass(frozen=True, eq=False)
+class Followed:
+    """A model as a law: predictions of any kind, and its probability flow by many small steps.
+
+    The flow is followed by the two-step method of second order on equal steps in log-SNR, as many as it takes: with
+    twice the steps the root mean square change, a third of which estimates the error, is below ``tol`` of the result.
+    At the clean level it ends with the denoised prediction at ``stop``, below which a network knows nothing.
+
+    Attributes:
+        model: ``model(x, level)`` on arrays like ``like``.
+        prediction: what it returns.
+        process: its noise process.
+        stop: the last level that it knows.
+        like: an example of its input, whose kind, dtype, device and trailing shape are kept.
+        batch: samples at a time.
+    """
+
+    model: Callable[[Any, Level], Any]
+    prediction: str
+    process: Any
+    stop: Level
+    like: Any
+    batch: int = 64
+    _shape: tuple[int, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.prediction not in PREDICTIONS:
+            raise ValueError(f"prediction {self.prediction!r} is unknown: use one of {', '.join(PREDICTIONS)}")
+        object.__setattr__(self, "_shape", tuple(self.like.shape[1:]))
+
+    @property
+    def dim(self) -> int:
+        """Numbers in one sample."""
+        return math.prod(self._shape)
+
+    def predict(self, x: np.ndarray, level: Level, quantity: str) -> np.ndarray:
+        """The prediction as ``quantity``, rows of float64."""
+        native = np.concatenate([self._called(x[i : i + self.batch], level) for i in range(0, len(x), self.batch)])
+        a, b = convert(level, self.prediction, quantity)
+        return a * x + b * native
+
+    def denoise(self, x: np.ndarray, level: Level) -> np.ndarray:
+        """``E[x0 | x]``, as far as the model knows it."""
+        return self.predict(x, level, "data")
+
+    def flow(self, x: np.ndarray, s: Level, t: Level, tol: float = 1e-3) -> np.ndarray:
+        """The flow from ``s`` to a later level or to the clean one.
+
+        Raises:
+            ValueError: ``t`` lies at more noise; the error stays above ``tol``.
+        """
+        if not s.lam < t.lam:
+            raise ValueError(f"a network is followed towards the data: level {t!r} is not beyond {s!r}")
+        steps, coarse = _FEWEST, self._steps(x, s, t, _FEWEST)
+        while steps < _MOST:
+            steps *= 2
+            fine = self._steps(x, s, t, steps)
+            error = np.sqrt(((fine - coarse) ** 2).mean() / (fine**2).mean()) / 3
+            if error <= tol:
+                return fine
+            coarse = fine
+        raise ValueError(
+            f"with {_MOST} steps the trajectories of this network still change by {error:.1g} of their size: raise tol"
+        )
+
+    def _steps(self, x: np.ndarray, s: Level, t: Level, n: int) -> np.ndarray:
+        last = self.stop if t.clean else t
+        lams = np.linspace(s.lam, last.lam, n + 1)
+        levels = [s, *(self.process.at(lam) for lam in lams[1:-1]), last]
+        end = "denoise" if t.clean else "stop"
+        return sample(compile(dpmpp_2m, grid.through(self.process, levels, end=end), "data"), self, x)
+
+    def _called(self, x: np.ndarray, level: Level) -> np.ndarray:
+        rows = x.reshape(len(x), *self._shape)
+        if isinstance(self.like, np.ndarray):
+            return np.asarray(self.model(rows.astype(self.like.dtype), level), dtype=np.float64).reshape(x.shape)
+        import torch
+
+        with torch.no_grad():
+            given = torch.as_tensor(rows).to(dtype=self.like.dtype, device=self.like.device)
+            return self.model(given, level).to(device="cpu", dtype=torch.float64).numpy().reshape(x.shape)
+
+
+def judge(
+    plan: Plan,
+    model: Callable[[Any, Level], Any],
+    x: Any,
+    process: Any,
+    prediction: str = "data",
+    samplers: Sequence[Any] | None = None,
+    seed: int = 0,
+    tol: float = 1e-3,
+) -> Verdict:
+    """``plan`` against the best hand-made plan of as many evaluations, on a model's own trajectories.
+
+    The hand-made plan is the best *on these very trajectories*; nothing of the plan is chosen by them.
+
+    Args:
+        plan: a design, of any prediction: the same plan is run with predictions as the model's.
+        model: ``model(x, level)``, returning ``prediction``; a network, or any function.
+        x: ``(n, ...)`` starting points at ``plan.start``, torch or numpy, as the model takes them.
+        process: the model's noise process.
+        prediction: what the model returns.
+        samplers: hand-made ones; :data:`diffnum.budget.RANKED` if None.
+        seed: of the interval.
+        tol: relative error of the converged trajectories, estimated by doubling their steps.
+
+    Raises:
+        ValueError: one starting point; a plan that draws noise or starts at ``alpha = 0``; trajectories that do not
+            converge.
+    """
+    if len(x) < 2:
+        raise ValueError(f"{len(x)} starting points give no interval: pass at least 2")
+    if plan.start.pure_noise:
+        raise ValueError("the plan starts at alpha = 0, where log-SNR is infinite: judge one that starts at alpha > 0")
+    law = Followed(model, prediction, process, process.level(process.t_stop), x)
+    rows = np.asarray(x.detach().cpu().numpy() if hasattr(x, "detach") else x, dtype=np.float64).reshape(len(x), -1)
+    trial = Trial("model", (Part(Trajectories(law, plan.start, rows, law.flow(rows, plan.start, DATA, tol), tol)),))
+    by_hand = [c for c in candidates(process, plan.nfe, samplers) if c.plan.start == plan.start]
+    rival = best_on(trial, by_hand)[0]
+    gain = trial.gain(plan, rival.plan, seed)
+    return Verdict(trial.name, rival, trial.error(rival.plan), trial.error(plan), gain)

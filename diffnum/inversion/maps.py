@@ -1,0 +1,175 @@
+"""Noise maps: the draws that explain a path, so that a stochastic sampler reproduces any image with any model.
+
+A stochastic one-step sampler is ``x_t = mu(x_s) + nu z``. Given the states of a path, every draw is known,
+
+    z = (x_t - mu(x_s)) / nu,
+
+and the sampler that is given these draws walks the path again. Which path is a matter of choice. Edit-friendly
+inversion (Huberman-Spiegelglas et al. 2024, section 3.2) noises the image independently for every level: its maps are
+larger than standard normals and strongly coupled to the image, and survive a change of the model. CycleDiffusion (Wu &
+De la Torre 2023) takes a path of the forward process, whose maps tend to standard normals as steps shrink.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+from ..noise import Counter
+from ..plan import Level, Noise, Plan
+from .steps import Step, evaluator, steps_of
+
+__all__ = ["NoiseMaps", "forward_path", "independent_path", "noise_maps", "shift", "variance"]
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseMaps:
+    """The draws of a path; a source of noise for its plan, ``dn.sample(plan, model, maps.x, noise=maps)``.
+
+    Attributes:
+        x: the state at ``plan.start``.
+        draws: one per step, from noise to data, like ``x``.
+        names: the lines of the plan that they answer.
+        nfe: model evaluations that it took.
+    """
+
+    x: Any
+    draws: tuple[Any, ...]
+    names: tuple[Noise, ...]
+    nfe: int
+
+    @cached_property
+    def _known(self) -> dict[tuple[Level, Level, int], Any]:
+        return {(n.s, n.t, n.j): draw for n, draw in zip(self.names, self.draws, strict=True)}
+
+    def __call__(self, s: Level, t: Level, j: int, x: Any) -> Any:
+        """The draw of a line.
+
+        Raises:
+            ValueError: a draw of another plan.
+        """
+        if (s, t, j) in self._known:
+            return self._known[s, t, j]
+        raise ValueError(
+            f"these noise maps know no draw from t = {float(s.t):g} to {float(t.t):g}: run the plan they were made for"
+        )
+
+
+def independent_path(plan: Plan, x: Any, noise: Counter) -> tuple[Any, ...]:
+    """States at the plan's levels of which each is ``x`` noised on its own, ``x`` itself last.
+
+    From the last level ``n`` to level ``i`` the forward process adds ``sigma_i^2 - (alpha_i sigma_n / alpha_n)^2``.
+
+    Args:
+        x: at ``plan.stop``.
+        noise: the draw of level ``i`` belongs to the interval from it to the last.
+    """
+    stop = plan.stop
+    return (*(_noised(x, level, stop, noise) for level in plan.levels[:-1]), x)
+
+
+def forward_path(plan: Plan, x: Any, noise: Counter) -> tuple[Any, ...]:
+    """States of one path of the forward process from ``x`` at the last level; see :func:`independent_path`."""
+    states = [x]
+    for s, t in reversed(list(pairwise(plan.levels))):
+        states.insert(0, _noised(states[0], s, t, noise))
+    return tuple(states)
+
+
+def _noised(x: Any, s: Level, t: Level, noise: Counter) -> Any:
+    """A draw of the forward kernel from ``t`` to the noisier ``s``."""
+    keep = s.alpha / t.alpha
+    spread = math.sqrt(max(s.sigma**2 - (keep * t.sigma) ** 2, 0.0))
+    return keep * x + spread * noise(Noise(s, t), x)
+
+
+def noise_maps(plan: Plan, model: Any, states: Sequence[Any]) -> NoiseMaps:
+    """The draws with which ``plan`` walks through ``states``, for any model; replaying them gives the last state back.
+
+    The states need not be those of the plan's own levels: with a plan on shifted levels the maps are those of a shifted
+    schedule (Deutch et al. 2024, section 4.2), and its replay ends in the same last state.
+
+    Args:
+        plan: stochastic and one-step, one draw in every step, added after the last evaluation.
+        model: as for :func:`diffnum.sample`.
+        states: ``n + 1`` of them, from noise to data.
+
+    Raises:
+        ValueError: another number of states; a step without a draw, with several, or whose evaluations see it.
+    """
+    steps = steps_of(plan)
+    if len(states) != len(steps) + 1:
+        raise ValueError(
+            f"{len(states)} states were given for {len(steps)} steps: give one per level, from noise to data"
+        )
+    evaluate = evaluator(plan, model)
+    draws, names = [], []
+    for i, (step, (x, after)) in enumerate(zip(steps, pairwise(states), strict=True)):
+        register, name = _draw(step, i)
+        mean = step(x, evaluate, lambda line, x=x: 0 * x)
+        draws.append((after - mean) * (1 / step.coefficient(register)))
+        names.append(name)
+    return NoiseMaps(states[0], tuple(draws), tuple(names), plan.nfe)
+
+
+def _draw(step: Step, i: int) -> tuple[int, Noise]:
+    draws = step.draws
+    if len(draws) != 1 or step.sees(draws[0][0]) or step.coefficient(draws[0][0]) == 0:
+        raise ValueError(
+            f"step {i} of {step.plan.solver} does not add one draw of noise at its end, so no draw explains where it "
+            "goes: use a sampler such as ddpm_ancestral on a grid that stops at sigma > 0"
+        )
+    return draws[0]
+
+
+def variance(s: Level, t: Level, c: float) -> float:
+    """Variance of an edit-friendly noise map of DDPM ancestral sampling from ``s`` to ``t`` on ``N(0, c)``,
+
+        Var z = coth(h) (1 + (e^2h - 1) c / (c + tau_s^2)) > 1,    h = lam_t - lam_s,   tau = sigma / alpha
+
+    (``theory``: "Variance of the noise maps of edit-friendly inversion on a Gaussian").
+    """
+    h = t.lam - s.lam
+    share = c / (c + (s.sigma / s.alpha) ** 2)
+    return (1 + math.expm1(2 * h) * share) / math.tanh(h)
+
+
+def shift(process: Any, s: Level, t: Level, c: float) -> float:
+    """The shift ``Delta`` in time at which edit-friendly noise maps have unit variance on ``N(0, c)``.
+
+    The model is asked, and mean and size of the noise are taken, at the levels ``s'`` and ``t'`` that lie ``Delta``
+    beyond ``s`` and ``t``, while the states keep their own noise (Deutch et al. 2024, section 4.2):
+
+        (alpha_t - k' alpha_s)^2 c + sigma_t^2 + k'^2 sigma_s^2 = nu'^2,
+
+    with ``k'`` what a step of DDPM from ``s'`` to ``t'`` multiplies its state by on this law, ``nu'^2`` what it adds.
+
+    Raises:
+        ValueError: no shift within the process does it.
+    """
+    from scipy.optimize import brentq
+
+    def excess(delta: float) -> float:
+        keep, added = _ancestral(process.level(s.t + delta), process.level(t.t + delta), c)
+        found = (t.alpha - keep * s.alpha) ** 2 * c + t.sigma**2 + (keep * s.sigma) ** 2
+        return math.log(found / added)
+
+    room = process.t_start - s.t
+    if not room > 0 or excess(0.0) * excess(room) > 0:
+        raise ValueError(
+            f"no shift up to {room:.3g} gives noise maps from t = {float(s.t):g} to {float(t.t):g} unit variance: take "
+            "a step that starts later"
+        )
+    return float(brentq(excess, 0.0, room, xtol=1e-14))  # type: ignore[arg-type]
+
+
+def _ancestral(s: Level, t: Level, c: float) -> tuple[float, float]:
+    """Factor of the mean and variance of a step of DDPM on ``N(0, c)``."""
+    h = t.lam - s.lam
+    grown = -math.expm1(-2 * h)
+    gain = s.alpha * c / (s.alpha**2 * c + s.sigma**2)
+    return t.sigma / s.sigma * math.exp(-h) + t.alpha * grown * gain, t.sigma**2 * grown

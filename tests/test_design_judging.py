@@ -1,0 +1,85 @@
+"""Plans judged on a model of which only its predictions are known, against the same on laws whose flow is exact."""
+
+import numpy as np
+import pytest
+import torch
+
+import diffnum as dn
+from diffnum.design import Followed, Part, Trajectories, Trial, best_on, candidates, judge
+from diffnum.design.trajectories import DATA
+from diffnum.solvers import ddim, dpmpp_2m, heun
+
+PROCESS = dn.VP()
+LAW = dn.Mixture([0.4, 0.6], [[1.0, -0.5], [-1.0, 0.7]], [np.eye(2) * 0.3, np.eye(2) * 0.2])
+SAMPLERS = [ddim, dpmpp_2m, heun]
+START = PROCESS.level(PROCESS.t_start)
+
+
+def velocity(x, level):
+    return LAW.predict(x, level, "velocity")
+
+
+def network(x, level):
+    """A smooth function of images in float32, as a prediction of noise."""
+    assert x.dtype == torch.float32
+    assert x.shape[1:] == (1, 4, 4)
+    return torch.tanh(x + x.roll(1, -1) / 2) * float(level.sigma)
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return dn.within("dpmpp_2m", PROCESS, 6, dn.grid.quadratic, "zero")
+
+
+def test_a_function_is_judged_as_the_law_behind_it(plan):
+    x = LAW.sample(24, 0, START)
+    found = judge(plan, velocity, x, PROCESS, "velocity", SAMPLERS, tol=1e-4)
+    exact = Trial("law", (Part(Trajectories(LAW, START, x, LAW.flow(x, START, DATA))),))
+    by_hand = [c for c in candidates(PROCESS, 6, SAMPLERS) if c.plan.start == START]
+    rival = best_on(exact, by_hand)[0]
+    assert str(found.hand_made) == str(rival)
+    assert found.error == pytest.approx(exact.error(plan), rel=0.03)
+    assert found.gain.value == pytest.approx(exact.gain(plan, rival.plan).value, abs=0.03)
+
+
+def test_images_of_a_torch_network_keep_their_kind_and_a_plan_gains_nothing_over_itself(plan):
+    x = torch.randn(6, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    found = judge(plan, network, x, PROCESS, "noise", [dpmpp_2m])
+    again = judge(found.hand_made.plan, network, x, PROCESS, "noise", [dpmpp_2m])
+    assert again.gain.value == again.gain.low == again.gain.high == 0
+    assert found.gain.value <= 0
+    assert not found.better
+
+
+def test_trajectories_do_not_depend_on_how_many_are_followed_at_once():
+    x = torch.randn(7, 1, 4, 4, generator=torch.Generator().manual_seed(1))
+    stop = PROCESS.level(PROCESS.t_stop)
+    rows = x.double().numpy().reshape(7, -1)
+    ends = [Followed(network, "noise", PROCESS, stop, x, batch).flow(rows, START, DATA) for batch in (2, 64)]
+    assert np.array_equal(*ends)
+
+
+def rough(x, level):
+    """No smooth function of the level: nothing converges."""
+    return x * float(np.cos(1e6 * level.lam)) * 3.0
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"x": LAW.sample(1, 0, START)}, "1 starting points give no interval"),
+        ({"prediction": "image"}, "prediction 'image' is unknown"),
+        ({"model": rough}, "trajectories of this network still change by"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused(plan, asked, said):
+    given = {"model": velocity, "x": LAW.sample(4, 0, START), "prediction": "velocity", **asked}
+    with pytest.raises(ValueError, match=said):
+        judge(plan, process=PROCESS, samplers=SAMPLERS, **given)
+
+
+def test_a_plan_that_starts_where_log_snr_is_infinite_is_refused():
+    flow = dn.Flow()
+    plan = dn.compile("ddim", dn.grid.uniform(flow, 4, start=1.0))
+    with pytest.raises(ValueError, match="starts at alpha = 0"):
+        judge(plan, velocity, LAW.sample(4, 0), flow, "velocity")
