@@ -307,20 +307,8 @@ def solver(
 
     def wrap(build: Callable[..., None]) -> Solver:
         start = order if cold is None else cold
-        made = Solver(
-            build,
-            order,
-            start,
-            cite,
-            eq,
-            family,
-            note,
-            stochastic,
-            name=build.__name__,
-            smooth=smooth,
-            smooth_only=smooth_only,
-            transient=transient,
-        )
+        made = Solver(build, order, start, cite, eq, family, note, stochastic, name=build.__name__, smooth=smooth)
+        made = replace(made, smooth_only=smooth_only, transient=transient)
         object.__setattr__(made, "__doc__", build.__doc__)
         return made
 

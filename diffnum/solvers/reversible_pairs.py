@@ -145,7 +145,7 @@ def reversible_heun(T: Trace, grid: Any) -> None:
         if t.clean:
             T.x, hat = m + half * coords.quantity(e), T.partner("hat", hat)
             continue
-        hat = T.partner("hat", 2 * m - ratio * hat)
+        hat = T.partner("hat", 2.0 * m - ratio * hat)
         e = T.evaluate(hat, t)
         T.x = m + half * coords.quantity(e)
     T.returns("hat", hat)
