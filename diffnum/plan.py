@@ -200,7 +200,7 @@ class Plan:
 
     @property
     def hash(self) -> str:
-        """SHA-256 of what the plan computes: names, solver, the grid's list of levels and the end policy do not enter."""
+        """SHA-256 of what the plan computes: names, solver, the list of grid levels and the end policy do not enter."""
         return hashlib.sha256(json.dumps(self._meaning(), sort_keys=True).encode()).hexdigest()
 
     def _meaning(self) -> dict[str, Any]:
