@@ -32,6 +32,7 @@ _HOMES = {
     "read.tableau": ("tableau", "distance"),
     "read.moments": ("moments",),
     "read.invert": ("invert",),
+    "read.growth": ("Growth", "growth"),
     "read.symbolic": ("symbolic", "leading_error"),
     "read.cost": ("cost",),
     "read.distance": ("w2", "kl", "frechet"),
@@ -100,6 +101,7 @@ if TYPE_CHECKING:
     from .read.cost import cost
     from .read.density import densities, expectation
     from .read.distance import frechet, kl, w2
+    from .read.growth import Growth, growth
     from .read.invert import invert
     from .read.law import joint, law, split
     from .read.moments import moments

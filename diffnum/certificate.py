@@ -46,7 +46,7 @@ class Certificate:
 
     Attributes:
         name, family, cite, note: from the sampler.
-        claimed, claimed_cold, claimed_smooth: the claim on its decorator.
+        claimed, claimed_cold, claimed_smooth, smooth_only: the claim on its decorator.
         proof: the proved pair, with the conditions that fail one order up.
         slopes, cold: what was measured.
         float32: smallest ``K`` with ``err32(n) <= err64(n) + K 2^-24 sqrt(n) max|x|`` over all ``n`` tried.
@@ -72,6 +72,7 @@ class Certificate:
     killed: int
     survivors: tuple[str, ...]
     free: tuple[str, ...]
+    smooth_only: bool = False
 
     @property
     def proved(self) -> int:
@@ -102,8 +103,10 @@ class Certificate:
             for s in self.slopes
             if not s.holds(self.claimed, self.claimed_smooth)
         ]
-        if not self.proof.stable and self.claimed > 0:
+        if not (self.proof.on_equal if self.smooth_only else self.proof.stable) and self.claimed > 0:
             found.append("the root condition fails")
+        if self.smooth_only and self.proof.stable:
+            found.append("claims zero-stability on equal steps alone, and has it on alternating ones")
         if self.cold is not None and not self.cold.holds:
             found.append(
                 f"cold errors are not a series from h^{self.cold.q} on (share {self.cold.share:.2f}, misfit "
@@ -248,6 +251,7 @@ def certify(solver: Solver | Callable[..., None]) -> Certificate:
         killed=tried - len(survivors) - len(free),
         survivors=tuple(survivors),
         free=free,
+        smooth_only=solver.smooth_only,
     )
 
 

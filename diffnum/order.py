@@ -27,7 +27,7 @@ from typing import Any
 from .bseries import GUARD, STATE, Expansion, Inconsistent, Tree, combine, exact_field, exact_state, field
 from .generic import GenericGrid, GenericProcess
 from .plan import Eval, Level, Lin, Plan, interpret, sources
-from .roots import reads_last_state, root_condition
+from .roots import principal, reads_last_state, root_condition
 from .series import Series, rational
 from .trace import Solver, compile
 
@@ -70,9 +70,14 @@ def _errors(
     first: int = 0,
 ) -> tuple[list[dict[Tree, Series]], list[int]]:
     """:func:`local_errors` from step ``first`` on, where besides the states the registers ``replaced`` hold the exact
-    state of their level; and the powers of ``h`` at which the registers ``watched`` miss that of theirs."""
+    state of their level; and the powers of ``h`` at which the registers ``watched`` miss that of theirs.
+
+    Of a pair both states are exact, and the error of a step is what later ones carry on of both errors; that of the
+    last step is the state's, which is the sample."""
     where = dict(zip(plan.states, plan.levels, strict=True))
+    beside = {r: level for rows in plan.partners for r, level in zip(rows, plan.levels, strict=True)}
     errors: list[dict[Tree, Series]] = []
+    others: dict[int, dict[Tree, Series]] = {}
     misses: list[int] = []
     # the state is kept with its level, so that its id stays its own
     seen: dict[int, tuple[Expansion, Level]] = {}
@@ -87,11 +92,13 @@ def _errors(
     def visit(r: int, line: Any, value: Expansion) -> Expansion:
         if r in watched:
             misses.append(leading_condition(mixed([(rational(1), value), (rational(-1), exact(watched[r]))]), order)[0])
-        level = where.get(r) or replaced.get(r)
+        level = where.get(r) or beside.get(r) or replaced.get(r)
         if level is None or line is None:
             return value
         if r in where and line.step >= first:
             errors.append(mixed([(rational(1), value), (rational(-1), exact(level))]))
+        elif r in beside and level is not plan.start and first <= line.step < plan.steps - 1:
+            others[line.step] = mixed([(rational(1), value), (rational(-1), exact(level))])
         return exact(level)
 
     def mixed(terms: Sequence[tuple[Any, Expansion]]) -> dict[Tree, Series]:
@@ -107,9 +114,25 @@ def _errors(
 
     # what is replaced unseen need not be computed
     unseen = {*(r for r in replaced if r not in where), *plan.states[1 : first + 1]}
+    unseen |= {r for rows in plan.partners for r in rows[: first + 1]}
     lines = (replace(a, terms=()) if r in unseen and isinstance(a, Lin) else a for r, a in enumerate(plan.lines, 1))
     interpret(replace(plan, lines=tuple(lines)), exact(plan.start), mixed, evaluate, refuse, visit)
+    weights = principal(plan) if others else None
+    for step, other in others.items():
+        errors[step - first] = _of_pair(errors[step - first], other, weights, order)
     return errors, misses
+
+
+def _of_pair(
+    error: dict[Tree, Series], other: dict[Tree, Series], weights: tuple[Any, Any] | None, order: int
+) -> dict[Tree, Series]:
+    """What the errors of a state and its partner amount to: their combination that later steps carry on, or one of
+    them, times ``h``, where it misses by two powers more."""
+    if weights is None:
+        return min(error, other, key=lambda e: leading_condition(e, order)[0])
+    carried = combine([(rational(w), e) for w, e in zip(weights, (error, other), strict=True)], order)
+    passing = ({t: s.shift(1).cut(order) for t, s in e.items()} for e in (error, other))
+    return min(carried, *passing, key=lambda e: leading_condition(e, order)[0])
 
 
 def leading_condition(error: Expansion, order: int) -> tuple[int, dict[Tree, Any]]:
@@ -133,6 +156,7 @@ class Proof:
         order: with exact history. ``cold``: with the start-up as published.
         violated: conditions that fail at ``order + 1``, as elementary differentials with residuals.
         stable: zero-stable (root condition on equal and on alternating steps, past the start-up).
+        on_equal: zero-stable on equal steps.
         kind: "order" for deterministic, "weak order" for stochastic samplers.
         smooth: warm order on grids whose step ratios tend to one, asked for where the sampler claims one.
         every_ratio: zero-stable for every sequence of steps, since no state is read but the last.
@@ -145,6 +169,7 @@ class Proof:
     kind: str = "order"
     smooth: int | None = None
     every_ratio: bool = False
+    on_equal: bool = True
 
 
 def prove(
@@ -176,14 +201,14 @@ def prove(
 
 
 def _prove_once(solver: Solver | Callable[..., None], first: int, highest: int, seed: int, smooth: bool) -> Proof:
-    stable, every = _stability(solver)
+    stable, every, equal = _stability(solver)
     for order in range(first, highest + 3):
         start = history(solver, order, seed, smooth)
         process, plan = generic_plan(solver, start.steps + 3, order, seed, smooth=smooth)
         try:
             errors = _errors(plan, process, order, start.predictions(plan), {}, start.steps)[0]
         except Inconsistent as error:
-            return Proof(0, 0, (str(error),), stable, every_ratio=every)
+            return Proof(0, 0, (str(error),), stable, every_ratio=every, on_equal=equal)
         found = [leading_condition(error, order) for error in errors]
         # local errors as global powers: a step that is taken n times costs one, the last step is taken once
         low = min([*(low - 1 for low, _ in found[:-1]), found[-1][0]])
@@ -192,7 +217,7 @@ def _prove_once(solver: Solver | Callable[..., None], first: int, highest: int, 
     p = max(low, 0)
     worst = next(trees for at, trees in [*((a - 1, b) for a, b in found[:-1]), found[-1]] if at == low)
     violated = tuple(f"{show_tree(t)}: {c}" for t, c in sorted(worst.items(), key=repr))
-    return Proof(p, _cold(solver, p, seed, smooth), violated, stable, every_ratio=every)
+    return Proof(p, _cold(solver, p, seed, smooth), violated, stable, every_ratio=every, on_equal=equal)
 
 
 def _cold(solver: Solver | Callable[..., None], p: int, seed: int, smooth: bool) -> int:
@@ -252,9 +277,10 @@ def history(solver: Solver | Callable[..., None], order: int, seed: int = 1, smo
 
 def _remembered(plan: Plan) -> list[int]:
     """Registers that hold neither a state nor an evaluation at one and that a later step reads."""
-    own = {r: line for r, line in enumerate(plan.lines, 1) if r not in plan.states}
+    states = {*plan.states, *(r for rows in plan.partners for r in rows)}
+    own = {r: line for r, line in enumerate(plan.lines, 1) if r not in states}
     read = {q for line in plan.lines for q in sources(line) if q in own and own[q].step < line.step}
-    return [q for q in read if not (isinstance(own[q], Eval) and own[q].x in plan.states)]  # type: ignore[union-attr]
+    return [q for q in read if not (isinstance(own[q], Eval) and own[q].x in states)]  # type: ignore[union-attr]
 
 
 @lru_cache(maxsize=256)
@@ -299,15 +325,16 @@ def zero_stable(solver: Solver | Callable[..., None]) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _stability(solver: Solver | Callable[..., None]) -> tuple[bool, bool]:
-    """Whether a method is zero-stable, and whether it is that for every step ratio."""
+def _stability(solver: Solver | Callable[..., None]) -> tuple[bool, bool, bool]:
+    """Whether a method is zero-stable, whether it is that for every step ratio, and whether on equal steps."""
     steps = long_run(traced_depth(solver))
     plan = generic_plan(solver, steps, 3, 0)[1]
     if reads_last_state(plan):
         stable = root_condition(plan)
-        return stable, stable
+        return stable, stable, stable
     plans = (generic_plan(solver, steps, 3, 0, sizes)[1] for sizes in ((1, 1), (1, 2)))
-    return all(root_condition(plan, start_up(solver), 2) for plan in plans), False
+    equal, alternating = (root_condition(plan, start_up(solver), 2) for plan in plans)
+    return equal and alternating, False, equal
 
 
 @lru_cache(maxsize=16)

@@ -124,6 +124,7 @@ class Trace:
     step: int = 0
     inputs: list[tuple[str, int]] = field(default_factory=lambda: [("x", 0)])
     others: list[tuple[str, int]] = field(default_factory=list)
+    partners: dict[str, list[int]] = field(default_factory=dict)
     _increments: dict[tuple[int, int], Any] = field(default_factory=dict)
     _drawn: dict[tuple[int, int], int] = field(default_factory=dict)
     _levels: list[Level] = field(default_factory=list)
@@ -146,9 +147,10 @@ class Trace:
         self.step = len(grid.levels) - 1
 
     def h(self, s: Level, t: Level) -> Any:
-        """Log-SNR increment from ``s`` to ``t``; the grid's own where it has one."""
+        """Log-SNR increment from ``s`` to ``t``; the grid's own, ahead or back, where it has one."""
         known = self._increments.get((id(s), id(t)))
-        return t.lam - s.lam if known is None else known
+        back = self._increments.get((id(t), id(s)))
+        return known if known is not None else t.lam - s.lam if back is None else -back
 
     def between(self, s: Level, t: Level, r: Any) -> Level:
         """The level at log-SNR ``lam_s + r h``, inside a step between finite log-SNRs."""
@@ -198,7 +200,17 @@ class Trace:
         """A partner state that a run may be given beside ``x_T``; it is ``x`` where it is not given."""
         self.lines.append(Lin(x.terms, name, self.step))
         self.inputs.append((name, len(self.lines)))
+        self.partners[name] = [len(self.lines)]
         return Form(((len(self.lines), 1.0),))
+
+    def partner(self, name: str, x: Form) -> Form:
+        """The partner state ``name`` at the end of this step, an approximation of the same state as ``T.x``.
+
+        Proofs and warm runs put the exact state in its place too. A last step may leave it where it is.
+        """
+        register = self.pin(x, name)
+        self.partners[name].append(register)
+        return Form(((register, 1.0),))
 
     def returns(self, name: str, x: Form) -> None:
         """A further output beside the sample: with it a reversible sampler gives its start back."""
@@ -242,6 +254,10 @@ class Solver:
         smooth: warm order on grids whose step ratios tend to one, for methods with weights of constant steps, whose
             ``order`` on any grid is lower; ``cold`` is then that on smooth grids.
         vanishing: whether the error of the last steps to ``sigma = 0`` vanishes with the noise at which they start.
+        smooth_only: whether it is zero-stable on equal steps alone: where steps alternate, a perturbation grows with
+            their number, although without one the order is as claimed.
+        transient: whether slopes of this order show beyond the numbers of steps that are measured alone, and larger
+            ones before: the leading errors of a state and of its partner are opposite until the two have mixed.
         steps_for: for samplers whose option ``nfe`` is spent on steps of several orders, the number of these steps.
     """
 
@@ -257,6 +273,8 @@ class Solver:
     name: str = ""
     smooth: int | None = None
     vanishing: bool = True
+    smooth_only: bool = False
+    transient: bool = False
     steps_for: Callable[[int], int] | None = None
 
     def __str__(self) -> str:
@@ -276,18 +294,21 @@ def solver(
     note: str = "",
     stochastic: bool = False,
     smooth: int | None = None,
+    smooth_only: bool = False,
+    transient: bool = False,
 ) -> Callable[[Callable[..., None]], Solver]:
     """Decorator above a sampler's formula: the one place where its claim stands.
 
     Args:
         order: with exact starting values; weak order when ``stochastic``.
         cold: with the start-up as written; as ``order`` if None.
-        cite, eq, family, note, smooth: see :class:`Solver`.
+        cite, eq, family, note, smooth, smooth_only, transient: see :class:`Solver`.
     """
 
     def wrap(build: Callable[..., None]) -> Solver:
         start = order if cold is None else cold
         made = Solver(build, order, start, cite, eq, family, note, stochastic, name=build.__name__, smooth=smooth)
+        made = replace(made, smooth_only=smooth_only, transient=transient)
         object.__setattr__(made, "__doc__", build.__doc__)
         return made
 
@@ -322,14 +343,18 @@ def compile(sampler: Solver | Callable[..., None], levels: Any, prediction: str 
         out = trace.pin(_end(trace, levels), "out")
         lines = _finite(trace.lines)
         named = [("x", out), *trace.others, *trace.inputs]
-        lines, states, registers, conversions = fold(lines, trace.conversions, trace.states, [r for _, r in named])
+        # what is given but not kept at every level is a state of another step
+        kept = [rows for rows in trace.partners.values() if len(rows) == len(trace.states)]
+        roots = [*(r for _, r in named), *(r for rows in kept for r in rows)]
+        lines, states, registers, conversions = fold(lines, trace.conversions, trace.states, roots)
+        pairs = iter(registers[len(named) :])
         # products of finite coefficients may overflow
         _finite(lines)
     except (ArithmeticError, _Infinite) as error:
         # decimal's exceptions are among the former: extended precision meets infinite nodes
         step = error.args[0] if isinstance(error, _Infinite) else trace.step
         raise ValueError(_refusal(name, prediction, levels, step)) from error
-    ends = [(name, r) for (name, _), r in zip(named, registers, strict=True)]
+    ends = [(name, r) for (name, _), r in zip(named, registers, strict=False)]
     outs = 1 + len(trace.others)
     return Plan(
         lines=tuple(lines),
@@ -343,6 +368,7 @@ def compile(sampler: Solver | Callable[..., None], levels: Any, prediction: str 
         prior=levels.process.prior(levels.levels[0]),
         conversions=tuple(conversions),
         inputs=tuple(ends[outs:]),
+        partners=tuple(tuple(next(pairs) for _ in rows) for rows in kept),
     )
 
 

@@ -81,7 +81,7 @@ def _prove_once(solver: Solver | Callable[..., None], highest: int, seed: int, p
     process, plan = generic_weak_plan(solver, seed, preserving, highest)
     order, cold, violated = _orders(plan, process, highest, seed)
     stable, every = _stability(solver, seed, preserving)
-    return Proof(order, cold, violated, stable, "weak order", every_ratio=every)
+    return Proof(order, cold, violated, stable, "weak order", every_ratio=every, on_equal=stable)
 
 
 def _stability(solver: Solver | Callable[..., None], seed: int, preserving: bool) -> tuple[bool, bool]:
@@ -104,7 +104,12 @@ def generic_weak_plan(
 
 
 def _depth(solver: Solver | Callable[..., None]) -> int:
-    return _on_vp(solver, 8).depth
+    return _remembers(_on_vp(solver, 8))
+
+
+def _remembers(plan: Plan) -> int:
+    """How many steps back a step looks; a partner state has all the past in it, as a two-step method's last one."""
+    return plan.depth or len(plan.partners)
 
 
 def _on_vp(solver: Solver | Callable[..., None], steps: int) -> Plan:
@@ -166,7 +171,7 @@ def _orders(plan: Plan, process: GenericProcess, highest: int, seed: int) -> tup
         except Inconsistent as error:
             return 0, 0, (str(error),)
         # local errors as global powers: a step that is taken n times costs one, the last step is taken once
-        first = plan.steps - 2 - (plan.depth > 0)
+        first = plan.steps - 2 - (_remembers(plan) > 0)
         powers = [*((power - 1, trees) for power, trees in found[first:-1]), found[-1]]
         low, failed = min(powers, key=lambda p: p[0])
         order = max(min(low, highest), 0)

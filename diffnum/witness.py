@@ -226,7 +226,11 @@ def _history(plan: Plan) -> dict[int, Level]:
     """Registers of the start-up steps that exact starting values replace, and their levels: states, and the inputs of
     evaluations, which a predictor-corrector makes elsewhere and remembers."""
     inputs = {line.x: line.level for line in plan.lines if isinstance(line, Eval) and line.step < plan.depth}
-    states = dict(zip(plan.states[1 : plan.depth + 1], plan.levels[1:], strict=False))
+    states = {
+        r: level
+        for rows in (plan.states, *plan.partners)
+        for r, level in zip(rows[1 : plan.depth + 1], plan.levels[1:], strict=False)
+    }
     return {r: level for r, level in {**inputs, **states}.items() if r}
 
 

@@ -112,7 +112,8 @@ class Row:
         violated = proof.violated[0]
         violated = violated if weak else f"`{violated.partition(':')[0]}`"
         # a method of order zero does not keep x as D vanishes, so there is nothing to be stable about
-        stable = self.ratios if proof.stable else "no" if proof.order else "not consistent"
+        stable = "equal steps" if proof.on_equal else "no" if proof.order else "not consistent"
+        stable = self.ratios if proof.stable else stable
         order = f"{weak}{proof.order}" + (f" ({proof.smooth} on smooth grids)" if proof.smooth else "")
         return f"| `{self.name}` | {order} | {proof.cold} | {violated} | {stable} | {self.error} |"
 

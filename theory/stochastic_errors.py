@@ -77,6 +77,7 @@ ALPHA_ONE = (
 
 _BIAS = "steps do not tend to the identity as h does to zero, so that no power of h leads"
 _STAYS = "what a step misses does not shrink faster than the step"
+_PAIR = "the error of a run is made of the errors of two states"
 _FLOW = "steps in sigma / (alpha + sigma), or a noise per log-SNR that changes with sigma: K depends on sigma beside s"
 LEFT_OUT: Mapping[str, str] = {
     "langevin_corrector": _BIAS,
@@ -90,6 +91,8 @@ LEFT_OUT: Mapping[str, str] = {
     "kdpm2_churn": _BIAS,
     "sde_dpmpp_3m_coded": _STAYS,
     "sde_dpmpp_3s_coded": _STAYS,
+    "reversible_euler_maruyama": _PAIR,
+    "reversible_shark": _PAIR,
     "flow_sde": _FLOW,
     "flow_sde_heun": _FLOW,
     "kdpm2_ancestral_rf": _FLOW,

@@ -42,9 +42,10 @@ def invert(plan: Plan) -> Plan:
         )
     search = _placed(plan)
     search.run()
-    missing = [r for r in dict.fromkeys([*plan.states, *(r for _, r in plan.inputs)]) if r not in search.number]
+    sought = dict.fromkeys([*plan.states, *(r for rows in plan.partners for r in rows), *(r for _, r in plan.inputs)])
+    missing = [r for r in sought if r not in search.number]
     if missing:
-        raise ValueError(_refusal(plan, search))
+        raise ValueError(_refusal(plan, search, missing))
     lines, number = _live(search, plan)
     return Plan(
         lines=tuple(lines),
@@ -55,6 +56,7 @@ def invert(plan: Plan) -> Plan:
         solver=f"{plan.solver}, inverted" if not plan.solver.endswith(", inverted") else plan.solver[:-10],
         process=plan.process,
         inputs=tuple((name, number[search.number[r]]) for name, r in plan.outputs),
+        partners=tuple(tuple(number[search.number[r]] for r in rows[::-1]) for rows in plan.partners),
     )
 
 
@@ -165,9 +167,10 @@ def _ratio(c: Any, pivot: Any) -> Any:
 
 def _partner(plan: Plan, register: int, name: str, search: _Search) -> Lin:
     """What a further output holds where it is not given: a copy of ``x``, or a step of DDIM to its level."""
-    if register not in plan.states:
+    rows = next((rows for rows in (plan.states, *plan.partners) if register in rows), None)
+    if rows is None or rows.index(register) == plan.steps:
         return Lin(((0, 1.0),), name)
-    s, t = plan.stop, plan.levels[plan.states.index(register)]
+    s, t = plan.stop, plan.levels[rows.index(register)]
     try:
         a, b = _ddim(plan, s, t)
     except ZeroDivisionError as error:
@@ -185,8 +188,8 @@ def _ddim(plan: Plan, s: Level, t: Level) -> tuple[Any, Any]:
 
 
 def _live(search: _Search, plan: Plan) -> tuple[list[Line], dict[int, int]]:
-    ends = [search.number[r] for r in (*plan.states, *(r for _, r in plan.inputs), *(r for _, r in plan.outputs))]
-    return pruned(search.lines, ends)
+    roots = [*plan.states, *(r for rows in plan.partners for r in rows), *(r for _, r in plan.inputs)]
+    return pruned(search.lines, [search.number[r] for r in (*roots, *(r for _, r in plan.outputs))])
 
 
 def pruned(lines: Iterable[Line], roots: Iterable[int]) -> tuple[list[Line], dict[int, int]]:
@@ -216,24 +219,27 @@ def from_inputs(plan: Plan) -> Plan:
     if not given:
         return plan
     lines = [Lin(((0, 1.0),), line.name, line.step) if r in given else line for r, line in enumerate(plan.lines, 1)]
-    lines, number = pruned(lines, [*plan.states, *(r for _, r in (*plan.inputs, *plan.outputs))])
+    pairs = [r for rows in plan.partners for r in rows]
+    lines, number = pruned(lines, [*plan.states, *pairs, *(r for _, r in (*plan.inputs, *plan.outputs))])
     return replace(
         plan,
         lines=tuple(lines),
         states=tuple(number[r] for r in plan.states),
         outputs=tuple((name, number[r]) for name, r in plan.outputs),
         inputs=tuple((name, number[r]) for name, r in plan.inputs),
+        partners=tuple(tuple(number[r] for r in rows) for rows in plan.partners),
     )
 
 
-def _refusal(plan: Plan, search: _Search) -> str:
-    lines = list(enumerate(plan.lines, 1))
+def _refusal(plan: Plan, search: _Search, missing: list[int]) -> str:
     given = {r for _, r in plan.inputs}
-    r, line = next((r, line) for r, line in reversed(lines) if r not in given and len(search.unknown(r, line)) > 1)
+    asked = ((r, line) for r, line in reversed(list(enumerate(plan.lines, 1))) if r not in given)
+    open_ = next(((line, found) for r, line in asked if len(found := search.unknown(r, line)) > 1), None)
+    # a step that drops what it began with leaves it open without an equation
+    where, unknown = (f"in step {open_[0].step} ", open_[1]) if open_ else ("", missing)
     names = plan.names
-    unknown = " and ".join(names[q] for q in search.unknown(r, line))
     outputs = ", ".join(names[q] for _, q in plan.outputs)
     return (
-        f"{plan.solver or 'the plan'} cannot be undone exactly: in step {line.step} its outputs ({outputs}) leave "
-        f"{unknown} open; use a reversible sampler such as edict or bdia, or fixed-point inversion"
+        f"{plan.solver or 'the plan'} cannot be undone exactly: {where}its outputs ({outputs}) leave "
+        f"{' and '.join(names[q] for q in unknown)} open; use a reversible sampler, or fixed-point inversion"
     )

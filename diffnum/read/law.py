@@ -165,17 +165,17 @@ def _rates(plan: Plan) -> list[float]:
     """Noise per log-SNR of every step, from the states of a run on a point mass at zero; inf where none is kept."""
     states: list[float] = []
     where = set(plan.states)
+    beside = {r for rows in plan.partners for r in rows}
 
     def evaluate(value: float, level: Level, quantity: str) -> float:
         a, b = to_native(level, quantity)
         return (a + b * denoiser_gain(0.0, level)) * value
 
     def visit(r: int, line: Any, value: float) -> float:
-        # from one at every state, so that what a step keeps is read off
         if r in where:
             states.append(value)
-            return 1.0
-        return value
+        # from one at every state, so that what a step keeps is read off
+        return 1.0 if r in where or r in beside else value
 
     interpret(plan, 1.0, lambda terms: sum(c * v for c, v in terms), evaluate, lambda line: 0.0, visit)
     found = []

@@ -1,10 +1,10 @@
 """The normal form of a sampler: one lower-triangular matrix by which samplers are compared.
 
-Rows are every model input, then the output; columns are ``x_T``, the evaluations, the draws. In
-canonical form the evaluations are denoiser outputs ``D``, inputs and ``x_T`` are divided by
-``alpha`` (by ``sigma`` at a pure-noise level), duplicate evaluations are one column, and evaluations
-are ordered by dependence, then by level, then by their inputs. Two samplers are one method on a grid exactly when these
-matrices agree.
+Rows are every model input, then the output, which is the sample and not what goes along with it; columns are ``x_T``,
+the evaluations, the draws. In canonical form the evaluations are denoiser outputs ``D``, inputs and ``x_T`` are divided
+by ``alpha`` (by ``sigma`` at a pure-noise level), duplicate evaluations are one column, and evaluations are ordered by
+dependence, then by level, then by their inputs. Two samplers are one method on a grid exactly when these matrices
+agree.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Tableau:
     """A canonical tableau.
 
     Attributes:
-        matrix: ``(evaluations + outputs, 1 + evaluations + draws)`` float64.
+        matrix: ``(evaluations + 1, 1 + evaluations + draws)`` float64.
         lams: log-SNR of each evaluation.
         evaluations, draws: number of distinct columns of each kind.
     """
@@ -68,13 +68,13 @@ def canonical(plan: Plan, tol: float = 1e-13) -> Tableau:
         return _real(a) * value + _real(b) * unit(len(rows))
 
     draws = iter(range(1 + m, width))
-    outputs = interpret(plan, unit(0), lin, evaluate, lambda line: unit(next(draws)))
+    out = interpret(plan, unit(0), lin, evaluate, lambda line: unit(next(draws)))[0]
     scaled = [row / _scale(level) for row, level in zip(rows, levels, strict=True)]
     # an end policy that denoises returns data, at alpha = 1
-    scaled += [out / (1.0 if plan.end in ("denoise", "half") else _scale(plan.stop)) for out in outputs]
-    matrix = np.array(scaled).reshape(m + len(outputs), width)
+    scaled.append(out / (1.0 if plan.end in ("denoise", "half") else _scale(plan.stop)))
+    matrix = np.array(scaled).reshape(m + 1, width)
     matrix[:, 0] *= _scale(plan.start)
-    return _ordered(*_merged(matrix, levels, tol), k, len(outputs))
+    return _ordered(*_merged(matrix, levels, tol), k)
 
 
 def _real(c: Any) -> float:
@@ -107,7 +107,7 @@ def _same_row(matrix: np.ndarray, levels: list[Level], i: int, j: int, tol: floa
     return near and bool(np.abs(matrix[i] - matrix[j]).max() <= tol * np.abs(matrix[j]).max())
 
 
-def _ordered(matrix: np.ndarray, levels: list[Level], draws: int, outputs: int) -> Tableau:
+def _ordered(matrix: np.ndarray, levels: list[Level], draws: int) -> Tableau:
     m = len(levels)
     order: list[int] = []
     while len(order) < m:
@@ -115,7 +115,7 @@ def _ordered(matrix: np.ndarray, levels: list[Level], draws: int, outputs: int) 
         # at one level what the inputs are made of decides, not the author's order
         known = [0, *(1 + j for j in order), *range(1 + m, matrix.shape[1])]
         order.append(min(ready, key=lambda i: (levels[i].lam, *matrix[i, known].round(9), i)))
-    rows = [*order, *range(m, m + outputs)]
+    rows = [*order, m]
     columns = [0, *(1 + i for i in order), *range(1 + m, 1 + m + draws)]
     lams = tuple(float(levels[i].lam) for i in order)
     return Tableau(matrix[np.ix_(rows, columns)], lams, m, draws)

@@ -22,6 +22,8 @@ from . import (
     multistep,
     onestep,
     pseudo,
+    reversible,
+    reversible_pairs,
     reverting,
     sde_multistep,
     sde_singlestep,
@@ -46,6 +48,8 @@ from .momentum_rules import *  # noqa: F403
 from .multistep import *  # noqa: F403
 from .onestep import *  # noqa: F403
 from .pseudo import *  # noqa: F403
+from .reversible import *  # noqa: F403
+from .reversible_pairs import *  # noqa: F403
 from .reverting import *  # noqa: F403
 from .sde_multistep import *  # noqa: F403
 from .sde_singlestep import *  # noqa: F403
@@ -70,6 +74,8 @@ _FAMILIES = (
     stabilised,
     momentum,
     momentum_rules,
+    reversible_pairs,
+    reversible,
     stochastic,
     ancestral,
     churn,
