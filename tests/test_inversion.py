@@ -121,7 +121,6 @@ def test_a_round_trip_on_equal_plans_prints_its_orders():
         (lambda: fixed_point(dn.compile(ddim, levels(4)), GAUSSIAN, np.zeros((1, 3)), tol=-1.0), "is no tolerance"),
         (lambda: fixed_point(dn.compile(ddim, levels(4)), GAUSSIAN, np.zeros((1, 3)), memory=-1), "memory = -1"),
         (lambda: contraction(dn.compile(ddim, levels(4)), GAUSSIAN, [np.zeros((1, 3))]), "1 states were given"),
-        (lambda: contraction(dn.compile(heun, levels(1)), GAUSSIAN, [np.zeros((1, 3))]), "no covariance is its factor"),
     ],
 )
 def test_what_cannot_be_inverted_is_refused(make, said):
