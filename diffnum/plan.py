@@ -41,11 +41,9 @@ class Level:
         alpha, sigma: signal and noise scale, dimensionless.
         lam: log-SNR ``log(alpha / sigma)``; ``-inf`` where ``alpha = 0``, ``inf`` where
             ``sigma = 0``. Computed for plain floats, given for other kinds of number.
-        v: the pair ``(a, b)`` of the velocity prediction ``v = a * x0 + b * eps`` on this process:
-            ``(-sigma, alpha)`` when variance is preserved (Salimans & Ho 2022, appendix D),
-            ``(-1, 1)`` for flow matching, ``(0, 1)`` for variance exploding.
-        pure_noise, clean: structural flags for ``alpha = 0`` and ``sigma = 0``; the only facts
-            about a level on which a builder may branch.
+        v: the pair ``(a, b)`` of the velocity prediction ``v = a * x0 + b * eps``: ``(-sigma, alpha)`` when variance is
+            preserved (Salimans & Ho 2022, app. D), ``(-1, 1)`` for flow matching, ``(0, 1)`` for variance exploding.
+        pure_noise, clean: structural flags for ``alpha = 0`` and ``sigma = 0``; all that a builder may branch on.
     """
 
     t: Any
@@ -71,12 +69,10 @@ class Level:
                 raise ValueError(
                     f"alpha = {self.alpha!r}, sigma = {self.sigma!r} is no noise level: both must be >= 0 and one > 0"
                 )
-            lam = -math.inf if self.pure_noise else math.inf if self.clean else _log_ratio(self.alpha, self.sigma)
+            ends = -math.inf if self.pure_noise else math.inf
+            between = not (self.pure_noise or self.clean)
+            lam = math.log(self.alpha) - math.log(self.sigma) if between else ends
             object.__setattr__(self, "lam", lam)
-
-
-def _log_ratio(alpha: float, sigma: float) -> float:
-    return math.log(alpha) - math.log(sigma)
 
 
 @dataclass(frozen=True)
@@ -181,11 +177,8 @@ class Plan:
         """For each register the register in whose line it is read last (outputs: past the end)."""
         last = {r: r for r in range(len(self.lines) + 1)}
         for r, line in enumerate(self.lines, 1):
-            for source in sources(line):
-                last[source] = r
-        for _, r in self.outputs:
-            last[r] = len(self.lines) + 1
-        return last
+            last |= dict.fromkeys(sources(line), r)
+        return last | {r: len(self.lines) + 1 for _, r in self.outputs}
 
     @cached_property
     def depth(self) -> int:
@@ -207,8 +200,7 @@ class Plan:
 
     @property
     def hash(self) -> str:
-        """SHA-256 of what the plan computes, levels of evaluations and draws included: names, solver, the grid's
-        list of levels and the end policy do not enter."""
+        """SHA-256 of what the plan computes: names, solver, the list of grid levels and the end policy do not enter."""
         return hashlib.sha256(json.dumps(self._meaning(), sort_keys=True).encode()).hexdigest()
 
     def _meaning(self) -> dict[str, Any]:
@@ -273,7 +265,7 @@ class Plan:
         if data.get("schema") != SCHEMA:
             raise ValueError(f"plan schema {data.get('schema')!r} is unknown: this diffnum reads schema {SCHEMA}")
         try:
-            table = [_decode_level(entry) for entry in data["table"]]
+            table = [Level(e["t"], e["alpha"], e["sigma"], lam=e["lam"], v=tuple(e["v"])) for e in data["table"]]
             plan = cls(
                 lines=tuple(_decode_line(entry, table) for entry in data["lines"]),
                 levels=tuple(table[i] for i in data["levels"]),
@@ -391,10 +383,6 @@ def _encode_level(level: Level) -> dict[str, Any]:
     }
 
 
-def _decode_level(entry: Mapping[str, Any]) -> Level:
-    return Level(entry["t"], entry["alpha"], entry["sigma"], lam=entry["lam"], v=tuple(entry["v"]))
-
-
 def _decode_line(entry: Mapping[str, Any], table: Sequence[Level]) -> Line:
     tag = {"name": entry["name"], "step": entry["step"]}
     if "lin" in entry:
@@ -406,18 +394,13 @@ def _decode_line(entry: Mapping[str, Any], table: Sequence[Level]) -> Line:
 
 
 def _names(plan: Plan) -> dict[int, str]:
-    names = {0: "x0"}
-    used = {"x0"}
+    names, used = {0: "x0"}, {"x0"}
     state = {r: f"x{i}" for i, r in enumerate(plan.states)}
     for r, line in enumerate(plan.lines, 1):
         base = state.get(r) or f"{line.name or 'u'}{line.step}"
-        name = base
-        for mark in "bcdefghijklmnopqrstuvwyz":
-            if name not in used:
-                break
-            name = base + mark
-        names[r] = name
-        used.add(name)
+        marked = (base + mark for mark in ("", *"bcdefghijklmnopqrstuvwy"))
+        names[r] = next((name for name in marked if name not in used), base + "z")
+        used.add(names[r])
     return names
 
 

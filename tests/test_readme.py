@@ -27,7 +27,9 @@ def test_the_two_commands_stand_first():
 
 def test_the_ten_lines_run(capsys):
     names = {}
-    first = README.replace(section("pipelines"), "").replace(section("lifted"), "")
+    first = README
+    for name in ("pipelines", "lifted", "besides"):
+        first = first.replace(section(name), "")
     for block in re.findall(r"```python\n(.*?)```", first, re.DOTALL):
         exec(block, names)
     printed = capsys.readouterr().out.splitlines()
@@ -42,6 +44,27 @@ def test_another_librarys_sampler_is_known_but_for_one_row(capsys):
     near = names["dn"].nearest(names["plan"])[0]
     assert (near.name, near.rows) == ("dpmpp_3m", 1) and str(near) in capsys.readouterr().out
     assert not names["dn"].examine(names["theirs"], 12).faults
+
+
+def test_there_and_back_gradients_rounds_and_guidance_are_what_their_comments_say(capsys):
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", section("besides"), re.DOTALL):
+        exec(block, names)
+    printed = capsys.readouterr().out.splitlines()
+    assert float(printed[0]) < 1e-12
+    assert "round trip of order 3.0" in printed[1]
+    dn, law, process, x, loss, y = (names[key] for key in ("dn", "law", "process", "x", "loss", "y"))
+    apart, missed = [], []
+    for n in (20, 40):
+        grid = dn.grid.log_snr(process, n, stop=0.05)
+        there, back = (dn.compile("midpoint", g) for g in (grid, dn.gradients.backwards(grid)))
+        exact = dn.gradients.checkpointed(there, law, x, loss).x
+        apart.append(float((dn.gradients.adjoint(there, back, law, x, loss).x - exact).abs().max()))
+        missed.append(float((dn.likelihood.log_prob(back, law, y).value - law.log_prob(y, back.start)).abs().max()))
+    assert 3 < apart[0] / apart[1] < 6
+    assert missed[1] < missed[0] < 0.1
+    rounds = dn.parallel.picard(names["ddim"], law, names["x_T"], tol=0.1, window=40)
+    assert rounds.iterations < 20 < 100 < rounds.nfe
 
 
 def test_the_certificate_table_lists_every_sampler():

@@ -1,0 +1,116 @@
+"""The family of free plans: what holds for every vector of numbers, and which plans are members."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from design_cases import MIXTURE, PROCESSES, begun, free, random_numbers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import diffnum as dn
+from diffnum import within
+from diffnum.design import Free
+from diffnum.design.weights import step_weights
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+@pytest.mark.parametrize(("order", "member"), [(1, "ddim"), (2, "exp_ab2"), (3, "exp_ab3")])
+def test_without_surprises_it_is_exponential_adams_bashforth(name, order, member):
+    family = free(PROCESSES[name], 6, order)
+    theta = begun(family, size=0.0)
+    plan, known = family.plan(theta.tolist()), dn.compile(member, family.grid(theta.tolist()))
+    assert dn.distance(plan, known) < 1e-13
+
+
+@given(data=st.data(), order=st.sampled_from([1, 2, 3]))
+@settings(max_examples=20)
+def test_whatever_the_numbers_polynomials_below_the_order_move_as_without_them(data, order):
+    family = free(PROCESSES["VP"], 6, order)
+    theta = np.array(data.draw(random_numbers(family)))
+    plain = np.where(np.arange(family.size) < family.levels, theta, 0.0)
+    slopes = np.array([1.0, 0.7, -0.3])[:order]
+
+    def model(x, level):
+        return x * 0 + float(slopes @ level.lam ** np.arange(order))
+
+    x = np.array([[0.4, -1.1]])
+    ended = [dn.sample(family.plan(v.tolist()), model, x, keep="states") for v in (theta, plain)]
+    scale = max(np.abs(state).max() for state in ended[1]) + float(np.abs(slopes) @ 5.0 ** np.arange(order))
+    sizes = 1 + np.abs(theta).max() * 20**order
+    assert max(np.abs(a - b).max() for a, b in zip(*ended, strict=True)) < 1e-12 * scale * sizes
+
+
+@given(data=st.data(), name=st.sampled_from(sorted(PROCESSES)))
+@settings(max_examples=20)
+def test_every_vector_is_a_grid_and_rows_of_weights_sum_to_one(data, name):
+    family = free(PROCESSES[name])
+    theta = data.draw(random_numbers(family))
+    plan = family.plan(theta)
+    lams = [level.lam for level in plan.levels]
+    assert lams[0] == family.start.lam
+    assert lams[-1] == math.inf
+    assert all(a < b <= family.limit for a, b in pairwise(lams[:-1]))
+    assert plan.nfe == family.nfe
+    assert np.abs(step_weights(plan).sum(axis=1) - 1).max() < 1e-12 * (1 + max(map(abs, theta)) * 8)
+
+
+@given(st.lists(st.floats(-4, 2.9), min_size=4, max_size=4, unique=True).map(sorted))
+def test_levels_are_those_that_the_vector_was_made_of(lams):
+    if min(np.diff([-5.0, *lams, 3.0])) < 1e-6:
+        return
+    family = free(PROCESSES["VP"])
+    assert np.allclose([level.lam for level in family.plan(family.vector(lams).tolist()).levels[1:-1]], lams, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        ({"nfe": 0}, "nfe = 0"),
+        ({"order": 4}, "order = 4"),
+        ({"limit": -9.0}, "limit = -9.0"),
+    ],
+)
+def test_families_that_are_none_are_refused(bad, said):
+    process = dn.VP()
+    with pytest.raises(ValueError, match=said):
+        Free(**{"process": process, "start": process.level(1.0), "limit": 3.0, "nfe": 5, **bad})
+
+
+@pytest.mark.parametrize("lams", [[0.0], [0.0, -1.0, 1.0, 2.0], [0.0, 1.0, 2.0, 3.5]])
+def test_levels_that_make_no_grid_are_refused(lams):
+    with pytest.raises(ValueError, match=r"log-SNRs|levels lie inside"):
+        free(dn.VP()).vector(lams)
+
+
+@pytest.mark.parametrize(
+    "name", ["ddim", "dpmpp_2m", "dpmpp_3m", "ipndm_3", "deis_rhoab_2", "unipc_2", "dpmpp_2s", "dpm_2m"]
+)
+def test_hand_made_plans_are_members(name):
+    process = PROCESSES["VP"]
+    plan = within(name, process, 6, dn.grid.quadratic, "denoise")
+    family = Free(process, plan.start, plan.stop.lam + 1.0, plan.nfe)
+    x = MIXTURE.sample(20, 0, plan.start)
+    again = family.plan(family.near(plan).tolist())
+    assert np.abs(dn.sample(again, MIXTURE, x) - dn.sample(plan, MIXTURE, x)).max() < 1e-10
+
+
+def test_the_member_nearest_to_a_plan_that_stops_early_ends_where_the_plan_would():
+    process = PROCESSES["VP"]
+    plan = within("dpmpp_2m", process, 6, dn.grid.log_snr, "stop")
+    family = Free(process, plan.start, plan.stop.lam, 6)
+    x = MIXTURE.sample(20, 0, plan.start)
+    ends = (dn.sample(one, MIXTURE, x) for one in (family.plan(family.near(plan).tolist()), plan))
+    assert np.abs(np.subtract(*ends)).max() < 2 * plan.stop.sigma
+
+
+@pytest.mark.parametrize(
+    ("name", "nfe", "order"), [("heun", 6, 1), ("dpmpp_2m", 5, 1), ("dpmpp_2m", 6, 2), ("ddpm_ancestral", 6, 1)]
+)
+def test_other_plans_have_no_member_near_them(name, nfe, order):
+    process = PROCESSES["VP"]
+    family = free(process, 6, order, limit=12.0)
+    assert family.near(within(name, process, nfe, dn.grid.log_snr, "stop")) is None
