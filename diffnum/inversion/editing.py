@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -40,19 +41,30 @@ def edit(
     loops: int = 0,
     reward: Reward | None = None,
     strength: float = 0.0,
+    guidance: float = 1.0,
 ) -> Edited:
     """Walk ``plan`` with the ``source`` model and the draws that reproduce an image, and add at every step
 
-        x_t <- base + c (eps_target(x_s) - eps_source(x_s)),                                  explicit (eq. 23)
-        x^{k+1} = x^k + c (eps_target(x^k, t) - eps_source(x^k, t)),   x^0 = base,  k < loops   implicit (eq. 25)
+        x_t <- base + w c (eps_target(x_s) - eps_source(x_s)),                                  explicit (eq. 23)
+        x^{k+1} = x^k + w c (eps_target(x^k, t) - eps_source(x^k, t)),   x^0 = base,  k < loops   implicit (eq. 25)
 
     where ``base`` is the plan's step and ``c`` what a step multiplies the predicted noise by, beyond what belongs to
     the state: ``c = sqrt(sigma_t^2 - nu^2) - sigma_s alpha_t / alpha_s``. With equal models the image comes back. The
-    explicit form is the plan run with the target model; each loop of the implicit one looks at what it has made.
+    explicit form is the plan run with the model ``source + w (target - source)``; each loop of the implicit one looks
+    at what it has made.
 
-    A reward with ``g = grad log h`` adds ``strength |edit| / |g| g`` per step or loop, norms per sample: the authors'
-    scaling, in which only its direction counts. Where there is no edit to scale by, as with equal models, ``g`` itself
-    is added ``strength`` times.
+    With the draws of :func:`noise_maps` the explicit form is the pseudo-guidance of TurboEdit (Deutch et al. 2024,
+    section 4.3), there written with the source path ``x``, the edited path ``y`` and the mean ``mu`` of a step as
+
+        y_t = x_t + (mu_source(y_s) - mu_source(x_s)) + w (mu_target(y_s) - mu_source(y_s)):
+
+    the trajectory term has weight one in the authors' code, and only the prompt term is scaled.
+
+    A reward with ``g = grad log h`` adds ``strength |edit| / |g| g`` per step or loop, norms per sample, so that only
+    its direction counts. The authors' code for style takes the norm of ``eps_target - eps_source``, without ``c``, once
+    for the batch, and asks ``g`` after the edit is added; with ``c`` a run's sum has a limit as steps shrink. For a
+    sample without an edit to scale by, as with equal models, ``g`` itself is added ``strength`` times, as their code
+    for faces does.
 
     Args:
         plan: one-step, one evaluation a step at its own state: DDIM, or DDPM ancestral with its noise maps.
@@ -61,14 +73,23 @@ def edit(
         noise: the draws, such as :class:`~diffnum.inversion.NoiseMaps`.
         loops: 0 for the explicit form; of the implicit one.
         reward, strength: see above.
+        guidance: ``w``; beyond one the edit is extrapolated.
 
     Raises:
-        ValueError: another kind of plan; a negative number of loops; a reward without strength or the reverse.
+        ValueError: another kind of plan; a negative number of loops; a reward without strength or the reverse; a
+            number that is not finite; loops at ``sigma = 0``, where a data or score prediction tells no noise.
     """
     if not (isinstance(loops, int) and loops >= 0):
         raise ValueError(f"loops = {loops!r} is no number of loops: use 0 for the explicit form, or a whole number > 0")
     if (reward is None) != (strength == 0):
         raise ValueError(f"strength = {strength!r} does not fit the reward: give both or none")
+    if not (math.isfinite(strength) and math.isfinite(guidance)):
+        raise ValueError(f"strength = {strength!r} and guidance = {guidance!r} are weights: give finite numbers")
+    if loops and plan.stop.clean and plan.prediction in ("data", "score"):
+        raise ValueError(
+            f"loops = {loops} ask for the noise at sigma = 0, which a {plan.prediction} prediction does not tell: stop "
+            "the grid at sigma > 0, or use noise or velocity prediction"
+        )
     of_source, of_target = evaluator(plan, source), evaluator(plan, target)
     draw = drawer(plan, noise, x)
     states, nfe = [x], 0
@@ -81,7 +102,7 @@ def edit(
 
         base = step(now, once, draw)
         nfe += step.nfe
-        c = _noise_coefficient(step)
+        c = guidance * _noise_coefficient(step)
         after = base
         for k in range(max(loops, 1)):
             at, level = (after, step.t) if loops else (now, step.s)
@@ -111,7 +132,8 @@ def _noise_coefficient(step: Step) -> float:
 
 
 def _scaled(g: Any, change: Any, strength: float) -> Any:
+    """``strength |change| / |g| g`` for every sample, ``strength g`` where ``change`` is zero."""
     axes = tuple(range(1, len(g.shape)))
     size, own = ((v**2).sum(axes, keepdims=True) ** 0.5 for v in (change, g))
-    factor = size / (own + 1e-300) if bool((size > 0).all()) else 1.0
-    return strength * factor * g
+    still, flat = size == 0, own == 0
+    return strength * (size + still * 1.0) / (own * ~still + (still | flat) * 1.0) * g

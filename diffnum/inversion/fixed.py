@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..parallel.anderson import Memory
 from ..plan import Eval, Plan
 from ..prediction import to_native
 from .steps import drawer, evaluator, steps_of
@@ -21,8 +22,8 @@ class Solved:
 
     Attributes:
         states: at the levels of the plan, from noise to data; the last is the given one.
-        changes: for each step from noise to data, the root mean square of the last change of its iterate, over that
-            of the state.
+        changes: for each step from noise to data, the root mean square of what the last plain iteration changed, over
+            that of the state.
         iterations: for each step, how many were made.
         nfe: model evaluations in all.
     """
@@ -46,6 +47,7 @@ def fixed_point(
     tol: float = 0.0,
     average: Sequence[float] = (1.0,),
     noise: Any = None,
+    memory: int = 0,
 ) -> Solved:
     """Where ``plan`` comes from if it ends in ``x``: each step ``x_t = a x_s + f(x_s)`` solved by iterating
 
@@ -53,8 +55,15 @@ def fixed_point(
 
     from the last step to the first. ``a`` is what multiplies ``x_s`` while the model's prediction stands still, so it
     depends on the plan's prediction: with ``"noise"`` and DDIM this is ReNoise, and with one iteration DDIM inversion
-    with the model asked at the noisier level. It converges where ``1 - step'(x) / a``, see :func:`contraction`, lies
-    inside the unit circle, to the exact inverse; else it is no inverse, and ``changes`` grow.
+    with the model asked at the noisier level; with ``"velocity"`` on a process that preserves variance, data of unit
+    variance have factor zero and are done at once. It converges where ``1 - step'(x) / a``, see :func:`contraction`,
+    lies inside the unit circle, to the exact inverse; else it is no inverse, and ``changes`` do not vanish.
+
+    With a memory the iteration is Anderson's (Pan et al. 2023, AIDI): the last ``memory`` changes of the residual say
+    how much of each to undo, by least squares for every sample on its own. Where the step is affine with ``m`` factors
+    it is done after ``m + 1`` iterations, up to a regularisation that the next one mends, and factors beyond one do not
+    matter; with one number a sample and a memory
+    of one it is the secant method. Their other variant, the mean of two, is ``average=(1, 1)``, taken at the end.
 
     Args:
         plan: one-step; a stochastic one needs the ``noise`` that it is run with.
@@ -64,11 +73,14 @@ def fixed_point(
         tol: a step is done when its iterate changed by less than this, relative, root mean square.
         average: weights of the last iterates, the newest last; their mean is taken for the step's result.
         noise: source of the draws.
+        memory: how many past iterations are combined; 0 for the plain one. ``x`` needs a batch axis.
 
     Raises:
         ValueError: a plan whose steps remember; weights that do not sum to something; fewer iterations than weights;
-            an iteration that ran away.
+            a tolerance or a memory below zero; an iteration that ran away.
     """
+    if not tol >= 0:
+        raise ValueError(f"tol = {tol!r} is no tolerance: use a number >= 0, 0 for all iterations")
     weights = np.asarray(average, dtype=np.float64)
     if not (weights.ndim == 1 and len(weights) and abs(weights.sum()) > 1e-12):
         raise ValueError(f"average = {average!r} is no mean of iterates: give weights that do not sum to zero")
@@ -83,10 +95,10 @@ def fixed_point(
             raise ValueError(f"step {plan.levels.index(step.s)} of {plan.solver} forgets its state: it has no inverse")
         after, now, change = states[0], states[0], float("inf")
         found: list[Any] = []
-        count = 0
+        count, past = 0, Memory(memory)
         while count < iterations and change > tol:
             move = (after - step(now, evaluate, draw)) * (1 / a)
-            now = now + move
+            (now,) = past.combined(0, [now, now], [now + move], 0)
             found = [*found, now][-len(weights) :]
             count, nfe = count + 1, nfe + step.nfe
             change = _rms(move) / max(_rms(after), 1e-300)
@@ -137,10 +149,12 @@ def contraction(plan: Plan, target: Any, states: Sequence[Any]) -> list[np.ndarr
         For each step the eigenvalues at its states, ``(n, d)``.
 
     Raises:
-        ValueError: another kind of step.
+        ValueError: another kind of step; fewer states than steps.
     """
-    found = []
-    for step, x in zip(steps_of(plan), states, strict=False):
+    found, steps = [], steps_of(plan)
+    if len(states) not in (len(steps), len(steps) + 1):
+        raise ValueError(f"{len(states)} states were given for {len(steps)} steps: give one per level, noise first")
+    for step, x in zip(steps, states, strict=False):
         calls = [(r, line) for r, line in step.lines if isinstance(line, Eval)]
         if len(calls) != 1 or calls[0][1].x != step.first:
             raise ValueError(
