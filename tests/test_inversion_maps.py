@@ -158,7 +158,7 @@ def test_on_any_law_a_forward_map_is_a_normal_draw_and_what_the_denoiser_does_no
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: noise_maps(dn.compile(ddim, levels(1)), MIXTURE, [np.zeros((1, 2))] * 2), "does not add one draw"),
+        (lambda: noise_maps(dn.compile(ddim, levels(1)), MIXTURE, [np.zeros((1, 2))] * 2), "does not add a draw"),
         (lambda: noise_maps(dn.compile(ddpm_ancestral, levels(4)), MIXTURE, [np.zeros((1, 2))]), "1 states were given"),
         (
             lambda: noise_maps(dn.compile(ddpm_ancestral, levels(1)), MIXTURE, [np.zeros((1, 2)), np.zeros((2, 2))]),

@@ -3,6 +3,7 @@
 from .controlled import rf_edit, rf_invert
 from .editing import Edited, edit
 from .fixed import Solved, contraction, fixed_point, renoise
+from .map_variances import map_variances
 from .maps import NoiseMaps, forward_path, forward_variance, independent_path, noise_maps, shift, variance
 from .walked import RoundTrip, backwards, round_trip, round_trip_error
 
@@ -18,6 +19,7 @@ __all__ = [
     "forward_path",
     "forward_variance",
     "independent_path",
+    "map_variances",
     "noise_maps",
     "renoise",
     "rf_edit",

@@ -42,6 +42,7 @@ def edit(
     reward: Reward | None = None,
     strength: float = 0.0,
     guidance: float = 1.0,
+    reconstruction: float = 0.0,
 ) -> Edited:
     """Walk ``plan`` with the ``source`` model and the draws that reproduce an image, and add at every step
 
@@ -60,11 +61,18 @@ def edit(
 
     the trajectory term has weight one in the authors' code, and only the prompt term is scaled.
 
+    Loops without end arrive where both models agree, wherever the image is. A ``reconstruction`` of ``r`` holds them
+    back: each loop also adds ``r (base - x^k)``, and they end in ``w c (eps_target - eps_source) = r (x - base)``. The
+    authors' code takes an l1 distance and scales its gradient to a tenth of the edit, from the second loop on.
+
     A reward with ``g = grad log h`` adds ``strength |edit| / |g| g`` per step or loop, norms per sample, so that only
     its direction counts. The authors' code for style takes the norm of ``eps_target - eps_source``, without ``c``, once
     for the batch, and asks ``g`` after the edit is added; with ``c`` a run's sum has a limit as steps shrink. For a
     sample without an edit to scale by, as with equal models, ``g`` itself is added ``strength`` times, as their code
-    for faces does.
+    for faces does: the more steps, the more of it. The h-transform itself is an edit whose ``target`` is
+    ``dn.models.ClassifierGuided(source, grad_log_h, 1.0, prediction)``: where ``h(x, t) = E[h(x_0) | x_t = x]`` the law
+    of the edits tends to the source's, tilted by ``h``. A weight beyond one is guidance, which no law tilted by a power
+    has, and ``K`` loops tend to a weight of ``K``.
 
     Args:
         plan: one-step, one evaluation a step at its own state: DDIM, or DDPM ancestral with its noise maps.
@@ -74,6 +82,7 @@ def edit(
         loops: 0 for the explicit form; of the implicit one.
         reward, strength: see above.
         guidance: ``w``; beyond one the edit is extrapolated.
+        reconstruction: ``r >= 0``, for loops.
 
     Raises:
         ValueError: another kind of plan; a negative number of loops; a reward without strength or the reverse; a
@@ -85,6 +94,10 @@ def edit(
         raise ValueError(f"strength = {strength!r} does not fit the reward: give both or none")
     if not (math.isfinite(strength) and math.isfinite(guidance)):
         raise ValueError(f"strength = {strength!r} and guidance = {guidance!r} are weights: give finite numbers")
+    if not 0 <= reconstruction < math.inf or (reconstruction and not loops):
+        raise ValueError(
+            f"reconstruction = {reconstruction!r} with loops = {loops!r}: give a weight >= 0, and none without loops"
+        )
     if loops and plan.stop.clean and plan.prediction in ("data", "score"):
         raise ValueError(
             f"loops = {loops} ask for the noise at sigma = 0, which a {plan.prediction} prediction does not tell: stop "
@@ -113,6 +126,8 @@ def edit(
             change = (c * b) * (theirs - ours)
             if reward is not None:
                 change = change + _scaled(reward(at, level), change, strength)
+            if reconstruction:
+                change = change + reconstruction * (base - after)
             after = (after if k else base) + change
         states.append(after)
     return Edited(states[-1], tuple(states), nfe)

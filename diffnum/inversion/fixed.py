@@ -11,6 +11,7 @@ import numpy as np
 from ..parallel.anderson import Memory
 from ..plan import Eval, Plan
 from ..prediction import to_native
+from .jacobians import jacobian
 from .steps import drawer, evaluator, steps_of
 
 __all__ = ["Solved", "contraction", "fixed_point", "renoise"]
@@ -134,36 +135,44 @@ def renoise(plan: Plan, model: Any, x: Any, renoising: int = 4, average: int = 1
     return fixed_point(plan, model, x, renoising + 1, 0.0, (1.0,) * average, noise)
 
 
-def contraction(plan: Plan, target: Any, states: Sequence[Any]) -> list[np.ndarray]:
+def contraction(plan: Plan, target: Any, states: Sequence[Any], noise: Any = None) -> list[np.ndarray]:
     """Factors by which errors shrink in the iteration for each step, on a law whose posterior covariance is known.
 
     For a step ``a x + b q(x)`` with one prediction ``q = A x + B D`` the factor is the matrix ``-(b / a) (A + B alpha /
-    sigma^2 Cov[x0 | x])`` (``theory``: "ReNoise contracts by the posterior variance"); its eigenvalues are real.
+    sigma^2 Cov[x0 | x])`` (``theory``: "ReNoise contracts by the posterior variance"); its eigenvalues are real. For a
+    step of several evaluations it is ``1 - J / a`` with the step's own derivative ``J``, by the chain rule.
 
     Args:
-        plan: one evaluation a step, at the step's own state.
+        plan: one-step.
         target: a law with ``posterior_cov``.
         states: at the plan's levels, such as those of :class:`Solved`; ``(n, d)`` each.
+        noise: source of the draws, where an evaluation sees them.
 
     Returns:
-        For each step the eigenvalues at its states, ``(n, d)``.
+        For each step the eigenvalues at its states, ``(n, d)``; rising, and complex where several evaluations make them
+        so.
 
     Raises:
-        ValueError: another kind of step; fewer states than steps.
+        ValueError: a plan whose steps remember; fewer states than steps; a step that forgets its state; draws without a
+            source.
     """
     found, steps = [], steps_of(plan)
     if len(states) not in (len(steps), len(steps) + 1):
         raise ValueError(f"{len(states)} states were given for {len(steps)} steps: give one per level, noise first")
     for step, x in zip(steps, states, strict=False):
+        a = step.coefficient(step.first)
+        if a == 0:
+            raise ValueError(f"step {plan.levels.index(step.s)} of {plan.solver} forgets its state: it has no inverse")
         calls = [(r, line) for r, line in step.lines if isinstance(line, Eval)]
-        if len(calls) != 1 or calls[0][1].x != step.first:
-            raise ValueError(
-                f"{plan.solver} does more in a step than ask once at its state: no covariance is its factor"
-            )
-        (register, line) = calls[0]
-        A, B = to_native(line.level, line.quantity)
-        slope = line.level.alpha / line.level.sigma**2 * np.linalg.eigvalsh(target.posterior_cov(x, line.level))
-        found.append(-step.coefficient(register) / step.coefficient(step.first) * (A + B * slope))
+        if len(calls) == 1 and calls[0][1].x == step.first:
+            (register, line) = calls[0]
+            A, B = to_native(line.level, line.quantity)
+            slope = line.level.alpha / line.level.sigma**2 * np.linalg.eigvalsh(target.posterior_cov(x, line.level))
+            found.append(-step.coefficient(register) / a * (A + B * slope))
+            continue
+        at = np.asarray(x, dtype=np.float64)
+        factor = np.eye(at.shape[-1]) - jacobian(step, target, at, drawer(plan, noise, at)) / a
+        found.append(np.sort(np.linalg.eigvals(factor), axis=-1))
     return found
 
 

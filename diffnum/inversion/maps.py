@@ -25,7 +25,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
-from ..noise import Counter
+from ..noise import Counter, as_source
 from ..plan import Level, Noise, Plan
 from .steps import Step, evaluator, steps_of
 
@@ -38,7 +38,7 @@ class NoiseMaps:
 
     Attributes:
         x: the state at ``plan.start``.
-        draws: one per step, from noise to data, like ``x``.
+        draws: one per step, from noise to data, like ``x``; where a step draws several, all of them.
         names: the lines of the plan that they answer.
         nfe: model evaluations that it took.
     """
@@ -93,7 +93,7 @@ def _noised(x: Any, s: Level, t: Level, noise: Counter) -> Any:
     return keep * x + spread * noise(Noise(s, t), x)
 
 
-def noise_maps(plan: Plan, model: Any, states: Sequence[Any]) -> NoiseMaps:
+def noise_maps(plan: Plan, model: Any, states: Sequence[Any], noise: Any = None) -> NoiseMaps:
     """The draws with which ``plan`` walks through ``states``, for any model; replaying them gives the last state back.
 
     The states need not be those of the plan's own levels: with a plan on shifted levels the maps are those of a shifted
@@ -103,13 +103,14 @@ def noise_maps(plan: Plan, model: Any, states: Sequence[Any]) -> NoiseMaps:
     does not add up over the steps of the replay: a detail of the authors' code (Huberman-Spiegelglas et al. 2024).
 
     Args:
-        plan: stochastic and one-step, one draw in every step, added after the last evaluation.
+        plan: stochastic and one-step; the last draw of every step is added after the last evaluation.
         model: as for :func:`diffnum.sample`.
         states: ``n + 1`` of them, from noise to data.
+        noise: source of the draws of a step before its last, which are kept as they are.
 
     Raises:
-        ValueError: another number of states, or states of several shapes; a step without a draw, with several, or
-            whose evaluations see it.
+        ValueError: another number of states, or states of several shapes; a step without a draw, or whose
+            evaluations see the last one; several draws in a step and no source.
     """
     steps = steps_of(plan)
     if len(states) != len(steps) + 1:
@@ -120,31 +121,35 @@ def noise_maps(plan: Plan, model: Any, states: Sequence[Any]) -> NoiseMaps:
     if len(shapes) > 1:
         raise ValueError(f"the states have shapes {shapes[0]} and {shapes[1]}: give those of one path")
     evaluate = evaluator(plan, model)
+    given = as_source(noise)
     draws, names, x = [], [], states[0]
     for i, (step, after) in enumerate(zip(steps, states[1:], strict=True)):
-        register, name = _draw(step, i)
+        register, name = last_draw(step, i)
         answers: list[Any] = []
 
         def ask(x: Any, level: Level, answers: list[Any] = answers) -> Any:
             answers.append(evaluate(x, level))
             return answers[-1]
 
-        mean = step(x, ask, lambda line, x=x: 0 * x)
-        draws.append((after - mean) * (1 / step.coefficient(register)))
-        names.append(name)
+        known = {line: given(line, x) for _, line in step.draws if line != name} | {name: 0 * x}
+        mean = step(x, ask, known.__getitem__)
+        known[name] = (after - mean) * (1 / step.coefficient(register))
+        draws += known.values()
+        names += known
         again = iter(answers)
-        x = step(x, lambda x, level, again=again: next(again), lambda line, draw=draws[-1]: draw)
+        x = step(x, lambda x, level, again=again: next(again), known.__getitem__)
     return NoiseMaps(states[0], tuple(draws), tuple(names), plan.nfe)
 
 
-def _draw(step: Step, i: int) -> tuple[int, Noise]:
+def last_draw(step: Step, i: int) -> tuple[int, Noise]:
+    """The last draw of a step, if it alone decides where the step ends."""
     draws = step.draws
-    if len(draws) != 1 or step.sees(draws[0][0]) or step.coefficient(draws[0][0]) == 0:
+    if not draws or step.sees(draws[-1][0]) or step.coefficient(draws[-1][0]) == 0:
         raise ValueError(
-            f"step {i} of {step.plan.solver} does not add one draw of noise at its end, so no draw explains where it "
+            f"step {i} of {step.plan.solver} does not add a draw of noise at its end, so no draw explains where it "
             "goes: use a sampler such as ddpm_ancestral on a grid that stops at sigma > 0"
         )
-    return draws[0]
+    return draws[-1]
 
 
 def variance(s: Level, t: Level, c: float) -> float:
