@@ -1,0 +1,10 @@
+"""Notebooks as runs: parameters by a schema, results by their address, sweeps that survive, one report."""
+
+from .compute import Outcome, compute
+from .grid import read_grid, requests
+from .kernel import NotebookFailed, Session, StartFailed
+from .request import Notebook, Request
+from .store import check_store
+from .sweep import Interrupted, sweep
+
+__all__ = ["Interrupted", "Notebook", "NotebookFailed", "Outcome", "Request", "Session", "StartFailed", "check_store", "compute", "read_grid", "requests", "sweep"]  # fmt: skip
