@@ -7,4 +7,17 @@ from .request import Notebook, Request
 from .store import check_store
 from .sweep import Interrupted, sweep
 
-__all__ = ["Interrupted", "Notebook", "NotebookFailed", "Outcome", "Request", "Session", "StartFailed", "check_store", "compute", "read_grid", "requests", "sweep"]  # fmt: skip
+__all__ = [
+    "Interrupted",
+    "Notebook",
+    "NotebookFailed",
+    "Outcome",
+    "Request",
+    "Session",
+    "StartFailed",
+    "check_store",
+    "compute",
+    "read_grid",
+    "requests",
+    "sweep",
+]

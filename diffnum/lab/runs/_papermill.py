@@ -40,7 +40,8 @@ class _Client(PapermillNotebookClient):
 
     def start_new_kernel(self, **options: Any) -> None:
         super().start_new_kernel(**options, cwd=str(self.session.folder), env=environment())
-        self.session.watch(self.km.provisioner.pid)
+        kernel: Any = self.km
+        self.session.watch(kernel.provisioner.pid)
 
     def start_new_kernel_client(self, **options: Any) -> Any:
         client = super().start_new_kernel_client(**options)
@@ -50,7 +51,8 @@ class _Client(PapermillNotebookClient):
     def papermill_execute_cells(self) -> None:
         super().papermill_execute_cells()
         asked = {"facts": question(self.session.packages)}
-        self.session.facts = answer(self.wait_for_reply(self.kc.execute("", silent=True, user_expressions=asked)))
+        client: Any = self.kc
+        self.session.facts = answer(self.wait_for_reply(client.execute("", silent=True, user_expressions=asked)))
         self.session.measure()
 
 
@@ -60,7 +62,13 @@ class _Engine(NBClientEngine):
         kept = ("log_output", "stdout_file", "stderr_file")
         chosen = {name: options[name] for name in kept if name in options}
         return _Client(
-            nb_man, session, timeout=None, startup_timeout=options["start_timeout"], kernel_name=kernel_name, log=logger, **chosen
+            nb_man,
+            session,
+            timeout=None,
+            startup_timeout=options["start_timeout"],
+            kernel_name=kernel_name,
+            log=logger,
+            **chosen,
         ).execute()
 
 

@@ -15,16 +15,15 @@ __all__ = ["check", "numbers_in", "plan_hash"]
 def check(folder: Path, file: str, promised: Mapping[str, Any]) -> str:
     """What is wrong with an artefact, in a sentence; empty if nothing.
 
-    ==========  =========================================================================  ==============================
-    ending      must be                                                                    may promise
-    ==========  =========================================================================  ==============================
-    .json       JSON without NaN and infinities                                            ``schema``: a JSON Schema;
-                                                                                           ``plan``: it is a plan
-    .csv        rows as long as the head, no cell NaN or infinite                          ``columns``: at least these
-    .npz .npy   arrays without objects, NaN and infinities                                 ``arrays``: name to ``shape``
-                                                                                           (null: any length), ``dtype``
+    ==========  ==================================================  ===========================================
+    ending      must be                                             may promise
+    ==========  ==================================================  ===========================================
+    .json       JSON without NaN and infinities                     ``schema``: a JSON Schema; or ``plan``: true
+    .csv        rows as long as the head, no NaN or infinite cell   ``columns``: at least these
+    .npz .npy   arrays without objects, NaN and infinities          ``arrays``: name to ``shape`` (null: any
+                                                                    length) and ``dtype``
     others      not empty
-    ==========  =========================================================================  ==============================
+    ==========  ==================================================  ===========================================
 
     Args:
         folder: of the run.

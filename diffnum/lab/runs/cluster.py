@@ -46,7 +46,9 @@ def connect(
             with client:
                 yield client
             return
-        cluster = _local(workers, gpus(workers) if gpu else None) if slurm is None else slurm_cluster(workers, gpu, **slurm)
+        cluster = (
+            _local(workers, gpus(workers) if gpu else None) if slurm is None else slurm_cluster(workers, gpu, **slurm)
+        )
         with cluster, Client(cluster) as client:
             yield client
 
@@ -64,8 +66,7 @@ def _local(workers: int, devices: Sequence[str] | None) -> Any:
     if devices is None:
         return LocalCluster(n_workers=workers, **options)
     cluster = LocalCluster(n_workers=0, **options)
-    one = cluster.new_worker_spec()
-    ((_, spec),) = one.items()
+    (spec,) = (cluster.new_worker_spec() or {}).values()
     specs = {
         k: spec | {"options": spec["options"] | {"env": {"CUDA_VISIBLE_DEVICES": device}, "resources": {"GPU": 1}}}
         for k, device in enumerate(devices)
@@ -91,7 +92,10 @@ def gpus(workers: int) -> list[str]:
     else:
         found = [name.strip() for name in visible.split(",") if name.strip()]
     if len(found) < workers:
-        raise ValueError(f"--workers {workers} want a GPU each and {len(found)} are here: use --workers {len(found)} or leave out --gpu")
+        raise ValueError(
+            f"--workers {workers} want a GPU each and {len(found)} are here: "
+            f"use --workers {max(1, len(found))} or leave out --gpu"
+        )
     return found[:workers]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from . import artefacts, store
 from .kernel import NotebookFailed, Session, StartFailed, execute
-from .request import Request, versions, tree_hash
+from .request import Request, tree_hash, versions
 
 __all__ = ["Outcome", "compute"]
 
@@ -59,9 +59,9 @@ def compute(request: Request, out: Path, again: bool = False, session: Session |
             "give all workers the environment of the command"
         )
     session = session or Session(out)
-    with store.held(out, request.key, lambda: not session._ended.is_set()) as mine:
+    with store.held(out, request.key, lambda: not session.stopped) as mine:
         if not mine:
-            raise StartFailed("it was ended before it began")
+            raise StartFailed("it was stopped before it began")
         known = store.read(out, request.key)
         if known is not None and (known["status"] == "finished" or not again):
             return _outcome(request, known, out, fresh=False)
@@ -93,7 +93,7 @@ def _run(request: Request, session: Session) -> dict[str, Any]:
         seconds = time.perf_counter() - began
         _unlink(links, part)
         reason = reason or _faults(request, part)
-        print(f"{'finished' if not reason else reason} after {seconds:.1f} s", file=log)
+        print(f"{reason or 'finished'} after {seconds:.1f} s", file=log)
     record = {
         "schema": 1,
         "status": "failed" if reason else "finished",

@@ -40,6 +40,7 @@ class Session:
         peak_mb: the most that it held at one time.
         facts: versions of what the notebook imported, and the device it computed on.
         over: it held more than it may, and was ended.
+        stopped: somebody ended it from outside.
     """
 
     folder: Path
@@ -50,8 +51,14 @@ class Session:
     peak_mb: float = 0.0
     facts: dict[str, Any] = field(default_factory=dict)
     over: bool = False
+    stopped: bool = False
     _pid: int | None = None
     _ended: threading.Event = field(default_factory=threading.Event)
+
+    def stop(self) -> None:
+        """Give the run up: what it wrote is discarded, and it counts as not run."""
+        self.stopped = True
+        self.end()
 
     def end(self) -> None:
         """End the kernel and its children at once."""
@@ -133,6 +140,8 @@ def execute(source: str, parameters: dict[str, Any], session: Session, log: Text
     except PapermillExecutionError as error:
         raise NotebookFailed(_over(session) or f"cell {error.cell_index + 1}: {error.ename}: {error.evalue}") from error
     except Exception as error:
+        if session.stopped:
+            raise StartFailed("it was stopped") from error
         if not session.started:
             raise StartFailed(f"the kernel did not start: {error!r}") from error
         raise NotebookFailed(_over(session) or f"the kernel died: {error}") from error
@@ -146,7 +155,9 @@ def execute(source: str, parameters: dict[str, Any], session: Session, log: Text
 def _over(session: Session) -> str:
     if not session.over:
         return ""
-    return f"it held {session.peak_mb:.0f} MB, more than the {session.memory_mb:g} MB that it declares (diffnum.memory_mb)"
+    return (
+        f"it held {session.peak_mb:.0f} MB, more than the {session.memory_mb:g} MB that it declares (diffnum.memory_mb)"
+    )
 
 
 def environment() -> dict[str, str]:

@@ -108,7 +108,9 @@ class Notebook:
                 raise ValueError(f"{self.path.name} needs {name}, which does not lie beside it: put it there")
             needs[name] = (str(found), tree_hash(found))
         injected = {k: v for k, v in values.items() if _digest(v) != _digest(self.schema[k].default)}
-        return Request(self, values, injected, content, needs, versions(self.packages), commit(self.path.parent), command)
+        return Request(
+            self, values, injected, content, needs, versions(self.packages), commit(self.path.parent), command
+        )
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,9 @@ def commit(folder: Path) -> dict[str, Any]:
     """The commit of the repository around ``folder`` and whether tracked files differ from it; empty if none."""
 
     def git(*words: str) -> str:
-        done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=60, check=True)
+        done = subprocess.run(
+            ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=60, check=True
+        )
         return done.stdout.strip()
 
     try:

@@ -33,7 +33,15 @@ UNKNOWN: Any = _Default.UNKNOWN
 """The default of a parameter that is no literal: only the notebook knows it."""
 
 _SCALARS = ("int", "float", "str", "bool", "path", "any")
-_SAID = {"int": "a whole number", "float": "a finite number", "str": "text", "bool": "true or false", "path": "a file or folder that exists", "list": "a list", "dict": "a mapping"}  # fmt: skip
+_SAID = {
+    "int": "a whole number",
+    "float": "a finite number",
+    "str": "text",
+    "bool": "true or false",
+    "path": "a file or folder that exists",
+    "list": "a list",
+    "dict": "a mapping",
+}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -173,7 +181,9 @@ def parameters_in(name: str, cells: list[Any], said: Mapping[str, Any]) -> dict[
     schema = _read("".join(found[0]["source"]), name) if found else {}
     for key, entry in said.items():
         if key not in schema:
-            raise ValueError(f"{name}: the metadata describe {key!r}, which the parameters cell does not set: {_known(schema)}")
+            raise ValueError(
+                f"{name}: the metadata describe {key!r}, which the parameters cell does not set: {_known(schema)}"
+            )
         schema[key] = _told(schema[key], entry, name)
     for parameter in schema.values():
         refuse_secrets(name, parameter.name, parameter.default)
@@ -197,7 +207,9 @@ def _read(source: str, name: str) -> dict[str, Parameter]:
     schema = {}
     for line in body:
         annotation = line.annotation if isinstance(line, ast.AnnAssign) else None
-        targets = [line.target] if isinstance(line, ast.AnnAssign) else line.targets if isinstance(line, ast.Assign) else []
+        targets = (
+            [line.target] if isinstance(line, ast.AnnAssign) else line.targets if isinstance(line, ast.Assign) else []
+        )
         value = getattr(line, "value", None)
         if len(targets) == 1 and isinstance(targets[0], ast.Name) and value is not None:
             key = targets[0].id
@@ -256,7 +268,9 @@ def _told(parameter: Parameter, entry: Any, name: str) -> Parameter:
         extra = ", ".join(sorted(set(entry) - fields)) if isinstance(entry, Mapping) else repr(entry)
         raise ValueError(f"{where} has {extra}: use {', '.join(sorted(fields))}")
     if not _is_type(entry.get("type", parameter.type)):
-        raise ValueError(f"{where} has the type {entry['type']!r}: use {', '.join(_SCALARS)}, list, dict or list[int] and the like")
+        raise ValueError(
+            f"{where} has the type {entry['type']!r}: use {', '.join(_SCALARS)}, list, dict or list[int] and the like"
+        )
     changed = dict(entry)
     if "choices" in changed:
         changed["choices"] = tuple(changed["choices"])

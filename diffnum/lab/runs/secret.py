@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Any
 
 __all__ = ["refuse_secrets"]
 
-_WORDS = {"token", "password", "passwd", "passphrase", "pwd", "secret", "secrets", "credential", "credentials", "apikey", "auth"}  # fmt: skip
-_PAIRS = {("api", "key"), ("access", "key"), ("private", "key"), ("signing", "key"), ("pass", "word"), ("pass", "phrase")}  # fmt: skip
+_WORDS = {
+    *("token", "password", "passwd", "passphrase", "pwd", "secret", "secrets", "credential", "credentials"),
+    *("apikey", "auth"),
+}
+_PAIRS = {("api", "key"), ("access", "key"), ("private", "key"), ("signing", "key"), ("pass", "word")}
 _VALUES = re.compile(
     r"""\bhf_[A-Za-z0-9]{20,} | \bsk-[A-Za-z0-9_-]{20,} | \bgh[pousr]_[A-Za-z0-9]{30,} | \bgithub_pat_\w{20,}
     | \bglpat-[\w-]{20,} | \bA[KS]IA[0-9A-Z]{16}\b | \bAIza[\w-]{35} | \bxox[abprs]-[\w-]{10,}
@@ -39,7 +43,7 @@ def refuse_secrets(where: str, name: str, value: Any) -> None:
 
 def _secret_name(name: str) -> bool:
     words = [w.lower() for w in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)]
-    return bool(set(words) & _WORDS or set(zip(words, words[1:], strict=False)) & _PAIRS)
+    return bool(set(words) & _WORDS or set(pairwise(words)) & _PAIRS)
 
 
 def _secret_value(value: Any) -> bool:
