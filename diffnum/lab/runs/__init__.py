@@ -1,11 +1,11 @@
 """Notebooks as runs: parameters by a schema, results by their address, sweeps that survive, one report."""
 
-from .compute import Outcome, compute
 from .grid import read_grid, requests
 from .kernel import NotebookFailed, Session, StartFailed
 from .request import Notebook, Request
+from .single import Outcome, compute
 from .store import check_store
-from .sweep import Interrupted, sweep
+from .sweeping import Interrupted, sweep
 
 __all__ = [
     "Interrupted",

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["connect", "gpus", "slurm_cluster"]
+__all__ = ["connect", "gpus", "replace_lost", "slurm_cluster"]
 
 _SETTINGS = {
     "distributed.scheduler.allowed-failures": 5,  # workers that may die under one run before it is given up
@@ -66,14 +66,25 @@ def _local(workers: int, devices: Sequence[str] | None) -> Any:
     if devices is None:
         return LocalCluster(n_workers=workers, **options)
     cluster = LocalCluster(n_workers=0, **options)
-    (spec,) = (cluster.new_worker_spec() or {}).values()
+    new: Any = cluster.new_worker_spec()
+    (spec,) = new.values()
     specs = {
         k: spec | {"options": spec["options"] | {"env": {"CUDA_VISIBLE_DEVICES": device}, "resources": {"GPU": 1}}}
         for k, device in enumerate(devices)
     }
     cluster.worker_spec.update(specs)
-    cluster.sync(cluster._correct_state)
+    cluster.scale(workers)
     return cluster
+
+
+def replace_lost(client: Any) -> None:
+    """Start workers again that are gone for good: a process killed while it starts is not restarted by Dask itself.
+
+    Nothing is done about the workers of a scheduler that was there before.
+    """
+    cluster = getattr(client, "cluster", None)
+    if cluster is not None:
+        cluster.scale(len(cluster.worker_spec))
 
 
 def gpus(workers: int) -> list[str]:

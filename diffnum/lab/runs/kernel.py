@@ -10,6 +10,7 @@ import signal
 import tempfile
 import threading
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -116,13 +117,38 @@ def execute(source: str, parameters: dict[str, Any], session: Session, log: Text
         StartFailed: the kernel did not start.
         NotebookFailed: a cell raised, the kernel died, or it held more memory than it may.
     """
+    from papermill.exceptions import PapermillExecutionError
+
+    session.sockets = Path(tempfile.mkdtemp(prefix="diffnum-"))
+    try:
+        Context().run(_papermill, source, parameters, session, log)
+    except PapermillExecutionError as error:
+        cell = _cell(source, error.cell_index, bool(parameters))
+        raise NotebookFailed(_over(session) or f"cell {cell}: {error.ename}: {error.evalue}") from error
+    except Exception as error:
+        if session.stopped:
+            raise StartFailed("it was stopped") from error
+        if not session.started:
+            raise StartFailed(f"the kernel did not start: {error!r}") from error
+        raise NotebookFailed(_over(session) or f"the kernel died: {error}") from error
+    finally:
+        session.end()
+        shutil.rmtree(session.sockets, ignore_errors=True)
+    if session.over:
+        raise NotebookFailed(_over(session))
+
+
+def _papermill(source: str, parameters: dict[str, Any], session: Session, log: TextIO) -> None:
+    """Papermill with an event loop of its own, closed at the end; in a fresh context, where the loop is looked up."""
+    import asyncio
+
     import nbformat
     import papermill
-    from papermill.exceptions import PapermillExecutionError
+    from jupyter_core.utils import ensure_event_loop
 
     from ._papermill import ENGINE  # registers itself
 
-    session.sockets = Path(tempfile.mkdtemp(prefix="diffnum-"))
+    loop = ensure_event_loop()
     try:
         papermill.execute_notebook(
             nbformat.reads(source, as_version=4),
@@ -137,19 +163,16 @@ def execute(source: str, parameters: dict[str, Any], session: Session, log: Text
             stderr_file=log,
             session=session,
         )
-    except PapermillExecutionError as error:
-        raise NotebookFailed(_over(session) or f"cell {error.cell_index + 1}: {error.ename}: {error.evalue}") from error
-    except Exception as error:
-        if session.stopped:
-            raise StartFailed("it was stopped") from error
-        if not session.started:
-            raise StartFailed(f"the kernel did not start: {error!r}") from error
-        raise NotebookFailed(_over(session) or f"the kernel died: {error}") from error
     finally:
-        session.end()
-        shutil.rmtree(session.sockets, ignore_errors=True)
-    if session.over:
-        raise NotebookFailed(_over(session))
+        loop.close()
+        asyncio.set_event_loop(None)
+
+
+def _cell(source: str, index: int, injected: bool) -> int:
+    """The number of a cell, from one, in the notebook as it was before parameters were put into it."""
+    cells = json.loads(source)["cells"]
+    tagged = [k for k, cell in enumerate(cells) if "parameters" in cell["metadata"].get("tags", [])]
+    return index + 1 - (injected and bool(tagged) and index > tagged[0])
 
 
 def _over(session: Session) -> str:

@@ -51,7 +51,7 @@ def render(out: Path, found: tuple[Table, ...]) -> str:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": number, "shown": shown, "embed": _embed, "many": many}
+    environment.filters |= {"told": _told, "shown": shown, "embed": _embed, "many": many}
     rows = [row for table in found for row in table.rows]
     sections = [
         {
@@ -86,6 +86,11 @@ def _made(rows: list[Row]) -> list[str]:
         if commit:
             said[f"commit {commit['id'][:12]}{' with changes' * commit['dirty']}"] = None
     return list(said)
+
+
+def _told(value: float) -> str:
+    """Counts as they are, measurements to three digits."""
+    return str(value) if isinstance(value, int) else number(value)
 
 
 def _embed(png: bytes) -> str:

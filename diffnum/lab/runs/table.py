@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from . import store
-from .sweep import SWEEP
+from .sweeping import SWEEP
 
 __all__ = ["Row", "Table", "shown", "tables", "to_csv"]
 

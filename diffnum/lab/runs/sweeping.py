@@ -12,12 +12,12 @@ from typing import Any
 
 from ..folder import write_text
 from . import store
-from .cluster import connect
-from .compute import Outcome, compute
+from .cluster import connect, replace_lost
 from .kernel import StartFailed
 from .request import Request
+from .single import Outcome, compute
 
-__all__ = ["SWEEP", "Interrupted", "sweep"]
+__all__ = ["ATTEMPTS", "SWEEP", "Interrupted", "drive", "list_runs", "sweep"]
 
 SWEEP = "sweep.json"
 """The file that lists the runs of a sweep in its folder."""
@@ -68,7 +68,7 @@ def sweep(
         Interrupted: the scheduler is gone.
     """
     hearer = hearer or _Quiet()
-    _list(requests, out)
+    list_runs(requests, out)
     ended: dict[str, Outcome] = {}
     for request in requests:
         known = store.read(out, request.key)
@@ -80,11 +80,12 @@ def sweep(
     if todo:
         with connect(min(workers, len(todo)), scheduler, slurm, gpu) as client:
             hearer.dashboard(client.dashboard_link)
-            _drive(client, todo, out, {"GPU": 1} if gpu else None, again, ended, hearer)
+            drive(client, todo, out, {"GPU": 1} if gpu else None, again, ended, hearer)
     return [ended[request.key] for request in requests]
 
 
-def _list(requests: Sequence[Request], out: Path) -> None:
+def list_runs(requests: Sequence[Request], out: Path) -> None:
+    """Write down what the sweep sets out to do."""
     runs = [
         {"key": r.key, "notebook": r.notebook.path.name, "source": r.notebook.digest, "parameters": r.parameters}
         for r in requests
@@ -93,7 +94,7 @@ def _list(requests: Sequence[Request], out: Path) -> None:
     write_text(out / SWEEP, json.dumps(content, indent=1, allow_nan=False))
 
 
-def _drive(
+def drive(
     client: Any,
     todo: Sequence[Request],
     out: Path,
@@ -102,7 +103,11 @@ def _drive(
     ended: dict[str, Outcome],
     hearer: Any,
 ) -> None:
-    """Submit, and hear of each end; a callback puts it into a queue, so that a scheduler that is gone is noticed."""
+    """Submit runs to a client and note how each ends; a start that fails is tried again, a notebook that fails not.
+
+    A callback puts each end into a queue, so that meanwhile a scheduler that is gone is noticed, and workers that are
+    gone are replaced.
+    """
     done: queue.SimpleQueue[Any] = queue.SimpleQueue()
     running: dict[str, tuple[Any, Request, int]] = {}
 
@@ -132,6 +137,7 @@ def _next(done: queue.SimpleQueue[Any], client: Any, how_far: Callable[[], str])
         try:
             return done.get(timeout=1)
         except queue.Empty:
+            replace_lost(client)
             if client.status != "running":
                 raise Interrupted(f"the scheduler is gone and {how_far()}: the same command goes on") from None
 
