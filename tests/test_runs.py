@@ -6,7 +6,6 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -159,10 +158,10 @@ def test_the_address_is_of_code_parameters_files_and_versions(tmp_path, notebook
     key = notebook.request({}).key
     assert notebook.request({"steps": 4, "rate": 0.5}).key == key, "what is given and what is the default"
     assert notebook.request({"steps": 5}).key != key
-    content = nbformat.read(notebook.path, as_version=4)
-    content.cells[0].source = "# Other prose"
-    content.cells[2].outputs = [nbformat.v4.new_output("stream", text="printed")]
-    nbformat.write(content, tmp_path / "prose.ipynb")
+    content = json.loads(notebook.path.read_text())
+    content["cells"][0]["source"] = ["# Other ", "prose"]
+    content["cells"][2]["outputs"] = [{"output_type": "stream", "name": "stdout", "text": "printed"}]
+    (tmp_path / "prose.ipynb").write_text(json.dumps(content))
     assert Notebook.load(tmp_path / "prose.ipynb").request({}).key == key
     changed = write_notebook(tmp_path / "changed.ipynb", RESULT + " ")
     assert Notebook.load(changed).request({}).key != key

@@ -9,7 +9,6 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
-import nbformat
 import pytest
 from run_cases import write_notebook
 
@@ -255,7 +254,7 @@ def test_run_runs_a_notebook_once_and_records_what_it_ran_on(here, capsys):
     assert record["command"] == "diffnum run toy.ipynb -p steps=5 --out runs"
     assert record["device"] == "cpu" and record["peak_mb"] > 10 and record["seconds"] > 0 and record["commit"] == {}
     assert record["versions"] == Notebook.load("toy.ipynb").request({}).versions
-    assert nbformat.read(folder / "notebook.ipynb", as_version=4).metadata.papermill.parameters == {"steps": 5}
+    assert json.loads((folder / "notebook.ipynb").read_text())["metadata"]["papermill"]["parameters"] == {"steps": 5}
     began = (folder / "run.json").stat()
     code, said, _ = output(capsys, *words)
     assert code == 0 and said.startswith("was finished before")
@@ -282,13 +281,9 @@ def test_sweep_finds_what_is_finished_and_report_tells_all(here, capsys, pretend
         compute(request, out)
     code, said, wrong = output(capsys, "sweep", "toy.ipynb", "grid.yaml", "--out", "runs", "--json")
     assert code == 1 and json.loads(said)["finished"] == 3 and json.loads(said)["failed"] == 3
-    pages = []
-    for _ in range(2):
-        code, said, wrong = output(capsys, "report", "runs")
-        assert (code, wrong) == (0, "")
-        pages.append(((here / "runs" / "report.html").read_bytes(), (here / "runs" / "runs.csv").read_bytes()))
-    assert pages[0] == pages[1]
-    page = pages[0][0].decode()
+    code, said, wrong = output(capsys, "report", "runs")
+    assert (code, wrong) == (0, "")
+    page = (here / "runs" / "report.html").read_text()
     assert "6 runs" in page and "3 finished" in page and "toy.ipynb: cell 2: Nope: no" in page
     assert "http" not in page.replace("http://www.w3.org", ""), "the page needs the network"
     rows = (here / "runs" / "runs.csv").read_text().splitlines()

@@ -121,6 +121,7 @@ def test_a_sweep_that_is_killed(tmp_path, undisturbed):
         process = place.start(*SWEEP)
         moment(dice, place, process)
         family = descendants(process.pid)
+        assert process.poll() is None, "it was over before it was killed"
         process.kill()
         process.wait(60)
         assert gone(family), "orphans stay"
@@ -141,16 +142,16 @@ def test_a_sweep_whose_scheduler_is_killed(tmp_path, undisturbed):
         process = place.start(*SWEEP, "--scheduler", told)
         if kill:
             moment(dice, place, process)
+            assert process.poll() is None, "it was over before its scheduler was killed"
             scheduler.kill()
         code = place.end(process)
         family = descendants(workers.pid)
-        if kill and code != 0:
-            assert "the same command goes on" in (place.folder / "errors").read_text()
+        said = "the same command goes on" in (place.folder / "errors").read_text()
         for left in (scheduler, workers):
             left.kill()
             left.wait(60)
         assert gone(family), "orphans stay"
-        assert code == 0 or kill
+        assert (code, said) == (int(kill), True)
     assert place.page() == undisturbed
 
 

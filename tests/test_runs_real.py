@@ -112,7 +112,7 @@ def test_a_sweep_has_a_gpu_for_each_worker_a_log_for_each_run_and_does_not_repea
     monkeypatch.chdir(tmp_path)
     seen = "import os, time\nopen(os.environ['RUN_COUNTS'], 'a').write(f'{steps}\\n')\ntime.sleep(2)\n"
     seen += "assert steps != 3, 'three'\n"
-    write_notebook("toy.ipynb", seen + "print('device', os.environ['CUDA_VISIBLE_DEVICES'])", RESULT)
+    write_notebook(Path("toy.ipynb"), seen + "print('device', os.environ['CUDA_VISIBLE_DEVICES'])", RESULT)
     Path("grid.yaml").write_text("cross: {steps: [1, 2, 3, 4]}\n")
     environment = one_thread() | {"RUN_COUNTS": str(tmp_path / "counts"), "CUDA_VISIBLE_DEVICES": "6,7"}
     words = [sys.executable, "-m", "diffnum", "sweep", "toy.ipynb", "grid.yaml", "--gpu", "--json"]
@@ -142,7 +142,7 @@ def test_an_interrupted_sweep_leaves_no_process(tmp_path):
 
 def test_a_scheduler_that_is_not_there_and_gpus_that_are_not_are_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    write_notebook("toy.ipynb")
+    write_notebook(Path("toy.ipynb"))
     Path("grid.yaml").write_text("cross: {steps: [1, 2]}\n")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     assert run(["sweep", "toy.ipynb", "grid.yaml", "--gpu"]) == 2

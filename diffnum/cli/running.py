@@ -125,7 +125,7 @@ def report(
 def _require() -> None:
     from importlib.util import find_spec
 
-    missing = [name for name in ("nbformat", "papermill", "distributed", "yaml") if find_spec(name) is None]
+    missing = [name for name in ("papermill", "distributed", "yaml", "psutil") if find_spec(name) is None]
     if missing:
         raise ValueError(f"{missing[0]} is not installed: pip install 'diffnum[lab]'")
 

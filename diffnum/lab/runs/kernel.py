@@ -6,14 +6,16 @@ import ast
 import json
 import os
 import shutil
-import signal
 import tempfile
 import threading
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any, TextIO
+
+import psutil
 
 from .request import PACKAGES
 
@@ -64,42 +66,53 @@ class Session:
     def end(self) -> None:
         """End the kernel and its children at once."""
         self._ended.set()
-        if self._pid is not None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._pid, signal.SIGKILL) if os.getpgid(self._pid) == self._pid else os.kill(self._pid, 9)
+        for process in _family(self._pid):
+            with suppress(psutil.Error):
+                process.kill()
 
     def measure(self) -> None:
-        """Note what the kernel holds now, and end it if that is too much."""
-        self.peak_mb = max(self.peak_mb, _held_mb(self._pid) if self._pid else 0.0)
+        """Note what the kernel and its children hold now, and end them if that is too much."""
+        held = 0.0
+        for process in _family(self._pid):
+            with suppress(psutil.Error):
+                held += process.memory_info().rss / 2**20
+        self._note(held)
+
+    def _note(self, held: float) -> None:
+        self.peak_mb = max(self.peak_mb, held, _most_mb(self._pid))
         if self.memory_mb is not None and self.peak_mb > self.memory_mb:
             self.over = True
             self.end()
 
     def watch(self, pid: int) -> None:
-        """Measure twenty times a second until the kernel is gone."""
+        """Measure until the kernel is gone: itself ten times a second, with its children, whom it takes long to find,
+        once a second."""
         self._pid = pid
 
         def watching() -> None:
-            while not self._ended.wait(0.05):
-                self.measure()
+            for tick in count(1):
+                if self._ended.wait(0.1):
+                    return
+                self._note(0.0) if tick % 10 else self.measure()
 
         threading.Thread(target=watching, daemon=True).start()
 
 
-def _held_mb(pid: int) -> float:
-    """Megabytes that a process and its children hold: of the process itself the most so far, where Linux tells it."""
-    import psutil
-
+def _family(pid: int | None) -> list[psutil.Process]:
+    """A process and all below it."""
     try:
-        process = psutil.Process(pid)
-        held = process.memory_info().rss / 2**20
-        with suppress(OSError):
-            for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-                if line.startswith("VmHWM:"):
-                    held = max(held, int(line.split()[1]) / 1024)
-        return held + sum(child.memory_info().rss for child in process.children(recursive=True)) / 2**20
+        return [] if pid is None else [(process := psutil.Process(pid)), *process.children(recursive=True)]
     except psutil.Error:
-        return 0.0
+        return []
+
+
+def _most_mb(pid: int | None) -> float:
+    """The most megabytes that a process held so far, where the system tells it; else 0."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
 
 
 def execute(source: str, parameters: dict[str, Any], session: Session, log: TextIO) -> None:

@@ -86,8 +86,11 @@ def held(out: Path, key: str, waiting: Callable[[], bool] = lambda: True) -> Ite
     Yields:
         whether it is held.
     """
-    import fcntl
-
+    try:
+        import fcntl
+    except ImportError:  # Windows: without locks, who is second replaces what the first wrote by the same
+        yield True
+        return
     with (out / ".locks" / key).open("w") as lock:
         while waiting():
             try:

@@ -143,13 +143,15 @@ def _next(done: queue.SimpleQueue[Any], client: Any, how_far: Callable[[], str])
 
 
 def _outcome(future: Any, request: Request) -> Outcome:
-    from distributed.scheduler import KilledWorker
-
     try:
         return future.result(timeout=60)
     except StartFailed as error:
         return Outcome(request.key, "lost", str(error))
-    except KilledWorker:
-        return Outcome(request.key, "lost", "its workers died, one after the other")
     except CancelledError as error:
         raise Interrupted("the scheduler is gone: the same command goes on with what is not finished") from error
+    except Exception as error:
+        from distributed.scheduler import KilledWorker
+
+        if isinstance(error, KilledWorker):
+            return Outcome(request.key, "lost", "its workers died, one after the other")
+        raise
