@@ -11,7 +11,7 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.log import logger
 
-from .kernel import Session, answer, environment, question
+from .session import Session, answer, environment, question
 
 __all__ = ["ENGINE"]
 
@@ -28,9 +28,9 @@ class _ThisPython(KernelSpecManager):
 class _Client(PapermillNotebookClient):
     """Starts the kernel in the session's folder and lets the session watch it."""
 
-    def __init__(self, nb_man: Any, session: Session, **options: Any) -> None:
+    def __init__(self, nb_man: Any, session: Session, kernel_log: Any, **options: Any) -> None:
         super().__init__(nb_man, **options)
-        self.session = session
+        self.session, self.kernel_log = session, kernel_log
 
     def create_kernel_manager(self) -> Any:
         # sockets in a folder of short name, readable by nobody else: no ports to race for, nothing to eavesdrop on
@@ -39,7 +39,13 @@ class _Client(PapermillNotebookClient):
         return self.km
 
     def start_new_kernel(self, **options: Any) -> None:
-        super().start_new_kernel(**options, cwd=str(self.session.folder), env=environment())
+        place = {
+            "cwd": str(self.session.folder),
+            "env": environment(),
+            "stdout": self.kernel_log,
+            "stderr": self.kernel_log,
+        }
+        super().start_new_kernel(**options, **place)
         kernel: Any = self.km
         self.session.watch(kernel.provisioner.pid)
 
@@ -58,12 +64,15 @@ class _Client(PapermillNotebookClient):
 
 class _Engine(NBClientEngine):
     @classmethod
-    def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, session: Session, **options: Any) -> Any:
+    def execute_managed_notebook(
+        cls, nb_man: Any, kernel_name: str, session: Session, kernel_log: Any, **options: Any
+    ) -> Any:
         kept = ("log_output", "stdout_file", "stderr_file")
         chosen = {name: options[name] for name in kept if name in options}
         return _Client(
             nb_man,
             session,
+            kernel_log,
             timeout=None,
             startup_timeout=options["start_timeout"],
             kernel_name=kernel_name,
@@ -73,3 +82,4 @@ class _Engine(NBClientEngine):
 
 
 papermill_engines.register(ENGINE, _Engine)
+logger.setLevel("ERROR")  # it warns of parameters that it cannot read; the schema has read them

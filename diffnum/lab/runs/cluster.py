@@ -14,7 +14,6 @@ __all__ = ["connect", "gpus", "replace_lost", "slurm_cluster"]
 
 _SETTINGS = {
     "distributed.scheduler.allowed-failures": 5,  # workers that may die under one run before it is given up
-    "distributed.worker.daemon": False,  # a worker has a child, the kernel
     "distributed.comm.timeouts.connect": "30s",
 }
 

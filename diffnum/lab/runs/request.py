@@ -158,9 +158,7 @@ def versions(packages: Sequence[str] = ()) -> dict[str, str]:
 @lru_cache(maxsize=1)
 def _own_source() -> str:
     root = Path(__file__).parents[2]
-    from ... import __version__
-
-    return f"{__version__}+{_hash_files(root, sorted(root.rglob('*.py')))[:12]}"
+    return f"source {_hash_files(root, sorted(root.rglob('*.py')))[:12]}"
 
 
 def tree_hash(path: Path) -> str:
@@ -172,9 +170,16 @@ def tree_hash(path: Path) -> str:
     if not path.exists():
         raise ValueError(f"{path} does not exist: name a file or folder that does")
     if path.is_file():
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        facts = path.stat()
+        return _file_hash(path, facts.st_size, facts.st_mtime_ns)
     return _hash_files(path, sorted(p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts))
+
+
+@lru_cache(maxsize=100_000)
+def _file_hash(path: Path, size: int, changed: int) -> str:
+    """Once for all runs of a sweep, while size and time of change stay."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _hash_files(root: Path, files: Sequence[Path]) -> str:

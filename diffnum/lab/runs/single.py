@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from . import artefacts, store
-from .kernel import NotebookFailed, Session, StartFailed, execute
+from .kernel import NotebookFailed, StartFailed, execute
 from .request import Request, tree_hash, versions
+from .session import Session
 
 __all__ = ["Outcome", "compute"]
 
