@@ -139,6 +139,7 @@ def test_a_sweep_whose_scheduler_is_killed(tmp_path, undisturbed):
         told = json.loads(address.read_text())["address"]
         workers = place.start("-m", "dask", "worker", told, "--nworkers", "2", "--nthreads", "1", "--no-dashboard",
                               "--local-directory", str(place.folder / "scratch"))  # fmt: skip
+        before = len((place.folder / "errors").read_text())
         process = place.start(*SWEEP, "--scheduler", told)
         if kill:
             moment(dice, place, process)
@@ -146,12 +147,14 @@ def test_a_sweep_whose_scheduler_is_killed(tmp_path, undisturbed):
             scheduler.kill()
         code = place.end(process)
         family = descendants(workers.pid)
-        said = "the same command goes on" in (place.folder / "errors").read_text()
         for left in (scheduler, workers):
             left.kill()
             left.wait(60)
         assert gone(family), "orphans stay"
-        assert (code, said) == (int(kill), True)
+        said = (place.folder / "errors").read_text()[before:]
+        # killed before the command had found it, or after
+        ends = {1: "the same command goes on", 2: "no Dask scheduler answers"}
+        assert (code in ends and ends[code] in said) if kill else code == 0, said
     assert place.page() == undisturbed
 
 

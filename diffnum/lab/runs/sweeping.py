@@ -23,6 +23,7 @@ SWEEP = "sweep.json"
 """The file that lists the runs of a sweep in its folder."""
 
 ATTEMPTS = 3
+GONE = "the scheduler is gone: the same command goes on with what is not finished"
 
 
 class Interrupted(RuntimeError):
@@ -79,8 +80,13 @@ def sweep(
     todo = [request for request in requests if request.key not in ended]
     if todo:
         with connect(min(workers, len(todo)), scheduler, slurm, gpu) as client:
-            hearer.dashboard(client.dashboard_link)
-            drive(client, todo, out, {"GPU": 1} if gpu else None, again, ended, hearer)
+            try:
+                hearer.dashboard(client.dashboard_link)
+                drive(client, todo, out, {"GPU": 1} if gpu else None, again, ended, hearer)
+            except OSError as error:
+                if client.status == "running":
+                    raise
+                raise Interrupted(GONE) from error
     return [ended[request.key] for request in requests]
 
 
@@ -148,7 +154,7 @@ def _outcome(future: Any, request: Request) -> Outcome:
     except StartFailed as error:
         return Outcome(request.key, "lost", str(error))
     except CancelledError as error:
-        raise Interrupted("the scheduler is gone: the same command goes on with what is not finished") from error
+        raise Interrupted(GONE) from error
     except Exception as error:
         from distributed.scheduler import KilledWorker
 
