@@ -1,0 +1,77 @@
+"""Checkpoints: tensors by name and one JSON record, in a single safetensors file that is replaced as a whole.
+
+The record stands in the file's header, so tensors and state can never be of two different moments. No pickle is
+written or read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ["read", "restore", "write"]
+
+KEY = "diffnum"
+
+
+def write(path: str | os.PathLike[str], tensors: Mapping[str, Any], record: Mapping[str, Any]) -> None:
+    """Write ``tensors`` and ``record`` to ``path``: first beside it, then moved over it, so that a process killed at
+    any moment leaves the old file or the new one."""
+    from safetensors.torch import save_file
+
+    path = Path(path)
+    part = path.with_name(path.name + ".part")
+    save_file(
+        {name: t.detach().contiguous() for name, t in tensors.items()}, part, {KEY: json.dumps(record, sort_keys=True)}
+    )
+    with part.open("rb") as written:
+        os.fsync(written.fileno())
+    os.replace(part, path)
+
+
+def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The tensors and the record of a checkpoint.
+
+    Raises:
+        ValueError: no such file; a pickle; a truncated or damaged file; a file without a record.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path} is no file: give a checkpoint written by diffnum.images")
+    with path.open("rb") as opened:
+        start = opened.read(4)
+    if start[:1] == b"\x80" or start == b"PK\x03\x04":
+        raise ValueError(f"{path} is a pickle, which can run code when it is read: save it as safetensors")
+    try:
+        with safe_open(path, framework="pt") as opened:
+            record = (opened.metadata() or {}).get(KEY)
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path} is truncated or no safetensors file ({error}): copy or train it again") from error
+    if record is None:
+        raise ValueError(f"{path} has no record of diffnum in its header: give a checkpoint written by diffnum.images")
+    return tensors, json.loads(record)
+
+
+def restore(path: str | os.PathLike[str], module: Any, tensors: Mapping[str, Any]) -> None:
+    """Copy ``tensors`` of a checkpoint into the parameters and buffers of ``module``, cast to their dtype.
+
+    Raises:
+        ValueError: a tensor missing, left over, or of another shape.
+    """
+    own = module.state_dict()
+    for name in sorted(set(own) ^ set(tensors)):
+        where = "lacks" if name in own else "has a tensor too many,"
+        raise ValueError(f"{path} {where} {name}: it belongs to a network of another configuration")
+    for name, value in tensors.items():
+        if own[name].shape != value.shape:
+            raise ValueError(
+                f"{path} has {name} of shape {tuple(value.shape)} where the network has {tuple(own[name].shape)}: "
+                "build the network of its own configuration"
+            )
+    module.load_state_dict({name: value.to(own[name].dtype) for name, value in tensors.items()})
