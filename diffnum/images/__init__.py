@@ -6,7 +6,7 @@ from .judging import Denoising, denoising
 from .networks import DiT, UNet, build, count, preconditioned, target_pair
 from .pretrained import available, card, digits, pretrained
 from .samples import draw, sheet
-from .sets import PHOTOGRAPHS, dequantised, divided, from_hub, patches
+from .sets import PHOTOGRAPHS, dequantised, divided, from_hub, patches, resized
 from .training import Training, held_out_loss, load_network, train
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "preconditioned",
     "pretrained",
     "read",
+    "resized",
     "restore",
     "sheet",
     "target_pair",

@@ -201,10 +201,10 @@ def target_pair(raw: str, alpha: Any, sigma: Any, d: float) -> tuple[Any, Any]:
 
 def null_label(module: Any) -> int | None:
     """The label that stands for "any class", or None for a network without classes."""
-    config = module.config
-    if config.get("num_embeds_ada_norm") is not None:
-        return int(config["num_embeds_ada_norm"])
-    given = config.get("num_class_embeds")
+    embeddings = getattr(module.config, "num_embeds_ada_norm", None)
+    if embeddings is not None:
+        return int(embeddings)
+    given = getattr(module.config, "num_class_embeds", None)
     return None if given is None else int(given) - 1
 
 

@@ -47,18 +47,21 @@ def draw(network: Network, n: int, plan: Any = None, seed: int = 0, labels: Any 
 
 
 def sheet(x: Any, path: str | os.PathLike[str], columns: int = 8, side: int = 64) -> None:
-    """Images ``(n, c, h, w)`` as a PNG, ``columns`` in a row, each enlarged to about ``side`` pixels without
-    smoothing; replaced as a whole."""
+    """Images ``(n, c, h, w)`` as a PNG, ``columns`` in a row with lines between them, each enlarged to about ``side``
+    pixels without smoothing; replaced as a whole."""
     from PIL import Image
 
     n, c, h, w = x.shape
     rows = -(-n // columns)
-    pictures = np.zeros((rows * columns, h, w, c), dtype=np.uint8)
-    pictures[:n] = to_images(x.permute(0, 2, 3, 1).reshape(n, -1), (h, w, c))
-    tiled = pictures.reshape(rows, columns, h, w, c).swapaxes(1, 2).reshape(rows * h, columns * w, c)
     factor = max(1, side // max(h, w))
+    line = 2
+    pictures = np.full((rows * columns, h * factor + line, w * factor + line, c), 96, dtype=np.uint8)
+    small = to_images(x.permute(0, 2, 3, 1).reshape(n, -1), (h, w, c))
+    pictures[:n, line:, line:] = small.repeat(factor, axis=1).repeat(factor, axis=2)
+    tall, wide = pictures.shape[1:3]
+    tiled = pictures.reshape(rows, columns, tall, wide, c).swapaxes(1, 2).reshape(rows * tall, columns * wide, c)
     image = Image.fromarray(tiled[..., 0] if c == 1 else tiled)
     path = Path(path)
     part = path.with_name(path.name + ".part")
-    image.resize((columns * w * factor, rows * h * factor), Image.Resampling.NEAREST).save(part, "png")
+    image.save(part, "png")
     os.replace(part, path)

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .data import Dataset
+from .data import Dataset, Size, check_size, fit_array
 
-__all__ = ["PHOTOGRAPHS", "dequantised", "divided", "from_hub", "patches"]
+__all__ = ["PHOTOGRAPHS", "dequantised", "divided", "from_hub", "patches", "resized"]
 
 SKIMAGE = ("astronaut", "cat", "coffee", "rocket", "immunohistochemistry", "hubble_deep_field", "retina")
 SKLEARN = ("china", "flower")
@@ -35,6 +35,20 @@ def dequantised(data: Dataset, greys: int = 256, seed: int = 0) -> Dataset:
         raise ValueError(f"{data.name} is not made of {greys} greys: dequantise before resizing, with the right greys")
     u = np.random.default_rng(seed).random(k.shape)
     return replace(data, data=2 * (whole + u) / greys - 1)
+
+
+def resized(data: Dataset, size: Size) -> Dataset:
+    """Every image cropped at its centre and resampled (Lanczos) to ``h = w`` or ``(h, w)``, as :func:`load` does with
+    ``size``, but after dequantisation; overshoot is cut back to ``[-1, 1]``.
+
+    Raises:
+        ValueError: a size that is not positive.
+    """
+    pair = check_size(size)
+    if pair is None:
+        raise ValueError("size = None is no image size: use a positive integer or a pair (height, width)")
+    images = np.stack([fit_array(image, pair) for image in data.data.reshape(-1, *data.shape)])
+    return replace(data, data=images.reshape(len(images), -1), shape=(*pair, data.shape[2]))
 
 
 def divided(data: Dataset, held_out: int | float = 0.1, seed: int = 0) -> tuple[Dataset, Dataset]:
@@ -130,6 +144,8 @@ def of_columns(table: Any, name: str, size: int | None = None, limit: int | None
         raise ValueError(f"{name} has the columns {', '.join(kinds)}, none of images: choose another set")
     labelled = next((c for c, kind in kinds.items() if kind == "ClassLabel"), None)
     count = len(table) if limit is None else min(limit, len(table))
+    if count < 2:
+        raise ValueError(f"{name} gives {count} image{'s' * (count != 1)}: a distribution needs at least 2")
     images, labels = [], []
     for i in range(count):
         row = table[i]

@@ -108,7 +108,7 @@ def train(
 
     Raises:
         ValueError: shapes or labels that do not fit the network; a folder with a run of another configuration; a
-            damaged checkpoint.
+            damaged checkpoint; a loss that is not finite.
     """
     training = training or Training()
     _check_data(config, data)
@@ -118,7 +118,7 @@ def train(
     run.resume(folder)
     _cut_rows(folder / "loss.csv", run.step)
     _cut_rows(folder / "held_out.csv", run.step)
-    last = min(training.steps, until or training.steps)
+    last = training.steps if until is None else min(training.steps, until)
     rows: list[list[Any]] = []
     with _progress(quiet) as bar:
         task = bar.add_task("training", total=training.steps, completed=run.step, loss=math.nan)
@@ -219,6 +219,8 @@ class _Run:
             torch.manual_seed(_key(t.seed, k))
             F, target = _asked(self.module, *on, self.sigma_data, t.raw, given)
         loss = (F.float() - target).square().mean()
+        if not torch.isfinite(loss):
+            raise ValueError(f"the loss is {float(loss.detach())} at step {k}: lower rate or clip, or turn bf16 off")
         self.optimiser.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.module.parameters(), t.clip)
@@ -277,10 +279,7 @@ class _Run:
         tensors, record = read(path)
         # through JSON, as the file's was
         mine = json.loads(json.dumps(self.record()))
-        differing = [k for k in mine if k != "step" and mine[k] != record.get(k)]
-        if differing:
-            k = differing[0]
-            raise ValueError(f"{folder} holds a run with {k} {record.get(k)}, not {mine[k]}: use another folder")
+        _check_same(folder, mine, record)
         parts: dict[str, dict[str, Any]] = {}
         for name, value in tensors.items():
             part, _, rest = name.partition(".")
@@ -299,6 +298,15 @@ class _Run:
                 m: v if m == "step" else v.to(self.device) for m, v in moments.items() if v is not None
             }
         self.step = record["step"]
+
+
+def _check_same(folder: Path, mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
+    for name, value in mine.items():
+        other = theirs.get(name)
+        if isinstance(value, Mapping) and isinstance(other, Mapping):
+            _check_same(folder, value, other)
+        elif name != "step" and value != other:
+            raise ValueError(f"{folder} holds a run with {name} = {other}, not {value}: use another folder")
 
 
 def _key(seed: int, step: int) -> int:
