@@ -151,6 +151,7 @@ def test_preconditioning_refuses(options, message):
         (lambda: UNet((9, 8, 1)), "multiple of 2, or fewer multipliers"),
         (lambda: UNet((8, 8, 0)), "cannot be halved"),
         (lambda: UNet((8, 8, 1), width=20), "use a multiple of 8"),
+        (lambda: UNet((8, 8, 1), width=8), "from 16 on"),
         (lambda: UNet((8, 8, 1), attention=(True,)), "1 entries for 2 levels"),
         (lambda: UNet((8, 8, 1), classes=-1), "classes = -1"),
         (lambda: UNet((8, 8, 1), dropout=1.0), "dropout = 1.0 is no share"),
@@ -166,7 +167,7 @@ def test_configurations_refuse(make, message):
 
 # --- the modules of diffusers ---
 
-SMALL = (UNet((8, 8, 1), 8, (1, 2), classes=3), DiT((8, 8, 1), 2, 2, 8, 2, classes=3))
+SMALL = (UNet((8, 8, 1), 16, (1, 2), classes=3), DiT((8, 8, 1), 2, 2, 8, 2, classes=3))
 
 
 @pytest.mark.parametrize("config", SMALL, ids=["unet", "dit"])

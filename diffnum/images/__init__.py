@@ -1,6 +1,6 @@
 """Images: data, networks that denoise them, their training, and pictures drawn from them."""
 
-from .checkpoints import read, restore, write
+from .checkpoints import halved, read, restore, write
 from .data import Dataset, load, to_images
 from .judging import Denoising, denoising
 from .networks import DiT, UNet, build, count, preconditioned, target_pair
@@ -26,6 +26,7 @@ __all__ = [
     "divided",
     "draw",
     "from_hub",
+    "halved",
     "held_out_loss",
     "load",
     "load_network",

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["read", "restore", "write"]
+__all__ = ["halved", "read", "restore", "write"]
 
 KEY = "diffnum"
 
@@ -20,15 +20,15 @@ KEY = "diffnum"
 def write(path: str | os.PathLike[str], tensors: Mapping[str, Any], record: Mapping[str, Any]) -> None:
     """Write ``tensors`` and ``record`` to ``path``: first beside it, then moved over it, so that a process killed at
     any moment leaves the old file or the new one."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     path = Path(path)
     part = path.with_name(path.name + ".part")
-    save_file(
-        {name: t.detach().contiguous() for name, t in tensors.items()}, part, {KEY: json.dumps(record, sort_keys=True)}
-    )
-    with part.open("rb") as written:
-        os.fsync(written.fileno())
+    flat = {name: t.detach().contiguous() for name, t in tensors.items()}
+    with part.open("wb") as opened:
+        opened.write(save(flat, {KEY: json.dumps(record, sort_keys=True)}))
+        opened.flush()
+        os.fsync(opened.fileno())
     os.replace(part, path)
 
 
@@ -56,6 +56,22 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     if record is None:
         raise ValueError(f"{path} has no record of diffnum in its header: give a checkpoint written by diffnum.images")
     return tensors, json.loads(record)
+
+
+def halved(source: str | os.PathLike[str], to: str | os.PathLike[str]) -> None:
+    """Copy a checkpoint with its weights rounded to float16, half the size, to give it away.
+
+    Raises:
+        ValueError: a weight beyond float16's range; what :func:`read` refuses.
+    """
+    import torch
+
+    tensors, record = read(source)
+    small = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
+    for name, t in small.items():
+        if not torch.isfinite(t).all():
+            raise ValueError(f"{name} of {source} goes beyond 65504, the largest number in float16: keep it as it is")
+    write(to, small, record)
 
 
 def restore(path: str | os.PathLike[str], module: Any, tensors: Mapping[str, Any]) -> None:

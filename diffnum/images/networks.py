@@ -48,7 +48,7 @@ class UNet:
 
     Attributes:
         shape: ``(h, w, c)`` of an image; ``h`` and ``w`` are halved at every level but the first.
-        width: channels of the first level, a multiple of 8.
+        width: channels of the first level, a multiple of 8 from 16 on.
         multipliers: channels of each level in units of ``width``.
         blocks: residual blocks at each level.
         attention: for each level, whether its blocks attend; default the last alone. The middle always does.
@@ -56,7 +56,7 @@ class UNet:
         dropout: share of features dropped in training.
 
     Raises:
-        ValueError: a size that cannot be halved so often, a width that is not a multiple of 8, ``attention`` of
+        ValueError: a size that cannot be halved so often, an unfit width, ``attention`` of
             another length than ``multipliers``.
     """
 
@@ -76,8 +76,9 @@ class UNet:
                 f"images of {h}x{w}x{c} cannot be halved {len(self.multipliers) - 1} times: give a size that is a "
                 f"multiple of {halvings}, or fewer multipliers"
             )
-        if self.width < 8 or self.width % 8:
-            raise ValueError(f"width = {self.width} cannot be cut into 8 groups: use a multiple of 8")
+        # of groups of one channel each the normalisation would erase time and class, which are added to whole channels
+        if self.width < 16 or self.width % 8:
+            raise ValueError(f"width = {self.width} cannot be normalised in 8 groups: use a multiple of 8 from 16 on")
         if self.attention is not None and len(self.attention) != len(self.multipliers):
             raise ValueError(
                 f"attention has {len(self.attention)} entries for {len(self.multipliers)} levels: give one for each"
