@@ -169,8 +169,20 @@ def test_a_truncated_checkpoint_is_refused(whole, tmp_path, name, length):
 def test_a_pickle_is_refused_and_not_run(tmp_path, old):
     path = tmp_path / "network.safetensors"
     torch.save({"weight": torch.ones(2)}, path, _use_new_zipfile_serialization=not old)
-    with pytest.raises(ValueError, match="is a pickle, which can run code"):
+    with pytest.raises(ValueError, match="is a pickle, which can run code when read"):
         load_network(path)
+
+
+def test_a_header_whose_length_begins_like_a_pickle_is_read(tmp_path):
+    path, first = tmp_path / "a.safetensors", set()
+    for padding in range(0, 264, 8):
+        checkpoints.write(path, {"a": torch.ones(2)}, {"text": "x" * padding})
+        assert checkpoints.read(path)[1] == {"text": "x" * padding}
+        first.add(path.read_bytes()[0])
+        path.write_bytes(path.read_bytes()[:-1])
+        with pytest.raises(ValueError, match="truncated or no safetensors"):
+            checkpoints.read(path)
+    assert 0x80 in first
 
 
 def changed(whole: Path, to: Path, name: str, change) -> Path:

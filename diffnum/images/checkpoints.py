@@ -43,15 +43,13 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path} is no file: give a checkpoint written by diffnum.images")
-    with path.open("rb") as opened:
-        start = opened.read(4)
-    if start[:1] == b"\x80" or start == b"PK\x03\x04":
-        raise ValueError(f"{path} is a pickle, which can run code when it is read: save it as safetensors")
     try:
         with safe_open(path, framework="pt") as opened:
             record = (opened.metadata() or {}).get(KEY)
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     except SafetensorError as error:
+        if _is_pickle(path):
+            raise ValueError(f"{path} is a pickle, which can run code when read: save it as safetensors") from error
         raise ValueError(f"{path} is truncated or no safetensors file ({error}): copy or train it again") from error
     if record is None:
         raise ValueError(f"{path} has no record of diffnum in its header: give a checkpoint written by diffnum.images")
@@ -91,3 +89,13 @@ def restore(path: str | os.PathLike[str], module: Any, tensors: Mapping[str, Any
                 "build the network of its own configuration"
             )
     module.load_state_dict({name: value.to(own[name].dtype) for name, value in tensors.items()})
+
+
+def _is_pickle(path: Path) -> bool:
+    """Whether a file that is no sound safetensors file is a pickle, bare or zipped as torch does.
+
+    A safetensors file begins with the length of its header in 8 bytes, and the lowest may be a pickle's first.
+    """
+    with path.open("rb") as opened:
+        start = opened.read(8)
+    return start[:4] == b"PK\x03\x04" or (start[:1] == b"\x80" and any(start[2:]))
