@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 
 import diffnum as dn
-from diffnum.images import Dataset, Training, UNet, checkpoints, held_out_loss, load_network, train
+from diffnum.images import Dataset, DiT, Training, UNet, checkpoints, held_out_loss, load_network, train
 from diffnum.images.training import _batch_index
 
 ROOT = Path(__file__).parents[1]
@@ -112,6 +112,16 @@ def test_other_outputs_are_trained_and_loaded_alike(tmp_path, raw):
     network = run(tmp_path, replace(SHORT, raw=raw, steps=2))
     x, level = torch.ones(2, 1, 4, 4), network.process.at(0.0)
     assert torch.equal(network(x, level), load_network(tmp_path / "network.safetensors")(x, level))
+
+
+@pytest.mark.full
+def test_a_transformer_that_stopped_goes_on_as_if_it_had_not(tmp_path):
+    config = DiT((4, 4, 1), 2, 2, 8, 2, classes=2, dropout=0.2)
+    for folder, stops in (("whole", [None]), ("stopped", [3, 5, None])):
+        for until in stops:
+            train(config, two_classes(), tmp_path / folder, SHORT, quiet=True, pictures=False, until=until)
+    assert losses(tmp_path / "whole") == losses(tmp_path / "stopped")
+    same_files(tmp_path / "whole", tmp_path / "stopped")
 
 
 @pytest.mark.full

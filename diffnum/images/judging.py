@@ -13,6 +13,7 @@ from ..plan import Level
 from ..process import Cosine
 from ..targets import Empirical, Gaussian
 from .data import Dataset
+from .networks import device_of
 
 __all__ = ["Denoising", "denoising"]
 
@@ -101,8 +102,9 @@ def _asked(
     """The network on rows, told the classes if it knows classes."""
     import torch
 
+    device = device_of(network.module)
     if labels is not None and "class_labels" in network.conditions:
-        network = network.given(class_labels=torch.as_tensor(labels.astype(np.int64)))
-    images = torch.from_numpy(np.ascontiguousarray(x.reshape(-1, *shape).transpose(0, 3, 1, 2)))
+        network = network.given(class_labels=torch.as_tensor(labels.astype(np.int64), device=device))
+    images = torch.from_numpy(np.ascontiguousarray(x.reshape(-1, *shape).transpose(0, 3, 1, 2))).to(device)
     with torch.no_grad():
-        return network(images, level).numpy().transpose(0, 2, 3, 1).reshape(x.shape)
+        return network(images, level).cpu().numpy().transpose(0, 2, 3, 1).reshape(x.shape)

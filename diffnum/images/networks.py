@@ -184,7 +184,7 @@ def preconditioned(
         read=_reading(raw, prediction, sigma_data),
     )
     null = null_label(module)
-    labels = {} if null is None else {"class_labels": torch.tensor([null])}
+    labels = {} if null is None else {"class_labels": torch.tensor([null], device=device_of(module))}
     return Network(module, convention, labels)
 
 
@@ -198,6 +198,13 @@ def target_pair(raw: str, alpha: Any, sigma: Any, d: float) -> tuple[Any, Any]:
         norm = (alpha**2 + sigma**2) ** 0.5
         return -sigma / norm, alpha / norm
     return (1.0, 0.0) if raw == "data" else (0.0, 1.0)
+
+
+def device_of(module: Any) -> Any:
+    """Where a module's parameters are; the CPU for one without any."""
+    import torch
+
+    return next((p.device for p in module.parameters()), torch.device("cpu"))
 
 
 def null_label(module: Any) -> int | None:

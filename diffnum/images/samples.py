@@ -15,12 +15,13 @@ from ..read.sample import sample
 from ..solvers import ALL
 from ..trace import compile
 from .data import to_images
+from .networks import device_of
 
 __all__ = ["draw", "sheet"]
 
 
 def draw(network: Network, n: int, plan: Any = None, seed: int = 0, labels: Any = None, noise: Any = None) -> Any:
-    """``n`` images ``(n, c, h, w)`` of a network, float32.
+    """``n`` images ``(n, c, h, w)`` of a network, float32, on its device.
 
     Args:
         plan: compiled for ``network.prediction`` on its process; default 20 steps of ``dpmpp_2m``, equal in log-SNR
@@ -39,9 +40,10 @@ def draw(network: Network, n: int, plan: Any = None, seed: int = 0, labels: Any 
             raise ValueError(f"the default plan is on Cosine(0) and the network on {network.process}: give plan=")
         levels = log_snr(network.process, 20, network.process.at(-4.0), network.process.at(5.0), "zero")
         plan = compile(ALL["dpmpp_2m"], levels, network.prediction)
+    device = device_of(network.module)
     if labels is not None:
-        network = network.given(class_labels=torch.as_tensor(np.atleast_1d(labels), dtype=torch.long))
-    x = torch.randn((n, *network.shape), generator=torch.Generator().manual_seed(seed))
+        network = network.given(class_labels=torch.as_tensor(np.atleast_1d(labels), dtype=torch.long, device=device))
+    x = torch.randn((n, *network.shape), generator=torch.Generator().manual_seed(seed)).to(device)
     with torch.no_grad():
         return sample(plan, network, x * float(plan.start.sigma), noise=noise)
 

@@ -21,7 +21,7 @@ PHOTOGRAPHS = SKIMAGE + SKLEARN
 def dequantised(data: Dataset, greys: int = 256, seed: int = 0) -> Dataset:
     """Grey ``k`` of ``greys`` as a uniform number in its cell: ``2 (k + u) / greys - 1``, ``u`` in ``[0, 1)``.
 
-    Values that take a few numbers only have no density; this is the usual cure (Theis et al. 2016, section 3.1), and
+    Values that take a few numbers only have no density; this is the usual cure (Theis et al. 2016), and
     rounding down gives the original back. The digits of scikit-learn have 17 greys, bytes 256.
 
     Raises:

@@ -7,8 +7,8 @@ module's target ``F*`` of :func:`diffnum.images.networks.target_pair`,
 
 which for ``sigma_data = 1`` is the velocity loss of Salimans & Ho 2022; a network learns from it several times sooner
 than from the noise's. What step ``k`` draws (images, flips, levels, noise, null labels, dropout) is keyed by ``seed``
-and ``k`` alone, and a checkpoint holds parameters, moving average and moments of the optimiser in one file: on one
-machine with one number of threads the losses after a restart are the losses without one, bit by bit.
+and ``k`` alone, and a checkpoint holds parameters, moving average and moments of the optimiser in one file: on the
+same processor with as many threads the losses after a restart are the losses without one, bit by bit.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ..models import Network
 from ..process import Cosine, Process
 from .checkpoints import read, restore, write
 from .data import Dataset
-from .networks import DiT, UNet, build, null_label, preconditioned, target_pair
+from .networks import FARTHEST, TIME_SCALE, DiT, UNet, build, device_of, null_label, preconditioned, target_pair
 
 __all__ = ["Training", "held_out_loss", "load_network", "train"]
 
@@ -176,12 +176,13 @@ def held_out_loss(
 
     training = training or Training()
     x, labels = _tensors(data)
-    total = 0.0
+    device, total = device_of(network.module), 0.0
     with torch.no_grad():
         for k in range(repeats):
-            alpha, sigma, eps = _noised(x, training, torch.Generator().manual_seed(_key(training.seed, -1 - k)))
-            given = {} if null_label(network.module) is None or labels is None else {"class_labels": labels}
-            F, target = _asked(network.module, x, alpha, sigma, eps, sigma_data, training.raw, given)
+            drawn = _noised(x, training, torch.Generator().manual_seed(_key(training.seed, -1 - k)))
+            given = {} if null_label(network.module) is None or labels is None else {"class_labels": labels.to(device)}
+            x0, alpha, sigma, eps = (v.to(device) for v in (x, *drawn))
+            F, target = _asked(network.module, x0, alpha, sigma, eps, sigma_data, training.raw, given)
             total += float((F - target).square().mean())
     return total / repeats
 
@@ -215,7 +216,9 @@ class _Run:
         for group in self.optimiser.param_groups:
             group["lr"] = t.rate * min(1.0, (k + 1) / max(t.warmup, 1)) * math.cos(math.pi / 2 * k / t.steps)
         on = [v.to(self.device) for v in (x, alpha, sigma, eps)]
-        with torch.random.fork_rng(devices=[]), torch.autocast(self.device, torch.bfloat16, enabled=t.bf16):
+        kind = torch.device(self.device).type
+        forked = torch.random.fork_rng(devices=[] if kind == "cpu" else None)
+        with forked, torch.autocast(kind, torch.bfloat16, enabled=t.bf16):
             torch.manual_seed(_key(t.seed, k))
             F, target = _asked(self.module, *on, self.sigma_data, t.raw, given)
         loss = (F.float() - target).square().mean()
@@ -338,8 +341,6 @@ def _asked(
     module: Any, x0: Any, alpha: Any, sigma: Any, eps: Any, d: float, raw: str, given: Mapping[str, Any]
 ) -> tuple[Any, Any]:
     """The module's output at noisy images, as :class:`diffnum.models.Network` would ask it, and its target."""
-    from .networks import FARTHEST, TIME_SCALE
-
     r = (sigma**2 + (alpha * d) ** 2) ** 0.5
     told = TIME_SCALE / 4 * (sigma / alpha).log().clamp(-FARTHEST, FARTHEST).flatten()
     p0, p1 = target_pair(raw, alpha, sigma, d)
