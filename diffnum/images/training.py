@@ -219,7 +219,7 @@ class _Run:
         kind = torch.device(self.device).type
         forked = torch.random.fork_rng(devices=[] if kind == "cpu" else None)
         with forked, torch.autocast(kind, torch.bfloat16, enabled=t.bf16):
-            torch.manual_seed(_key(t.seed, k))
+            torch.manual_seed(_key(t.seed, k, 1))
             F, target = _asked(self.module, *on, self.sigma_data, t.raw, given)
         loss = (F.float() - target).square().mean()
         if not torch.isfinite(loss):
@@ -312,8 +312,9 @@ def _check_same(folder: Path, mine: Mapping[str, Any], theirs: Mapping[str, Any]
             raise ValueError(f"{folder} holds a run with {name} = {other}, not {value}: use another folder")
 
 
-def _key(seed: int, step: int) -> int:
-    return int(np.random.SeedSequence([seed, 2**32 + step]).generate_state(1, np.uint64)[0] >> 1)
+def _key(seed: int, step: int, stream: int = 0) -> int:
+    """The seed of what a step draws: stream 1 for dropout, which must not repeat the numbers of the noise."""
+    return int(np.random.SeedSequence([seed, 2**32 + step, stream]).generate_state(1, np.uint64)[0] >> 1)
 
 
 def _batch_index(n: int, batch: int, step: int, seed: int) -> np.ndarray:
