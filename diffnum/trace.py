@@ -138,8 +138,8 @@ class Trace:
             self._remember(s, t, grid.h[i])
             yield s, t
             register = self.pin(self.x, "x")
-            if register in self.states:
-                # a step that does nothing: every level has a register of its own
+            if register <= self.states[-1]:
+                # a step that does nothing, or ends in a given state: every level has a register of its own, in order
                 self.lines.append(Lin(((register, 1.0),), "x", self.step))
                 register = len(self.lines)
             self.states.append(register)

@@ -130,7 +130,10 @@ def test_the_report_shows_every_sampler_and_a_page_for_every_defect(tmp_path):
 
 @pytest.mark.parametrize(
     "name, settings, kind",
-    [(MULTISTEP, {"solver_order": 3}, "order"), ("DDPMScheduler", {"variance_type": "fixed_large_log"}, "infinite")],
+    [
+        pytest.param(MULTISTEP, {"solver_order": 3}, "order", marks=pytest.mark.full),
+        ("DDPMScheduler", {"variance_type": "fixed_large_log"}, "infinite"),
+    ],
 )
 def test_a_page_holds_a_script_that_runs_and_the_numbers(name, settings, kind, capsys):
     made = record(case(name, settings))

@@ -285,6 +285,7 @@ def test_a_designed_plan_runs_in_a_pipelines_loop(made):
     assert torch.allclose(state, dn.sample(plan, target, x), atol=1e-10)
 
 
+@pytest.mark.full
 def test_a_design_does_not_depend_on_the_number_of_processes():
     spectrum, samplers = [1.0, 0.2, 0.01], [ddim]
     alone, beside = (design(nfe=2, spectrum=spectrum, samplers=samplers, jobs=jobs) for jobs in (1, 2))

@@ -120,7 +120,7 @@ def level_grids(draw):
     return schedule(process, n, start, stop, end=end)
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(levels=level_grids(), name=st.sampled_from(list(ALL)), prediction=st.sampled_from(PREDICTIONS))
 def test_plans_are_finite_and_cost_what_they_say_or_are_refused(levels, name, prediction):
     plan = compiled(name, levels, prediction)

@@ -51,6 +51,33 @@ def test_the_explicit_form_is_the_run_with_the_target_model(prediction):
     assert np.allclose(edit(plan, law, aim, x, noise).x, dn.sample(plan, aim, x, noise), rtol=1e-12)
 
 
+@pytest.mark.parametrize("w", [0.0, 1.0, 1.5])
+@pytest.mark.parametrize("prediction", ["data", "noise"])
+def test_pseudo_guidance_scales_the_prompt_term_and_leaves_the_trajectory_term(prediction, w):
+    """TurboEdit's step by the source path, the edited path and the means, and the replay with an extrapolated model."""
+    plan = dn.compile("ddpm_ancestral", levels(4), prediction)
+    law, aim = dn.Gaussian([0.5, -1.0], [0.3, 1.0]), dn.Gaussian([-0.5, 0.0], [0.2, 2.0])
+    path = independent_path(plan, law.sample(4, 0, plan.stop), dn.noise.Counter(2))
+    maps = noise_maps(plan, law, path)
+    found = edit(plan, law, aim, maps.x, maps, guidance=w)
+    assert found.nfe == 2 * plan.nfe
+
+    def mean(target, x, s, t):
+        D, h = target.denoise(x, s), t.lam - s.lam
+        return t.sigma / s.sigma * math.exp(-h) * x - t.alpha * math.expm1(-2 * h) * D
+
+    y = path[0]
+    for s, t, x, after in zip(plan.levels, plan.levels[1:], path, path[1:], strict=False):
+        prompt = mean(aim, y, s, t) - mean(law, y, s, t)
+        y = after + (mean(law, y, s, t) - mean(law, x, s, t)) + w * prompt
+    assert np.allclose(found.x, y, rtol=1e-11, atol=1e-12)
+
+    def extrapolated(x, level):
+        return (1 - w) * law.predict(x, level, prediction) + w * aim.predict(x, level, prediction)
+
+    assert np.allclose(found.x, dn.sample(plan, extrapolated, maps.x, noise=maps), rtol=1e-11, atol=1e-12)
+
+
 def affine_step(s, t, c):
     """Factors of the state, and of the law's mean, in a step of DDPM on ``N(mean, c)``."""
     h = t.lam - s.lam
@@ -135,11 +162,41 @@ def test_a_reward_adds_its_direction_scaled_to_the_edit(loops):
     assert np.allclose(added[:, 0], added[:, 1])
 
 
+def test_a_reward_is_scaled_for_every_sample_on_its_own():
+    """One sample without an edit, one without a gradient, one with both; in single precision too."""
+    plan = dn.compile("ddim", levels(1), "noise")
+    x = torch.tensor([[0.0, 0.0], [1.0, 2.0], [2.0, -1.0]])
+
+    def reward(x, level):
+        return torch.tensor([[3.0, 4.0], [0.0, 0.0], [3.0, 4.0]])
+
+    def aim(x, level):
+        return 2 * x
+
+    plain = edit(plan, lambda x, level: x, aim, x).x
+    added = edit(plan, lambda x, level: x, aim, x, reward=reward, strength=0.5).x - plain
+    change = plain - dn.sample(plan, lambda x, level: x, x)
+    assert torch.equal(added[:2], torch.tensor([[1.5, 2.0], [0.0, 0.0]]))
+    assert torch.allclose(added[2], 0.5 * change[2].norm() * torch.tensor([0.6, 0.8]), rtol=1e-5)
+
+
+def test_loops_at_the_clean_level_need_a_prediction_that_tells_the_noise():
+    grid = dn.grid.log_snr(PROCESS, 3, end="zero")
+    found = [
+        edit(dn.compile("ddim", grid, p), SOURCE, SOURCE, np.ones((1, 1)), loops=1).x for p in ("noise", "velocity")
+    ]
+    assert np.allclose(*found, rtol=1e-12)
+    with pytest.raises(ValueError, match="does not tell"):
+        edit(dn.compile("ddim", grid), SOURCE, SOURCE, np.ones((1, 1)), loops=1)
+
+
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
         ({"loops": -1}, "loops = -1"),
         ({"strength": 0.5}, "give both or none"),
+        ({"reward": lambda x, level: x, "strength": math.inf}, "give finite numbers"),
+        ({"guidance": math.nan}, "give finite numbers"),
         ({"name": "heun"}, "does more in a step than ask once"),
         ({"name": "dpmpp_2m"}, "remembers more than its state"),
     ],

@@ -1,6 +1,7 @@
 """Readings against each other: moments against samples, series against runs, gradients against differences."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -190,6 +191,23 @@ def test_sample_on_torch_keeps_dtype_and_agrees_with_numpy():
     half = dn.sample(plan, TARGET, torch.tensor(x, dtype=torch.float32))
     assert half.dtype == torch.float32
     np.testing.assert_allclose(half.numpy(), array, rtol=2e-4, atol=1e-5)
+
+
+def test_states_are_reached_in_the_order_of_their_levels_by_every_sampler():
+    """Also where the last state is a prediction, which is made before the state before it is corrected."""
+    grid = dn.grid.log_snr(dn.VP(), 3, end="zero")
+    for name, sampler in ALL.items():
+        try:
+            plan = dn.compile(sampler, grid)
+        except ValueError:
+            continue
+        assert all(a < b for a, b in pairwise(plan.states)), name
+    plan = dn.compile("unipc_2", grid)
+    x, reached = TARGET.sample(2, 0, plan.start), []
+    states = dn.sample(plan, TARGET, x, keep="states")
+    out = dn.sample(plan, TARGET, x, callback=lambda i, level, x, D: reached.append(i))
+    assert reached == [1, 2, 3]
+    assert np.array_equal(states[-1], out)
 
 
 def test_states_denoised_callback_and_early_stop():

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import diffnum as dn
+from diffnum.interop.walk import Walk
 from diffnum.noise import Brownian, Counter
 from diffnum.order import prove
 from diffnum.read.stability import Ratio, real_interval
@@ -145,6 +146,17 @@ def test_partners_are_known_at_every_level_and_survive_a_file(tmp_path):
     (again,) = dn.invert(plan).partners
     assert len(again) == 5
     assert not dn.compile("bdia", levels(4)).partners
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "reversible_shark"])  # it draws first
+def test_a_pipeline_that_asks_for_one_prediction_at_a_time_runs_them(name):
+    plan = dn.compile(name, levels(5), "noise")
+    x = MIXTURE.sample(2, 0, plan.start)
+    walk, at = Walk(plan), x
+    for r in plan.evaluations:
+        level = plan.lines[r - 1].level
+        at = walk.give(at, MIXTURE.predict(at, level, "noise"), Counter(3))
+    np.testing.assert_allclose(at, dn.sample(plan, MIXTURE, x, source(plan)), rtol=1e-13, atol=1e-13)
 
 
 # --- with noise ---

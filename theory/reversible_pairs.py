@@ -281,6 +281,47 @@ def edit_friendly() -> Statement:
     )
 
 
+def forward_maps() -> Statement:
+    """Noise maps of a path of the forward process: a standard normal, and what the denoiser does not know."""
+    alphas, c, lam = (
+        sympy.symbols("alpha_s alpha_t", positive=True),
+        sympy.Symbol("c", positive=True),
+        sympy.Symbol("l", real=True),
+    )
+    tau = sympy.exp(-lam), sympy.exp(-lam - H)
+    sigmas = alphas[0] * tau[0], alphas[1] * tau[1]
+    grown = 1 - sympy.exp(-2 * H)
+    nu = sigmas[1] * sympy.sqrt(grown)
+    of_noisy, of_data = sigmas[1] / sigmas[0] * sympy.exp(-H), alphas[1] * grown
+    # x_t = alpha_t x0 + sigma_t e1 and x_s = (alpha_s / alpha_t) x_t + b e2, as coefficients of (x0, e1, e2)
+    b = sympy.sqrt(sigmas[0] ** 2 - (alphas[0] * sigmas[1] / alphas[1]) ** 2)
+    clean = (alphas[1], sigmas[1], 0)
+    noisy = (alphas[0], alphas[0] * sigmas[1] / alphas[1], b)
+    zeta: list[Any] = [(x - of_noisy * y - d) / nu for x, y, d in zip(clean, noisy, (of_data, 0, 0), strict=True)]
+    square = (sympy.exp(2 * H) - 1) / tau[0] ** 2
+    forward = 1 + square * c * tau[0] ** 2 / (c + tau[0] ** 2)
+    coth = (1 + sympy.exp(-2 * H)) / grown
+    independent = coth * (1 + (sympy.exp(2 * H) - 1) * c / (c + tau[0] ** 2))
+    return prove(
+        "Noise maps of a forward path",
+        r"z = \frac{x_t - \mu(x_s)}{\sigma_t \sqrt{1 - e^{-2h}}} = \zeta + \kappa\, (x_0 - D(x_s)), \ \kappa = "
+        r"\frac{\sqrt{e^{2h} - 1}}{\tau_s}, \ \zeta \sim N(0, 1) \text{ independent of } (x_0, x_s): \qquad "
+        r"\operatorname{E}[z \mid x_s] = 0, \ \operatorname{Cov}[z \mid x_s] = 1 + \kappa^2 \operatorname{Cov}[x_0 "
+        r"\mid x_s] \to 1; \quad N(0, c): \ \operatorname{Var} z = 1 + (e^{2h} - 1) \frac{c}{c + \tau_s^2}, \text{ "
+        r"and } \coth h \text{ times that for states noised independently}",
+        (
+            sympy.simplify(zeta[0]),
+            sympy.simplify(sympy.Add(*(w**2 for w in zeta)) - 1),
+            sympy.simplify(sympy.Add(*(w * v for w, v in zip(zeta[1:], noisy[1:], strict=True)))),
+            sympy.simplify((of_data / nu) ** 2 - square),
+            sympy.simplify(independent - coth * forward),
+            sympy.limit(square, H, 0),
+        ),
+        "any law; noisier states tell no more of (x_t, x_0) than x_s does, so maps of one path are uncorrelated; Wu & "
+        "De la Torre 2023, Huberman-Spiegelglas et al. 2024",
+    )
+
+
 CHAPTER: Chapter = (
     edict,
     edict_interval,
@@ -290,4 +331,5 @@ CHAPTER: Chapter = (
     renoise,
     round_trips,
     edit_friendly,
+    forward_maps,
 )

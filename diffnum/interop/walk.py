@@ -32,7 +32,7 @@ class Walk:
     def __init__(self, plan: Plan, first: int = 0) -> None:
         if not plan.evaluations:
             raise ValueError(f"{plan.solver or 'this plan'} evaluates no model: it has nothing to do in a pipeline")
-        if _asked(plan, plan.evaluations[0]).x != 0:
+        if not _is_start(plan, _asked(plan, plan.evaluations[0]).x):
             raise ValueError(
                 f"{plan.solver or 'this plan'} moves its state before the first evaluation, where a pipeline has "
                 "asked its network already: use a sampler that evaluates first"
@@ -104,6 +104,12 @@ def _asked(plan: Plan, register: int) -> Eval:
     line = plan.lines[register - 1]
     assert isinstance(line, Eval)
     return line
+
+
+def _is_start(plan: Plan, register: int) -> bool:
+    """Whether it holds ``x_T``, as a partner does that starts as a copy."""
+    line = plan.lines[register - 1] if register else None
+    return line is None or (isinstance(line, Lin) and line.terms == ((0, 1.0),))
 
 
 def _check_start(plan: Plan, first: int) -> None:

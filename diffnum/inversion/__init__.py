@@ -1,8 +1,10 @@
-"""Inversion of samplers that cannot be undone exactly, by walking back, by fixed points and by noise maps; editing."""
+"""Inversion of samplers that cannot be undone exactly: backwards, by fixed points, noise maps and control; editing."""
 
+from .controlled import rf_edit, rf_invert
 from .editing import Edited, edit
 from .fixed import Solved, contraction, fixed_point, renoise
-from .maps import NoiseMaps, forward_path, independent_path, noise_maps, shift, variance
+from .map_variances import map_variances
+from .maps import NoiseMaps, forward_path, forward_variance, independent_path, noise_maps, shift, variance
 from .walked import RoundTrip, backwards, round_trip, round_trip_error
 
 __all__ = [
@@ -15,9 +17,13 @@ __all__ = [
     "edit",
     "fixed_point",
     "forward_path",
+    "forward_variance",
     "independent_path",
+    "map_variances",
     "noise_maps",
     "renoise",
+    "rf_edit",
+    "rf_invert",
     "round_trip",
     "round_trip_error",
     "shift",

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ..parallel.anderson import Memory
 from ..plan import Eval, Plan
 from ..prediction import to_native
+from .jacobians import jacobian
 from .steps import drawer, evaluator, steps_of
 
 __all__ = ["Solved", "contraction", "fixed_point", "renoise"]
@@ -21,8 +23,8 @@ class Solved:
 
     Attributes:
         states: at the levels of the plan, from noise to data; the last is the given one.
-        changes: for each step from noise to data, the root mean square of the last change of its iterate, over that
-            of the state.
+        changes: for each step from noise to data, the root mean square of what the last plain iteration changed, over
+            that of the state.
         iterations: for each step, how many were made.
         nfe: model evaluations in all.
     """
@@ -46,6 +48,7 @@ def fixed_point(
     tol: float = 0.0,
     average: Sequence[float] = (1.0,),
     noise: Any = None,
+    memory: int = 0,
 ) -> Solved:
     """Where ``plan`` comes from if it ends in ``x``: each step ``x_t = a x_s + f(x_s)`` solved by iterating
 
@@ -53,8 +56,15 @@ def fixed_point(
 
     from the last step to the first. ``a`` is what multiplies ``x_s`` while the model's prediction stands still, so it
     depends on the plan's prediction: with ``"noise"`` and DDIM this is ReNoise, and with one iteration DDIM inversion
-    with the model asked at the noisier level. It converges where ``1 - step'(x) / a``, see :func:`contraction`, lies
-    inside the unit circle, to the exact inverse; else it is no inverse, and ``changes`` grow.
+    with the model asked at the noisier level; with ``"velocity"`` on a process that preserves variance, data of unit
+    variance have factor zero and are done at once. It converges where ``1 - step'(x) / a``, see :func:`contraction`,
+    lies inside the unit circle, to the exact inverse; else it is no inverse, and ``changes`` do not vanish.
+
+    With a memory the iteration is Anderson's (Pan et al. 2023, AIDI): the last ``memory`` changes of the residual say
+    how much of each to undo, by least squares for every sample on its own. Where the step is affine with ``m`` factors
+    it is done after ``m + 1`` iterations, up to a regularisation that the next one mends, and factors beyond one do not
+    matter; with one number a sample and a memory
+    of one it is the secant method. Their other variant, the mean of two, is ``average=(1, 1)``, taken at the end.
 
     Args:
         plan: one-step; a stochastic one needs the ``noise`` that it is run with.
@@ -64,11 +74,14 @@ def fixed_point(
         tol: a step is done when its iterate changed by less than this, relative, root mean square.
         average: weights of the last iterates, the newest last; their mean is taken for the step's result.
         noise: source of the draws.
+        memory: how many past iterations are combined; 0 for the plain one. ``x`` needs a batch axis.
 
     Raises:
         ValueError: a plan whose steps remember; weights that do not sum to something; fewer iterations than weights;
-            an iteration that ran away.
+            a tolerance or a memory below zero; an iteration that ran away.
     """
+    if not tol >= 0:
+        raise ValueError(f"tol = {tol!r} is no tolerance: use a number >= 0, 0 for all iterations")
     weights = np.asarray(average, dtype=np.float64)
     if not (weights.ndim == 1 and len(weights) and abs(weights.sum()) > 1e-12):
         raise ValueError(f"average = {average!r} is no mean of iterates: give weights that do not sum to zero")
@@ -83,10 +96,10 @@ def fixed_point(
             raise ValueError(f"step {plan.levels.index(step.s)} of {plan.solver} forgets its state: it has no inverse")
         after, now, change = states[0], states[0], float("inf")
         found: list[Any] = []
-        count = 0
+        count, past = 0, Memory(memory)
         while count < iterations and change > tol:
             move = (after - step(now, evaluate, draw)) * (1 / a)
-            now = now + move
+            (now,) = past.combined(0, [now, now], [now + move], 0)
             found = [*found, now][-len(weights) :]
             count, nfe = count + 1, nfe + step.nfe
             change = _rms(move) / max(_rms(after), 1e-300)
@@ -122,34 +135,44 @@ def renoise(plan: Plan, model: Any, x: Any, renoising: int = 4, average: int = 1
     return fixed_point(plan, model, x, renoising + 1, 0.0, (1.0,) * average, noise)
 
 
-def contraction(plan: Plan, target: Any, states: Sequence[Any]) -> list[np.ndarray]:
+def contraction(plan: Plan, target: Any, states: Sequence[Any], noise: Any = None) -> list[np.ndarray]:
     """Factors by which errors shrink in the iteration for each step, on a law whose posterior covariance is known.
 
     For a step ``a x + b q(x)`` with one prediction ``q = A x + B D`` the factor is the matrix ``-(b / a) (A + B alpha /
-    sigma^2 Cov[x0 | x])`` (``theory``: "ReNoise contracts by the posterior variance"); its eigenvalues are real.
+    sigma^2 Cov[x0 | x])`` (``theory``: "ReNoise contracts by the posterior variance"); its eigenvalues are real. For a
+    step of several evaluations it is ``1 - J / a`` with the step's own derivative ``J``, by the chain rule.
 
     Args:
-        plan: one evaluation a step, at the step's own state.
+        plan: one-step.
         target: a law with ``posterior_cov``.
         states: at the plan's levels, such as those of :class:`Solved`; ``(n, d)`` each.
+        noise: source of the draws, where an evaluation sees them.
 
     Returns:
-        For each step the eigenvalues at its states, ``(n, d)``.
+        For each step the eigenvalues at its states, ``(n, d)``; rising, and complex where several evaluations make them
+        so.
 
     Raises:
-        ValueError: another kind of step.
+        ValueError: a plan whose steps remember; fewer states than steps; a step that forgets its state; draws without a
+            source.
     """
-    found = []
-    for step, x in zip(steps_of(plan), states, strict=False):
+    found, steps = [], steps_of(plan)
+    if len(states) not in (len(steps), len(steps) + 1):
+        raise ValueError(f"{len(states)} states were given for {len(steps)} steps: give one per level, noise first")
+    for step, x in zip(steps, states, strict=False):
+        a = step.coefficient(step.first)
+        if a == 0:
+            raise ValueError(f"step {plan.levels.index(step.s)} of {plan.solver} forgets its state: it has no inverse")
         calls = [(r, line) for r, line in step.lines if isinstance(line, Eval)]
-        if len(calls) != 1 or calls[0][1].x != step.first:
-            raise ValueError(
-                f"{plan.solver} does more in a step than ask once at its state: no covariance is its factor"
-            )
-        (register, line) = calls[0]
-        A, B = to_native(line.level, line.quantity)
-        slope = line.level.alpha / line.level.sigma**2 * np.linalg.eigvalsh(target.posterior_cov(x, line.level))
-        found.append(-step.coefficient(register) / step.coefficient(step.first) * (A + B * slope))
+        if len(calls) == 1 and calls[0][1].x == step.first:
+            (register, line) = calls[0]
+            A, B = to_native(line.level, line.quantity)
+            slope = line.level.alpha / line.level.sigma**2 * np.linalg.eigvalsh(target.posterior_cov(x, line.level))
+            found.append(-step.coefficient(register) / a * (A + B * slope))
+            continue
+        at = np.asarray(x, dtype=np.float64)
+        factor = np.eye(at.shape[-1]) - jacobian(step, target, at, drawer(plan, noise, at)) / a
+        found.append(np.sort(np.linalg.eigvals(factor), axis=-1))
     return found
 
 

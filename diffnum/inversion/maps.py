@@ -7,7 +7,13 @@ A stochastic one-step sampler is ``x_t = mu(x_s) + nu z``. Given the states of a
 and the sampler that is given these draws walks the path again. Which path is a matter of choice. Edit-friendly
 inversion (Huberman-Spiegelglas et al. 2024, section 3.2) noises the image independently for every level: its maps are
 larger than standard normals and strongly coupled to the image, and survive a change of the model. CycleDiffusion (Wu &
-De la Torre 2023) takes a path of the forward process, whose maps tend to standard normals as steps shrink.
+De la Torre 2023) takes a path of the forward process, whose maps tend to standard normals as steps shrink: on any law,
+with its exact denoiser ``D`` and DDPM's mean, they are
+
+    z = zeta + sqrt(e^2h - 1) / tau_s (x0 - D(x_s)),    tau = sigma / alpha,
+
+with ``zeta`` a standard normal independent of ``x0`` and all noisier states (``theory``: "Noise maps of a forward
+path").
 """
 
 from __future__ import annotations
@@ -19,11 +25,11 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
-from ..noise import Counter
+from ..noise import Counter, as_source
 from ..plan import Level, Noise, Plan
 from .steps import Step, evaluator, steps_of
 
-__all__ = ["NoiseMaps", "forward_path", "independent_path", "noise_maps", "shift", "variance"]
+__all__ = ["NoiseMaps", "forward_path", "forward_variance", "independent_path", "noise_maps", "shift", "variance"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +38,7 @@ class NoiseMaps:
 
     Attributes:
         x: the state at ``plan.start``.
-        draws: one per step, from noise to data, like ``x``.
+        draws: one per step, from noise to data, like ``x``; where a step draws several, all of them.
         names: the lines of the plan that they answer.
         nfe: model evaluations that it took.
     """
@@ -87,43 +93,63 @@ def _noised(x: Any, s: Level, t: Level, noise: Counter) -> Any:
     return keep * x + spread * noise(Noise(s, t), x)
 
 
-def noise_maps(plan: Plan, model: Any, states: Sequence[Any]) -> NoiseMaps:
+def noise_maps(plan: Plan, model: Any, states: Sequence[Any], noise: Any = None) -> NoiseMaps:
     """The draws with which ``plan`` walks through ``states``, for any model; replaying them gives the last state back.
 
     The states need not be those of the plan's own levels: with a plan on shifted levels the maps are those of a shifted
     schedule (Deutch et al. 2024, section 4.2), and its replay ends in the same last state.
 
+    Each step starts from where the maps found so far lead, which is the given state but for rounding, so that rounding
+    does not add up over the steps of the replay: a detail of the authors' code (Huberman-Spiegelglas et al. 2024).
+
     Args:
-        plan: stochastic and one-step, one draw in every step, added after the last evaluation.
+        plan: stochastic and one-step; the last draw of every step is added after the last evaluation.
         model: as for :func:`diffnum.sample`.
         states: ``n + 1`` of them, from noise to data.
+        noise: source of the draws of a step before its last, which are kept as they are.
 
     Raises:
-        ValueError: another number of states; a step without a draw, with several, or whose evaluations see it.
+        ValueError: another number of states, or states of several shapes; a step without a draw, or whose
+            evaluations see the last one; several draws in a step and no source.
     """
     steps = steps_of(plan)
     if len(states) != len(steps) + 1:
         raise ValueError(
             f"{len(states)} states were given for {len(steps)} steps: give one per level, from noise to data"
         )
+    shapes = sorted({tuple(state.shape) for state in states})
+    if len(shapes) > 1:
+        raise ValueError(f"the states have shapes {shapes[0]} and {shapes[1]}: give those of one path")
     evaluate = evaluator(plan, model)
-    draws, names = [], []
-    for i, (step, (x, after)) in enumerate(zip(steps, pairwise(states), strict=True)):
-        register, name = _draw(step, i)
-        mean = step(x, evaluate, lambda line, x=x: 0 * x)
-        draws.append((after - mean) * (1 / step.coefficient(register)))
-        names.append(name)
+    given = as_source(noise)
+    draws, names, x = [], [], states[0]
+    for i, (step, after) in enumerate(zip(steps, states[1:], strict=True)):
+        register, name = last_draw(step, i)
+        answers: list[Any] = []
+
+        def ask(x: Any, level: Level, answers: list[Any] = answers) -> Any:
+            answers.append(evaluate(x, level))
+            return answers[-1]
+
+        known = {line: given(line, x) for _, line in step.draws if line != name} | {name: 0 * x}
+        mean = step(x, ask, known.__getitem__)
+        known[name] = (after - mean) * (1 / step.coefficient(register))
+        draws += known.values()
+        names += known
+        again = iter(answers)
+        x = step(x, lambda x, level, again=again: next(again), known.__getitem__)
     return NoiseMaps(states[0], tuple(draws), tuple(names), plan.nfe)
 
 
-def _draw(step: Step, i: int) -> tuple[int, Noise]:
+def last_draw(step: Step, i: int) -> tuple[int, Noise]:
+    """The last draw of a step, if it alone decides where the step ends."""
     draws = step.draws
-    if len(draws) != 1 or step.sees(draws[0][0]) or step.coefficient(draws[0][0]) == 0:
+    if not draws or step.sees(draws[-1][0]) or step.coefficient(draws[-1][0]) == 0:
         raise ValueError(
-            f"step {i} of {step.plan.solver} does not add one draw of noise at its end, so no draw explains where it "
+            f"step {i} of {step.plan.solver} does not add a draw of noise at its end, so no draw explains where it "
             "goes: use a sampler such as ddpm_ancestral on a grid that stops at sigma > 0"
         )
-    return draws[0]
+    return draws[-1]
 
 
 def variance(s: Level, t: Level, c: float) -> float:
@@ -131,11 +157,38 @@ def variance(s: Level, t: Level, c: float) -> float:
 
         Var z = coth(h) (1 + (e^2h - 1) c / (c + tau_s^2)) > 1,    h = lam_t - lam_s,   tau = sigma / alpha
 
-    (``theory``: "Variance of the noise maps of edit-friendly inversion on a Gaussian").
+    (``theory``: "Variance of the noise maps of edit-friendly inversion on a Gaussian"): ``coth(h)`` times
+    :func:`forward_variance`.
+
+    Raises:
+        ValueError: as :func:`forward_variance`.
     """
-    h = t.lam - s.lam
-    share = c / (c + (s.sigma / s.alpha) ** 2)
-    return (1 + math.expm1(2 * h) * share) / math.tanh(h)
+    return forward_variance(s, t, c) / math.tanh(t.lam - s.lam)
+
+
+def forward_variance(s: Level, t: Level, c: float) -> float:
+    """Variance of the noise map of a :func:`forward_path` from ``s`` to ``t`` on ``N(0, c)``,
+
+        Var z = 1 + (e^2h - 1) c / (c + tau_s^2),    h = lam_t - lam_s,   tau = sigma / alpha,
+
+    and, for any law of posterior covariance ``V``, ``Cov[z | x_s] = 1 + (e^2h - 1) V / tau_s^2``. Maps of one path are
+    uncorrelated (``theory``: "Noise maps of a forward path").
+
+    Raises:
+        ValueError: a variance that is not positive; ``t`` not cleaner than ``s``, or clean, where DDPM draws nothing.
+    """
+    _check_step(s, t, c)
+    before, after = (s.alpha / s.sigma) ** 2, (t.alpha / t.sigma) ** 2
+    return 1 + c * (after - before) / (1 + c * before)
+
+
+def _check_step(s: Level, t: Level, c: float) -> None:
+    if not (0 < c < math.inf):
+        raise ValueError(f"c = {c!r} is no variance: use a number > 0")
+    if not s.lam < t.lam:
+        raise ValueError(f"log-SNR {s.lam!r} to {t.lam!r} is no step of a sampler: give the noisier level first")
+    if t.clean:
+        raise ValueError("a step to sigma = 0 draws no noise: end it at sigma > 0")
 
 
 def shift(process: Any, s: Level, t: Level, c: float) -> float:
@@ -149,9 +202,11 @@ def shift(process: Any, s: Level, t: Level, c: float) -> float:
     with ``k'`` what a step of DDPM from ``s'`` to ``t'`` multiplies its state by on this law, ``nu'^2`` what it adds.
 
     Raises:
-        ValueError: no shift within the process does it.
+        ValueError: no shift within the process does it; as :func:`forward_variance`.
     """
     from scipy.optimize import brentq
+
+    _check_step(s, t, c)
 
     def excess(delta: float) -> float:
         keep, added = _ancestral(process.level(s.t + delta), process.level(t.t + delta), c)

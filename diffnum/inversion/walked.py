@@ -10,9 +10,9 @@ from ..gradients.adjoint import backwards as reversed_grid
 from ..grid import Grid
 from ..plan import Plan
 from ..read.sample import sample
-from ..slopes import TOLERANCE, Slope, measured
+from ..slopes import TOLERANCE, Cold, Slope, measured, start_up
 from ..trace import Solver, compile
-from ..witness import COUNTS, LOW, Run, gaussian, nonlinear, norm, uniform
+from ..witness import COUNTS, GRIDS, LOW, NEAR, NEAR_COUNTS, Run, gaussian, near, nonlinear, norm, uniform
 
 __all__ = ["RoundTrip", "backwards", "round_trip", "round_trip_error"]
 
@@ -64,44 +64,55 @@ class RoundTrip:
 
     A one-step method of order ``p`` misses by ``h^{p+1} e + O(h^{p+2})``, and run backwards by ``(-h)^{p+1} e``: where
     ``p`` is odd the two add up, and the round trip is of order ``p``; where it is even they cancel, and it is of order
-    ``p + 1``. The start-up of a multistep method misses on both ways and nothing cancels.
+    ``p + 1``, on any grid, since a step and its own step back have the same length. The start-up of a multistep method
+    misses on both ways and nothing cancels: the trip is at most of its cold order ``q``. Its slopes come down to that
+    late and are not judged; the share of ``h^q`` in the errors is, where steps are short from the first.
 
     Attributes:
         name: of the sampler; ``back`` of what inverts it.
-        predicted: the order that follows from the sampler's own, for one-step methods that are inverted by themselves;
-            else None.
-        slopes: from noise and back, and from data and back, on a Gaussian and on a non-linear law.
+        predicted: the order that follows from the sampler's own, for methods that are inverted by themselves; for
+            another ``back`` None.
+        slopes: from noise and back, and from data and back, on a Gaussian and on a non-linear law; for a one-step
+            method also from noise and back where steps alternate.
+        cold: for a multistep method that is inverted by itself, its start-up's power in the signed errors of both laws.
     """
 
     name: str
     back: str
     predicted: int | None
     slopes: tuple[Slope, ...]
+    cold: tuple[Cold, ...] = ()
 
     @property
     def holds(self) -> bool:
-        """Whether every slope on the non-linear law is the predicted one, and none on the Gaussian is below it."""
+        """Whether every slope on the non-linear law is the predicted one, and none on the Gaussian is below it; for a
+        multistep method, whether the start-up explains the errors of both laws."""
         if self.predicted is None:
             return False
+        if self.cold:
+            return all(found.holds for found in self.cold)
         low, high = self.predicted - TOLERANCE, self.predicted + TOLERANCE
         return all(low <= s.value and (s.witness == "Gaussian" or s.value <= high) for s in self.slopes)
 
     @property
     def order(self) -> float:
-        """The smallest slope on the non-linear law."""
+        """The smallest slope on the non-linear law; the start-up's power where that is judged."""
+        if self.cold:
+            return float(self.cold[0].q)
         return min(slope.value for slope in self.slopes if slope.witness == "non-linear")
 
     def __str__(self) -> str:
         rows = [f"{self.name}, inverted by {self.back}: round trip of order {self.order:.2f}"]
-        rows += [
-            f"  {s.witness:10s} {s.start:20s} {s.value:5.2f}  error {s.errors[-1]:.1e} at n = {s.counts[-1]}"
-            for s in self.slopes
-        ]
+        for s in self.slopes:
+            where = f"{s.witness:10s} {s.grid:11s} {s.start:20s}"
+            rows.append(f"  {where} {s.value:5.2f}  error {s.errors[-1]:.1e} at n = {s.counts[-1]}")
+        rows += [f"  start-up   h^{c.q} is {c.share:.0%} of the error, misfit {c.misfit:.1%}" for c in self.cold]
         return "\n".join(rows)
 
 
 def round_trip(sampler: Solver, process: Any, back: Solver | None = None, counts: Sequence[int] = COUNTS) -> RoundTrip:
-    """The order of there-and-back, measured where all orders are: log-SNR in [-3, 3], uniform steps, both witnesses.
+    """The order of there-and-back, measured where all orders are: log-SNR in [-3, 3] on both witnesses, uniform steps
+    and, for one-step methods, alternating ones; the start-up of multistep methods in the middle of the interval.
 
     Args:
         sampler: deterministic.
@@ -109,19 +120,38 @@ def round_trip(sampler: Solver, process: Any, back: Solver | None = None, counts
         back: inverts it; itself if None.
         counts: numbers of steps.
     """
+    own = back is None or back is sampler
     back = back or sampler
-    slopes = []
+    depth = compile(sampler, uniform(process, 8)).depth
+    slopes, cold, order = [], [], sampler.smooth or sampler.order
+    predicted = order + (order % 2 == 0)
+    if depth:
+        predicted = min(predicted, sampler.cold)
     for witness, target in (("Gaussian", gaussian()), ("non-linear", nonlinear())):
-        there: list[float] = []
-        again: list[float] = []
         run = Run.of(target, process.at(LOW))
-        for n in counts:
-            grid = uniform(process, n)
-            down, up = compile(sampler, grid), backwards(back, grid)
-            there.append(norm(round_trip_error(down, up, target, run.x)))
-            again.append(norm(round_trip_error(up, down, target, run.exact(grid.levels[-1]))))
-        for errors, way in ((there, "from noise and back"), (again, "from data and back")):
-            slopes.append(measured(errors, counts, witness, "uniform", process.name, way, "print"))
-    own = back is sampler and not compile(sampler, uniform(process, 8)).depth
-    predicted = sampler.order + (sampler.order % 2 == 0) if own else None
-    return RoundTrip(sampler.name, back.name, predicted, tuple(slopes))
+        for name in ("uniform",) if depth or not own else ("uniform", "alternating"):
+            there: list[float] = []
+            again: list[float] = []
+            # slopes on alternating steps are the same, and settle as early
+            ns = counts if name == "uniform" else counts[: max(3, len(counts) - 2)]
+            for n in ns:
+                grid = GRIDS[name](process, n)
+                down, up = compile(sampler, grid), backwards(back, grid)
+                there.append(norm(round_trip_error(down, up, target, run.x)))
+                if name == "uniform":
+                    again.append(norm(round_trip_error(up, down, target, run.exact(grid.levels[-1]))))
+            for errors, way in ((there, "from noise and back"), (again, "from data and back")):
+                if errors:
+                    slopes.append(measured(errors, ns, witness, name, process.name, way, "print"))
+        if depth and own:
+            cold.append(_start_up(sampler, process, target, predicted))
+    return RoundTrip(sampler.name, back.name, predicted if own else None, tuple(slopes), tuple(cold))
+
+
+def _start_up(sampler: Solver, process: Any, target: Any, q: int) -> Cold:
+    """The power ``h^q`` in the signed errors from noise and back, in the middle of the interval."""
+    run, errors = Run.of(target, process.at(-NEAR)), []
+    for n in NEAR_COUNTS:
+        grid = near(process, n)
+        errors.append(round_trip_error(compile(sampler, grid), backwards(sampler, grid), target, run.x))
+    return start_up(errors, NEAR_COUNTS, q, q + 1)

@@ -71,8 +71,9 @@ def undone(plan: Plan, kept: Iterable[int]) -> tuple[list[Line], dict[int, int]]
     search = _placed(plan)
     search.run()
     roots = dict.fromkeys((0, *kept, *(r for _, r in plan.outputs)))
-    if any(r not in search.number for r in roots):
-        raise ValueError(_refusal(plan, search))
+    missing = [r for r in roots if r not in search.number]
+    if missing:
+        raise ValueError(_refusal(plan, search, missing))
     lines, number = pruned(search.lines, [search.number[r] for r in roots])
     return lines, {r: number[q] for r, q in search.number.items() if q in number}
 

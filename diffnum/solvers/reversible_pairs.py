@@ -329,7 +329,16 @@ def reversible_rk4(T: Trace, grid: Any, zeta: Any = 0.999, coords: Coords = SNR)
     couple(T, grid, explicit(coords, g.RK4), zeta)
 
 
-@solver(order=1, cold=1, cite=REX, eq=EQ, family=FAMILY, stochastic=True, transient=True, note=GROWTH)
+@solver(
+    order=1,
+    cold=1,
+    cite=REX,
+    eq=EQ,
+    family=FAMILY,
+    stochastic=True,
+    transient=True,
+    note=f"{GROWTH}; errors fall faster than their order for the first 1 / (1 - zeta) steps or so",
+)
 def reversible_euler_maruyama(T: Trace, grid: Any, zeta: Any = 0.999) -> None:
     """The coupling of Euler-Maruyama in ``(alpha / sigma)^2``: strong order one, undone with the same source of noise.
 
