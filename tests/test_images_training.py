@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 
 import diffnum as dn
-from diffnum.images import Dataset, DiT, Training, UNet, checkpoints, held_out_loss, load_network, train
+from diffnum.images import Dataset, DiT, Training, UNet, build, checkpoints, held_out_loss, load_network, train
 from diffnum.images.training import _batch_index
 
 ROOT = Path(__file__).parents[1]
@@ -93,6 +93,21 @@ def test_the_first_loss_is_that_of_a_network_that_says_nothing(tmp_path):
     # F = 0 against a target of mean square 1
     run(tmp_path, replace(SHORT, batch=2000, save_every=1), until=1)
     assert float(losses(tmp_path)[1][1]) == pytest.approx(1.0, abs=0.05)
+
+
+def test_without_memory_the_average_is_the_network_itself(tmp_path):
+    run(tmp_path, replace(SHORT, ema=0.0, steps=2))
+    state, _ = checkpoints.read(tmp_path / "last.safetensors")
+    average, _ = checkpoints.read(tmp_path / "network.safetensors")
+    assert average and all(torch.equal(average[k], state[f"module.{k}"]) for k in average)
+
+
+def test_the_first_step_of_warm_up_moves_every_weight_by_its_share_of_the_rate(tmp_path):
+    # Adam's first step is the sign of the gradient times the rate, here 0.01 / 4
+    run(tmp_path, replace(SHORT, rate=0.01, warmup=4, weight_decay=0.0, ema=0.0, save_every=1), until=1)
+    after, _ = checkpoints.read(tmp_path / "network.safetensors")
+    moved = after["conv_out.weight"] - build(CONFIG, SHORT.seed).state_dict()["conv_out.weight"]
+    torch.testing.assert_close(moved.abs(), torch.full_like(moved, 0.0025), rtol=1e-3, atol=0)
 
 
 def test_every_image_is_seen_once_in_every_pass():
