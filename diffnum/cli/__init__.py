@@ -14,6 +14,7 @@ from .auditing import audit
 from .certificates import certify
 from .designing import design
 from .listing import listing
+from .running import report, run_notebook, sweep
 from .studies import PROCESSES, sample, study
 from .tables import table
 
@@ -72,7 +73,7 @@ def _complain(message: str) -> int:
 
 
 def _interrupted() -> int:
-    print("diffnum: interrupted, nothing was written", file=sys.stderr)
+    print("diffnum: interrupted; nothing half-written is kept", file=sys.stderr)
     return 130
 
 
@@ -96,3 +97,6 @@ app.command()(study)
 app.command()(design)
 app.command()(sample)
 app.command()(table)
+app.command("run")(run_notebook)
+app.command()(sweep)
+app.command()(report)

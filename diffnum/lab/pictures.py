@@ -220,9 +220,7 @@ def _course(study: Study, folder: Path, entry: Entry, flow: Walk | None) -> Pict
 def _against_noise(walk: Walk, k: int) -> np.ndarray:
     """``(points, walkers, 2)``: the noise's share of the standard deviation, and coordinate ``k``."""
     shares = [level.sigma / math.hypot(level.alpha, level.sigma) for level, _ in walk]
-    return np.stack(
-        [np.stack([np.full(len(x), r), x[:, k]], axis=-1) for r, (_, x) in zip(shares, walk, strict=True)]
-    )
+    return np.stack([np.stack([np.full(len(x), r), x[:, k]], axis=-1) for r, (_, x) in zip(shares, walk, strict=True)])
 
 
 def _walk(study: Study, entry: Entry, n: int) -> Walk:

@@ -12,7 +12,7 @@ from ..study import MEASURES, Entry
 from .pictures import Picture
 from .result import Study, record
 
-__all__ = ["error_of", "many", "number", "render", "with_error"]
+__all__ = ["error_of", "many", "number", "packaged", "render", "with_error"]
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -61,8 +61,8 @@ def render(study: Study, pictures: Mapping[str, Sequence[Picture]]) -> str:
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"number": number, "embed": _embed, "many": many}
-    source = files("diffnum.lab").joinpath("report.html.j2").read_text(encoding="utf-8")
-    return environment.from_string(source).render(
+    return environment.from_string(packaged("report.html.j2")).render(
+        css=packaged("page.css"),
         study=study,
         facts=record(study),
         pictures={name: list(found) for name, found in pictures.items()},
@@ -76,6 +76,11 @@ def render(study: Study, pictures: Mapping[str, Sequence[Picture]]) -> str:
         file_of=study.file_of,
         process=_process(study.process),
     )
+
+
+def packaged(name: str) -> str:
+    """A file of this package as text: a template, or ``page.css``, the look of all pages."""
+    return files("diffnum.lab").joinpath(name).read_text(encoding="utf-8")
 
 
 def _row(study: Study, entry: Entry, by: str) -> dict[str, Any]:
