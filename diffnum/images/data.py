@@ -83,7 +83,7 @@ def load(source: str | os.PathLike[str], size: Size | None = None, limit: int | 
         ValueError: nothing there, no images, an unreadable file, mixed sizes or colours, transparency, fewer
             than two images, NaN; one sentence with the path and the remedy.
     """
-    size = _check_size(size)
+    size = check_size(size)
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 2):
         raise ValueError(f"limit = {limit!r} leaves no data set: use an integer of at least 2, or None for all")
     if source == "digits":
@@ -135,7 +135,7 @@ def _dataset(
     keep = _spread(len(images), limit)
     images = images[keep]
     if size is not None and len(images):
-        images = np.stack([_fit_array(image, size) for image in images])
+        images = np.stack([fit_array(image, size) for image in images])
     h, w, c = images.shape[1:]
     return Dataset(images.reshape(len(images), h * w * c), (h, w, c), name, None if labels is None else labels[keep])
 
@@ -208,10 +208,10 @@ def _deep_grey(file: Path, image: Any, size: tuple[int, int] | None) -> np.ndarr
     if not 0 <= pixels.min() <= pixels.max() <= 65535:
         raise ValueError(f"{file} has greys from {pixels.min():g} to {pixels.max():g}: save it with 8 or 16 bits")
     image = pixels / 32767.5 - 1.0
-    return image if size is None else _fit_array(image, size)
+    return image if size is None else fit_array(image, size)
 
 
-def _fit_array(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def fit_array(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Centre crop and Lanczos of a float image ``(h, w, c)``; overshoot is cut back to ``[-1, 1]`` as for bytes."""
     from PIL import Image, ImageOps
 
@@ -272,7 +272,7 @@ def _check_labels(name: str, labels: np.ndarray | None, n: int) -> None:
         )
 
 
-def _check_size(size: Size | None) -> tuple[int, int] | None:
+def check_size(size: Size | None) -> tuple[int, int] | None:
     if size is None:
         return None
     pair = tuple(size) if isinstance(size, Sequence) else (size, size)
