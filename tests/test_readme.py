@@ -28,7 +28,7 @@ def test_the_two_commands_stand_first():
 def test_the_ten_lines_run(capsys):
     names = {}
     first = README
-    for name in ("pipelines", "lifted", "besides"):
+    for name in ("pipelines", "lifted", "besides", "images"):
         first = first.replace(section(name), "")
     for block in re.findall(r"```python\n(.*?)```", first, re.DOTALL):
         exec(block, names)
@@ -65,6 +65,21 @@ def test_there_and_back_gradients_rounds_and_guidance_are_what_their_comments_sa
     assert missed[1] < missed[0] < 0.1
     rounds = dn.parallel.picard(names["ddim"], law, names["x_T"], tol=0.1, window=40)
     assert rounds.iterations < 20 < 100 < rounds.nfe
+
+
+def test_the_network_that_comes_with_the_package_draws_threes(tmp_path, monkeypatch):
+    pytest.importorskip("diffusers")
+    torch = pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for block in re.findall(r"```python\n(.*?)```", section("images"), re.DOTALL):
+            exec(block, names)
+    digits = names["dn"].images.load("digits")
+    apart = torch.cdist(names["threes"].flatten(1).double(), torch.tensor(digits.data))
+    nearest = digits.labels[apart.argmin(1).numpy()]
+    assert (nearest == 3).mean() > 0.7 and (tmp_path / "threes.png").exists()
 
 
 def test_the_certificate_table_lists_every_sampler():
