@@ -34,7 +34,7 @@ def test_tuples_are_made_quick_entry_by_entry():
         assert half == 0.5 and isinstance(half, float)
 
 
-@pytest.mark.parametrize("name", ["ddim_eta", "er_sde_2"])
+@pytest.mark.parametrize("name", ["ddim_eta", pytest.param("er_sde_2", marks=pytest.mark.full)])
 def test_proofs_do_not_depend_on_the_kind_of_number(name, monkeypatch):
     found = prove_weak(ALL[name])
     monkeypatch.setattr(extended_numbers, "gmpy2", None)

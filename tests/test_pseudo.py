@@ -188,6 +188,7 @@ def test_the_certificates_of_ipndm_v_hold(sampler):
     assert certificate.killed == certificate.mutants > 0
 
 
+@pytest.mark.full
 def test_a_method_that_is_consistent_on_smooth_grids_only_is_certified_as_that():
     certificate = dn.certify(ipndm_v_4)
     slopes = {s.grid: s for s in certificate.slopes if (s.witness, s.start, s.must) == ("non-linear", "warm", "equal")}

@@ -62,16 +62,20 @@ def statements():
     return [derive() for derive in se.CHAPTER]
 
 
+# deriving them takes half a minute
+@pytest.mark.full
 def test_every_statement_holds(statements):
     check(statements)
 
 
+@pytest.mark.full
 def test_the_page_holds_what_is_derived(statements):
     text = PAGE.read_text()
     for statement in statements:
         assert statement.name in text and statement.claim in text, "run python -m theory"
 
 
+@pytest.mark.full
 def test_every_sampler_with_noise_has_a_row_or_a_reason(statements):
     noisy = {s.name for s in ALL.values() if s.stochastic}
     assert se.LEFT_OUT.keys() < noisy and set(se.ALPHA_ONE) < COVERED

@@ -165,7 +165,9 @@ def test_every_slip_of_every_kind_in_the_classical_method_is_found_with_its_cure
                 assert [(slip.where, slip.proposed) for slip in said.slips] == [(name, str(there))], name
 
 
-@pytest.mark.parametrize("kind", [lambda table: table, floats], ids=["fractions", "floats"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param(lambda table: table, marks=pytest.mark.full), floats], ids=["fractions", "floats"]
+)
 def test_a_slip_of_every_entry_of_dormand_and_prince_is_found_with_its_cure(kind):
     right = pair()
     for k, ((name, there, _), (_, _, put)) in enumerate(zip(entries(right), entries(kind(right)), strict=True)):

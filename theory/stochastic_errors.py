@@ -250,8 +250,10 @@ def _where(family: str) -> str:
         "the plans of diffnum.solvers",
         *([f"{', '.join(special)}: on alpha = 1 in the clock sigma"] * bool(special)),
     ]
+    # a family of which no sampler has a row is told of with the first
+    told = {family} if family != FAMILIES[0] else {ALL[name].family for name in LEFT_OUT} - {*FAMILIES[1:]}
     for reason in dict.fromkeys(LEFT_OUT.values()):
-        if names := [name for name, why in LEFT_OUT.items() if why == reason and ALL[name].family == family]:
+        if names := [name for name, why in LEFT_OUT.items() if why == reason and ALL[name].family in told]:
             parts.append(f"no row for {', '.join(names)}: {reason}")
     return "; ".join(parts)
 
