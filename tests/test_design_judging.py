@@ -83,3 +83,13 @@ def test_a_plan_that_starts_where_log_snr_is_infinite_is_refused():
     plan = dn.compile("ddim", dn.grid.uniform(flow, 4, start=1.0))
     with pytest.raises(ValueError, match="starts at alpha = 0"):
         judge(plan, velocity, LAW.sample(4, 0), flow, "velocity")
+
+
+@pytest.mark.full
+@pytest.mark.timeout(3600)
+def test_on_a_trained_network_that_it_never_saw_a_design_beats_every_hand_made_plan():
+    network = dn.images.pretrained("digits", process=PROCESS, prediction="velocity")
+    made = dn.design.design(dn.images.load("digits").data, 8, process=PROCESS, prediction="velocity")
+    x = torch.randn(128, *network.shape, generator=torch.Generator().manual_seed(1))
+    found = judge(made.plan, network, x, PROCESS, "velocity")
+    assert found.better, found.gain
