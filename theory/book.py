@@ -63,8 +63,7 @@ CHAPTERS: dict[str, Chapter] = {
     "13. What is not equal": false_equalities.CHAPTER,
     "14. Errors": (*errors.CHAPTER, *stochastic_errors.CHAPTER),
     "15. Step ratios": step_ratios.CHAPTER,
-    "16. Iterations in parallel": parallel.CHAPTER,
-    "17. Gradients and likelihoods": adjoint.CHAPTER,
+    "16. Parallel rounds, gradients and likelihoods": (*parallel.CHAPTER, *adjoint.CHAPTER),
 }
 
 HEAD = """# Proofs
