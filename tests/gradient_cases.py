@@ -147,18 +147,7 @@ def coupled_noisy(T, levels):
     T.returns("y", y)
 
 
-def two_step(T, levels, g=0.9):
-    """BDIA."""
-    past = behind = None
-    for s, t in T.steps(levels):
-        E = T.evaluate(T.x, s)
-        ahead = t.alpha * E.data + t.sigma * E.noise
-        if past is None:
-            past, behind, T.x = T.x, s, T.given("next", ahead)
-            continue
-        back = behind.alpha * E.data + behind.sigma * E.noise
-        past, behind, T.x = T.x, s, ahead + g * (past - back)
-    T.returns("previous", past)
+two_step = dn.solvers.bdia.with_options(gamma=0.9)
 
 
 def name(value):
