@@ -19,7 +19,7 @@ def build(root: Path, out: Path) -> Path:
     """The book of the repository at ``root``, in ``out/html``; its pages before they are rendered in ``out/pages``.
 
     Warnings are errors: a link inside the book that leads nowhere, a page that no other leads to, a docstring that
-    cannot be read. Pages that did not change since the last time are not rendered again.
+    cannot be read.
 
     Returns:
         The first page, ``out/html/index.html``.
@@ -41,7 +41,7 @@ def build(root: Path, out: Path) -> Path:
     shutil.rmtree(html, ignore_errors=True)
     os.environ["DIFFNUM_BOOK_ROOT"] = str(root.resolve())
     here = str(Path(__file__).parent)
-    words = ["-q", "-W", "--keep-going", "-j", "auto", "-b", "html", "-c", here, "-d", str(out / "doctrees")]
+    words = ["-q", "-W", "-E", "--keep-going", "-j", "auto", "-b", "html", "-c", here, "-d", str(out / "doctrees")]
     if build_main([*words, str(pages), str(html)]):
         raise ValueError("the book is not whole: mend what sphinx warned of above")
     (html / ".buildinfo").unlink(missing_ok=True)

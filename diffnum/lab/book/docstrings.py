@@ -15,7 +15,7 @@ _SECTION = re.compile(
     r"(Args|Arguments|Attributes|Returns|Yields|Raises|Example|Examples|Note|Notes|References|Warns|Keyword Args):\s*$"
 )
 _ITEM = re.compile(r"([-*+]|\d+\.|\#\.)\s")
-_KEPT = re.compile(r"(``.+?``(?!`)|:[a-z:]+:`[^`]+`|`[^`]+`_{0,2}|\*\*\S.*?\*\*|(?<![\w*])\*\w[^*]*?\w\*(?![\w*]))", re.DOTALL)
+_KEPT = re.compile(r"(``.+?``(?!`)|:[a-z:]+:`[^`]+`|`[^`]+`_{0,2}|\*\*\S.*?\*\*|(?<![\w*])\*(?:\w|\w[^*]*?\w)\*(?![\w*]))", re.DOTALL)
 
 
 def as_rst(text: str) -> str:
@@ -41,7 +41,7 @@ def _blocks(lines: Sequence[str]) -> Iterator[tuple[bool, str]]:
             continue
         literal = None
         deeper = blank_before and _indent(line) > above + (2 if item else 0)
-        if last.rstrip().endswith("::") and _indent(line) > above:
+        if (last.rstrip().endswith("::") or last.lstrip().startswith(".. ")) and _indent(line) > above:
             literal = above
             yield True, line
             continue

@@ -68,6 +68,7 @@ def _meant(app: Any, doctree: Any) -> None:
     """Settle names where they stand, by what they are there, before sphinx looks for any name of that spelling."""
     from docutils.nodes import Element  # pyright: ignore[reportMissingImports]
     from sphinx import addnodes  # pyright: ignore[reportMissingImports]
+    from sphinx.util.nodes import find_pending_xref_condition  # pyright: ignore[reportMissingImports]
 
     def inside_signature(node: Any) -> bool:
         while isinstance(node, Element):
@@ -86,7 +87,9 @@ def _meant(app: Any, doctree: Any) -> None:
         if home:
             node["reftarget"], node["refspecific"] = home, False
         elif inside_signature(node):
-            node.replace_self(node.children)  # a type that is imported for checkers only, or none of ours
+            # a type that is imported for checkers only, or none of ours
+            shown = find_pending_xref_condition(node, "resolved")
+            node.replace_self(node.children if shown is None else shown.children)
 
 
 def _candidates(node: Any) -> Iterator[str]:

@@ -14,29 +14,18 @@ from .reference import reference
 
 __all__ = ["lay_out", "notebook_page"]
 
+_WIDGET = "application/vnd.jupyter.widget-view+json"
 _TABLES = {"samplers": "Samplers", "certificates": "Certificates"}
 
 
 def lay_out(root: Path, pages: Path) -> None:
-    """Write all pages of the repository at ``root`` below ``pages``; a file whose text is the same keeps its date."""
-    new = dict(_written(root))
-    for path, text in new.items():
-        target = pages / path
-        if not target.is_file() or target.read_text(encoding="utf-8") != text:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text, encoding="utf-8")
-    for figure in sorted((root / "notebooks" / "figures").glob("*.png")):
-        _same_file(figure, pages / "notebooks" / "figures" / figure.name)
-    figures = {f"notebooks/figures/{p.name}" for p in (root / "notebooks" / "figures").glob("*.png")}
-    for path in [p for p in pages.rglob("*") if p.is_file()]:
-        if path.relative_to(pages).as_posix() not in {*new, *figures}:
-            path.unlink()
-
-
-def _same_file(source: Path, target: Path) -> None:
-    if not target.is_file() or target.read_bytes() != source.read_bytes():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+    """Write all pages of the repository at ``root`` into ``pages``, a folder that is emptied first."""
+    shutil.rmtree(pages, ignore_errors=True)
+    for path, text in _written(root):
+        (pages / path).parent.mkdir(parents=True, exist_ok=True)
+        (pages / path).write_text(text, encoding="utf-8")
+    figures = shutil.ignore_patterns("*.json", "*.svg")
+    shutil.copytree(root / "notebooks" / "figures", pages / "notebooks" / "figures", ignore=figures)
 
 
 def _written(root: Path) -> Iterator[tuple[str, str]]:
@@ -102,8 +91,11 @@ def _theory(root: Path) -> Iterator[tuple[str, str]]:
 
 
 def notebook_page(notebook: dict[str, Any]) -> str:
-    """A notebook whose pictures keep the size at which they were shown and the text for those who cannot see them."""
+    """A notebook whose pictures keep the size at which they were shown and the text for those who cannot see them; widgets,
+    which need a kernel, are left out."""
     for cell in notebook["cells"]:
+        if "outputs" in cell:
+            cell["outputs"] = [output for output in cell["outputs"] if _WIDGET not in output.get("data", {})]
         for output in cell.get("outputs", []):
             shown = output.get("metadata", {}).get("image/png", {})
             if shown:

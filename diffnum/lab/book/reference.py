@@ -11,7 +11,7 @@ from typing import Any
 from ...trace import Solver
 from .modules import Module, Room, modules, rooms
 
-__all__ = ["reference", "sources"]
+__all__ = ["housed", "reference", "sources"]
 
 
 def reference(root: Path, readme: str) -> Iterator[tuple[str, str]]:
@@ -21,14 +21,21 @@ def reference(root: Path, readme: str) -> Iterator[tuple[str, str]]:
     for module in found:
         if module.name != "diffnum":
             yield f"{module.name}.rst", _page(module, papers)
-    listed = rooms(readme)
-    known = {top for room in listed for top in room.tops}
     tops = dict.fromkeys(module.name.split(".")[1] for module in found if module.name != "diffnum")
-    left = Room(tuple(top for top in tops if top not in known), "")
-    everything = [*listed, *([left] if left.tops else [])]
+    everything = housed(rooms(readme), list(tops))
     for room in everything:
         yield f"{_file(room)}.md", _room(room, found)
     yield "index.rst", _index(found, everything)
+
+
+def housed(listed: Sequence[Room], tops: Sequence[str]) -> list[Room]:
+    """Rooms with ``process_table`` beside ``process`` and the like, and one more for what the README does not name."""
+    known = {top for room in listed for top in room.tops}
+    left = [top for top in tops if top not in known]
+    beside = {top: next((k for k in known if top.startswith(f"{k}_")), "") for top in left}
+    found = [Room((*room.tops, *(top for top in left if beside[top] in room.tops)), room.says) for room in listed]
+    others = tuple(top for top in left if not beside[top])
+    return [*found, Room(others, "What other rooms stand on or lead to")] if others else found
 
 
 def _file(room: Room) -> str:
