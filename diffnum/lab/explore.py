@@ -52,8 +52,8 @@ class Look:
         exact: the exact flow from the same noise there, ``(points, 6, 2)``.
         cloud: data there, ``(n, 2)``.
         variances: of the data, by principal direction, ``(d,)``.
-        modes: error in each of them, ``(d,)``: of the standard deviation on a Gaussian, where it is exact; elsewhere the root
-            mean square distance from the ends of the exact flow, over 24 points.
+        modes: error in each of them, ``(d,)``: of the standard deviation on a Gaussian, where it is exact; elsewhere
+            the root mean square distance from the ends of the exact flow, over 24 points.
         errors: by sampler, budgets and errors, two lists: the exact W2 distance on a Gaussian, elsewhere as ``modes``,
             over all directions.
         measure: what the errors are, in words.
@@ -320,9 +320,7 @@ def explore(
     return widgets.VBox([row, sentence, image])
 
 
-def show(
-    law: tuple[Any, Sequence[int] | None], process: Any, grid: MakeGrid, sampler: Solver, nfe: int
-) -> None:
+def show(law: tuple[Any, Sequence[int] | None], process: Any, grid: MakeGrid, sampler: Solver, nfe: int) -> None:
     """Display what :func:`draw` makes, or print the sentence by which it refuses.
 
     Args:

@@ -83,9 +83,7 @@ def _with_picture(text: str, name: str) -> str:
     link = rf"\[{re.escape(name)}\]\({re.escape(name)}\.ipynb\)"
     picture = f"[![{name}]({_FOLDER}/{name}.png)]({name}.ipynb)"
     # an old picture goes with its cell
-    text, count = re.subn(
-        rf"^\|(?: *\[!\[[^|]*\|)? ({link}) \|", lambda m: f"| {picture} | {m[1]} |", text, flags=re.M
-    )
+    text, count = re.subn(rf"^\|(?: *\[!\[[^|]*\|)? ({link}) \|", lambda m: f"| {picture} | {m[1]} |", text, flags=re.M)
     if count != 1:
         raise ValueError(f"README.md has {count} lines that begin with '| [{name}]({name}.ipynb) |': it needs one")
     return text

@@ -1,4 +1,4 @@
-"""``python -m diffnum.lab.book [FOLDER]``, from the root of the repository: the book in FOLDER, ``build/book`` if none."""
+"""``python -m diffnum.lab.book [FOLDER]``, at the root of the repository: the book in FOLDER, or ``build/book``."""
 
 import sys
 from pathlib import Path

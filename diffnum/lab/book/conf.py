@@ -22,7 +22,7 @@ nb_merge_streams = True
 nb_ipywidgets_js: dict[str, dict[str, str]] = {}
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 3
-smartquotes = False
+smartquotes_action = "D"  # dashes only
 
 html_theme = "furo"
 html_title = "diffnum"

@@ -15,7 +15,9 @@ _SECTION = re.compile(
     r"(Args|Arguments|Attributes|Returns|Yields|Raises|Example|Examples|Note|Notes|References|Warns|Keyword Args):\s*$"
 )
 _ITEM = re.compile(r"([-*+]|\d+\.|\#\.)\s")
-_KEPT = re.compile(r"(``.+?``(?!`)|:[a-z:]+:`[^`]+`|`[^`]+`_{0,2}|\*\*\S.*?\*\*|(?<![\w*])\*(?:\w|\w[^*]*?\w)\*(?![\w*]))", re.DOTALL)
+_KEPT = re.compile(
+    r"(``.+?``(?!`)|:[a-z:]+:`[^`]+`|`[^`]+`_{0,2}|\*\*\S.*?\*\*|(?<![\w*])\*(?:\w|\w[^*]*?\w)\*(?![\w*]))", re.DOTALL
+)
 
 
 def as_rst(text: str) -> str:
@@ -47,7 +49,7 @@ def _blocks(lines: Sequence[str]) -> Iterator[tuple[bool, str]]:
             continue
         if deeper and last and not _SECTION.match(last.strip()):
             literal = above
-            yield False, " " * above + "::"
+            yield False, " " * above + ".. code-block:: text"
             yield False, ""
             yield True, line
             continue

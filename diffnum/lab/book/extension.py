@@ -1,4 +1,4 @@
-"""What the book adds to sphinx: formulas as MathML, docstrings as they are meant, and links to where a name is at home."""
+"""What the book adds to sphinx: formulas as MathML, docstrings as they are meant, links to where a name is at home."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def _defined(body: list[ast.stmt]) -> Iterator[str]:
 
 
 def modules(root: Path, package: str) -> list[Module]:
-    """Modules of a package with ``__all__``, packages before what is in them; of ``theory`` all. None begins with ``_``."""
+    """Modules of a package with ``__all__``, packages before what is in them; of ``theory`` all. None is private."""
     found = []
     for path in sorted((root / package).rglob("*.py")):
         parts = path.relative_to(root).with_suffix("").parts

@@ -42,7 +42,8 @@ def _written(root: Path) -> Iterator[tuple[str, str]]:
     cards = sorted((root / "diffnum" / "images" / "checkpoints").glob("*.md"))
     for card in cards:
         yield f"cards/{card.name}", card.read_text(encoding="utf-8")
-    yield "cards/index.md", _tree("# Model cards\n\nThe networks that come with the package.\n", [c.stem for c in cards])
+    head = "# Model cards\n\nThe networks that come with the package.\n"
+    yield "cards/index.md", _tree(head, [card.stem for card in cards])
     yield from _theory(root)
     for name, text in reference(root, readme):
         yield f"api/{name}", text
@@ -91,9 +92,12 @@ def _theory(root: Path) -> Iterator[tuple[str, str]]:
 
 
 def notebook_page(notebook: dict[str, Any]) -> str:
-    """A notebook whose pictures keep the size at which they were shown and the text for those who cannot see them; widgets,
-    which need a kernel, are left out."""
+    """A notebook whose pictures keep the size at which they were shown and the text for those who cannot see them.
+
+    Widgets, which need a kernel, are left out, and so are the marks of cells whose outputs are compared.
+    """
     for cell in notebook["cells"]:
+        cell["source"] = "".join(cell["source"]).removeprefix("# NBVAL_CHECK_OUTPUT\n")
         if "outputs" in cell:
             cell["outputs"] = [output for output in cell["outputs"] if _WIDGET not in output.get("data", {})]
         for output in cell.get("outputs", []):

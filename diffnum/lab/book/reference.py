@@ -13,6 +13,8 @@ from .modules import Module, Room, modules, rooms
 
 __all__ = ["housed", "reference", "sources"]
 
+_OTHERS, _SAYS = "Other modules", "What these rooms stand on, and what leads to them"
+
 
 def reference(root: Path, readme: str) -> Iterator[tuple[str, str]]:
     """Pages of ``diffnum``: file name below ``api/`` and reStructuredText."""
@@ -24,7 +26,8 @@ def reference(root: Path, readme: str) -> Iterator[tuple[str, str]]:
     tops = dict.fromkeys(module.name.split(".")[1] for module in found if module.name != "diffnum")
     everything = housed(rooms(readme), list(tops))
     for room in everything:
-        yield f"{_file(room)}.md", _room(room, found)
+        if len(_inside(room, found)) > 1:
+            yield f"{_file(room)}.md", _room(room, found)
     yield "index.rst", _index(found, everything)
 
 
@@ -35,20 +38,32 @@ def housed(listed: Sequence[Room], tops: Sequence[str]) -> list[Room]:
     beside = {top: next((k for k in known if top.startswith(f"{k}_")), "") for top in left}
     found = [Room((*room.tops, *(top for top in left if beside[top] in room.tops)), room.says) for room in listed]
     others = tuple(top for top in left if not beside[top])
-    return [*found, Room(others, "What other rooms stand on or lead to")] if others else found
+    return [*found, Room(others, _SAYS)] if others else found
 
 
 def _file(room: Room) -> str:
     return f"room-{room.tops[0]}"
 
 
+def _inside(room: Room, found: Sequence[Module]) -> list[Module]:
+    return [module for top in room.tops for module in found if module.name.split(".")[1:2] == [top]]
+
+
+def _title(room: Room) -> str:
+    named = [top for top in room.tops if not any(top.startswith(f"{other}_") for other in room.tops)]
+    return _OTHERS if room.says == _SAYS else ", ".join(top.replace("_", " ") for top in named)
+
+
 def _room(room: Room, found: Sequence[Module]) -> str:
-    inside = [module.name for top in room.tops for module in found if module.name.split(".")[1:2] == [top]]
-    title = ", ".join(top.replace("_", " ") for top in room.tops[:3]) + (" …" if len(room.tops) > 3 else "")
-    says = room.says[:1].upper() + room.says[1:] + "." if room.says else ""
-    rows = [f"- [`{name}`]({name}.rst): {_summary(module)}" for name in inside for module in found if module.name == name]
-    tree = ["```{toctree}", ":hidden:", "", *inside, "```"]
+    inside, title = _inside(room, found), _title(room)
+    rows = [f"- [`{module.name}`]({module.name}.rst): {_summary(module)}" for module in inside]
+    tree = ["```{toctree}", ":hidden:", "", *map(_entry_of_tree, inside), "```"]
+    says = f"{room.says[:1].upper()}{room.says[1:]}."
     return "\n".join([f"# {title[:1].upper()}{title[1:]}", "", says, "", *rows, "", *tree, ""])
+
+
+def _entry_of_tree(module: Module) -> str:
+    return f"{module.name.removeprefix('diffnum.')} <{module.name}>"
 
 
 def _summary(module: Module) -> str:
@@ -63,8 +78,13 @@ def _index(found: Sequence[Module], everything: Sequence[Room]) -> str:
     head = ["Reference", "=========", "", *_own_words(root.object), ""]
     head += ["Public names", "------------", "", "What ``import diffnum as dn`` gives.", ""]
     head += [*_table([(f"dn.{name}", _home(root.object, name)) for name in root.public], root.object), ""]
+    for name in root.own:
+        head += [f".. autofunction:: diffnum.{name}", ""]
     head += ["Rooms", "-----", "", ".. toctree::", "   :maxdepth: 1", ""]
-    return "\n".join([*head, *(f"   {_file(room)}" for room in everything), ""])
+    for room in everything:
+        inside = _inside(room, found)
+        head.append(f"   {_file(room)}" if len(inside) > 1 else f"   {_entry_of_tree(inside[0])}")
+    return "\n".join([*head, ""])
 
 
 def _own_words(module: Any) -> list[str]:
@@ -129,7 +149,8 @@ def _sampler(module: Module, name: str, made: Solver, papers: Mapping[str, str])
     claim += f", {made.smooth} on smooth grids" if made.smooth is not None else ""
     lines = [f".. py:data:: {name}", "", f"   Claims {claim}."]
     if made.cite:
-        lines[-1] += f" {papers.get(made.cite, made.cite)}" + (f" ({_escaped(_equation(made.eq))})." if made.eq else ".")
+        where = f" ({_escaped(_equation(made.eq))})" if made.eq else ""
+        lines[-1] += f" {papers.get(made.cite, made.cite)}{where}."
     words = made.__doc__ if made.__doc__ != Solver.__doc__ else ""
     lines += ["", *(f"   {line}" for line in _docs(words))]
     if made.note:
@@ -153,7 +174,10 @@ def _formula(module: Module, made: Solver) -> list[str]:
     if getattr(made.build, "__module__", "") != module.name or "<locals>" in made.build.__qualname__:
         return []
     text = inspect.getsource(made.build)
-    return inspect.cleandoc(text).splitlines() if text.startswith("@solver") else []
+    if not text.startswith("@solver"):
+        return []
+    words = re.search(r'^ +""".*?"""\n', text, re.M | re.S)
+    return (text.replace(words[0], "", 1) if words else text).rstrip().splitlines()
 
 
 def _escaped(text: str) -> str:
