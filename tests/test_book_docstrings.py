@@ -38,6 +38,13 @@ def test_sections_and_their_entries_are_no_formulas():
     assert as_rst(text) == text + "\n"
 
 
+def test_a_list_in_an_entry_is_a_list_and_a_formula_in_one_stays_in_it():
+    listed = "Args:\n    x: one of\n\n        - a thing,\n        - another.\n    y: none."
+    assert as_rst(listed) == listed + "\n"
+    formula = as_rst("Args:\n    x: as in\n\n        a  =  b\n\n    y: none.")
+    assert formula == "Args:\n    x: as in\n\n        .. code-block:: text\n\n            a  =  b\n\n    y: none.\n"
+
+
 def test_every_module_is_in_one_room():
     listed = rooms((ROOT / "README.md").read_text())
     there = {module.name.split(".")[1] for module in modules(ROOT, "diffnum") if "." in module.name}

@@ -31,29 +31,35 @@ def _indent(line: str) -> int:
 
 
 def _blocks(lines: Sequence[str]) -> Iterator[tuple[bool, str]]:
-    """Lines with whether they are literal; two colons before each block that is one."""
-    above, literal, last, item = 0, None, "", False
+    """Lines with whether they are literal; a directive before each block that is one."""
+    above, literal, shift, last, section = 0, None, "", "", None
     for k, line in enumerate(lines):
-        blank_before = k > 0 and not lines[k - 1].strip()
+        indent = _indent(line)
         if not line.strip():
             yield literal is not None, line
             continue
-        if literal is not None and _indent(line) > literal:
-            yield True, line
+        if literal is not None and indent > literal:
+            yield True, shift + line
             continue
-        literal = None
-        deeper = blank_before and _indent(line) > above + (2 if item else 0)
-        if (last.rstrip().endswith("::") or last.lstrip().startswith(".. ")) and _indent(line) > above:
+        literal, shift = None, ""
+        if section is not None and indent <= section:
+            section = None
+        marked = last.rstrip().endswith("::") or last.lstrip().startswith(".. ")
+        deeper = k > 0 and not lines[k - 1].strip() and indent > above + (2 if _ITEM.match(last.strip()) else 0)
+        if marked and indent > above:
             literal = above
             yield True, line
             continue
-        if deeper and last and not _SECTION.match(last.strip()):
+        if deeper and last and not _SECTION.match(last.strip()) and not _ITEM.match(line.strip()):
             literal = above
-            yield False, " " * above + ".. code-block:: text"
+            # in the entry of a section it must stand as deep as the entry's words, and what is in it deeper
+            shift, at = ("    ", indent) if section is not None else ("", above)
+            yield False, " " * at + ".. code-block:: text"
             yield False, ""
-            yield True, line
+            yield True, shift + line
             continue
-        above, last, item = _indent(line), line, bool(_ITEM.match(line.strip()))
+        section = indent if _SECTION.match(line.strip()) else section
+        above, last = indent, line
         yield _table(lines, k), line
 
 
