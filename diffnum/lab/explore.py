@@ -140,7 +140,8 @@ def picture(seen: Look, shape: Sequence[int] | None = None) -> Figure:
 
     with style():
         # places are fixed: finding them anew takes longer than all the rest
-        fig = Figure(figsize=(11.6, 8.0), layout="none")
+        fig = Figure(figsize=(11.6, 8.0))
+        fig.set_layout_engine("none")
         (paths, modes), (budget, ends) = fig.subplots(2, 2)
         fig.subplots_adjust(left=0.085, right=0.875, top=0.955, bottom=0.075, wspace=0.52, hspace=0.3)
         trajectories(paths, {name: seen.paths}, seen.exact, seen.cloud, ink)
@@ -263,8 +264,9 @@ def targets() -> dict[str, tuple[Any, tuple[int, int, int] | None]]:
 
 def heaps() -> Product1D:
     """Six heaps in a plane: two on one axis by three on the other, with an exact flow."""
-    two = Mixture1D([0.35, 0.65], [-1.2, 0.8], [0.2, 0.3])
-    return Product1D([two, Mixture1D([0.3, 0.4, 0.3], [-1.4, 0.0, 1.4], [0.15, 0.2, 0.15])])
+    two = np.array([[0.35, 0.65], [-1.2, 0.8], [0.2, 0.3]])
+    three = np.array([[0.3, 0.4, 0.3], [-1.4, 0.0, 1.4], [0.15, 0.2, 0.15]])
+    return Product1D([Mixture1D(*two), Mixture1D(*three)])
 
 
 def processes() -> dict[str, Any]:

@@ -46,6 +46,7 @@ def as_mathml(latex: str, block: bool = False) -> str:
 
 _MATHML = "http://www.w3.org/1998/Math/MathML"
 _ROWS = {"math", "mrow", "mtd", "msqrt"}
+_SIGNS, _BRACKETS = ("-", "\u2212", "+", "\u00b1", "\u2213"), ("(", ")", "[", "]")
 _STYLES = {
     "double-struck": ("MATHEMATICAL DOUBLE-STRUCK", "DOUBLE-STRUCK"),
     "script": ("MATHEMATICAL SCRIPT", "SCRIPT"),
@@ -80,13 +81,30 @@ def _known(name: str) -> bool:
 
 
 def _spaces(row: Any) -> None:
-    """A function stands off from what is before and behind it, unless that is an operator or a bracket."""
+    """A function stands off from what is before and behind it, unless that is an operator or a bracket; a sign does not
+    stand off from what it belongs to, nor a bracket from what is in it."""
+    for k, node in enumerate(row):
+        if _tag(node) == "mo" and node.text in _SIGNS and (k == 0 or _opens(row[k - 1])):
+            node.set("form", "prefix")
+        if _tag(node) == "mo" and node.text in _BRACKETS:
+            node.set("lspace", "0")
+            node.set("rspace", "0")
     for node in [node for node in row if _is_function(node)]:
         k = list(row).index(node)
-        if k + 1 < len(row) and _tag(row[k + 1]) not in ("mo", "mspace"):
+        if k + 1 < len(row) and not _brackets(row[k + 1]):
             row.insert(k + 1, _thin())
         if k > 0 and _tag(row[k - 1]) not in ("mo", "mspace"):
             row.insert(k, _thin())
+
+
+def _opens(node: Any) -> bool:
+    return _tag(node) == "mo" and node.text not in (")", "]", "}", "!", "\u2032")
+
+
+def _brackets(node: Any) -> bool:
+    """A space, an operator, or what begins with one."""
+    first = node[0] if _tag(node) in ("mrow", "msup", "msub") and len(node) else node
+    return _tag(first) in ("mo", "mspace") or (first is not node and _brackets(first))
 
 
 def _is_function(node: Any) -> bool:
