@@ -13,10 +13,9 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-pytestmark = [pytest.mark.full, pytest.mark.timeout(3000)]
-pytest.importorskip("furo", reason="the book needs the extra docs: make docs installs it")
+from diffnum.lab.book import as_mathml
 
-from diffnum.lab.book import as_mathml  # noqa: E402
+pytestmark = [pytest.mark.full, pytest.mark.timeout(3000)]
 
 ROOT = Path(__file__).parents[1]
 FETCHED = {"script": "src", "link": "href", "img": "src", "iframe": "src", "source": "src", "object": "data"}
@@ -47,6 +46,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def book(tmp_path_factory):
     """As ``make docs`` does it, in another process, since sphinx changes much in its own."""
+    pytest.importorskip("furo", reason="the book needs the extra docs, which make docs and make test-full install")
     out = tmp_path_factory.mktemp("book")
     command = [sys.executable, "-m", "diffnum.lab.book", str(out)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "MPLBACKEND": "Agg"})
@@ -118,6 +118,7 @@ def test_a_formula_of_a_docstring_keeps_its_lines(book):
 
 
 def test_a_command_that_mathml_does_not_know_is_refused():
+    pytest.importorskip("latex2mathml")
     assert as_mathml(r"\frac{a}{b}").count("<mfrac>") == 1
     assert 'display="block"' in as_mathml(r"\sum_k c_k", block=True)
     with pytest.raises(ValueError, match=r"\\unheardof"):

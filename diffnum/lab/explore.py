@@ -140,8 +140,8 @@ def picture(seen: Look, shape: Sequence[int] | None = None) -> Figure:
 
     with style():
         # places are fixed: finding them anew takes longer than all the rest
-        fig = Figure(figsize=(11.6, 8.0))
-        fig.set_layout_engine("none")
+        fixed: Any = "none"  # matplotlib's stubs do not know the word
+        fig = Figure(figsize=(11.6, 8.0), layout=fixed)
         (paths, modes), (budget, ends) = fig.subplots(2, 2)
         fig.subplots_adjust(left=0.085, right=0.875, top=0.955, bottom=0.075, wspace=0.52, hspace=0.3)
         trajectories(paths, {name: seen.paths}, seen.exact, seen.cloud, ink)
