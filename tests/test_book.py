@@ -38,7 +38,9 @@ class Page(HTMLParser):
         self.anchors |= {found[key] for key in ("id", "name") if found.get(key)}
         if tag == "a" and found.get("href"):
             self.links.append(found["href"])
-        if FETCHED.get(tag) in found and not (tag == "link" and found.get("rel") == "canonical"):
+        # a page says by links, too, which pages are before it and behind it; they are not fetched
+        kinds = set((found.get("rel") or "").split())
+        if FETCHED.get(tag) in found and (tag != "link" or kinds & {"stylesheet", "icon", "preload"}):
             self.fetched.append(found[FETCHED[tag]] or "")
         self.formulas += tag == "math"
 

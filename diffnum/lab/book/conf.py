@@ -19,10 +19,13 @@ extensions = [
 root_doc = "index"
 nb_execution_mode = "off"
 nb_merge_streams = True
+nb_render_markdown_format = "myst"  # tables and formulas that a cell displays
 nb_ipywidgets_js: dict[str, dict[str, str]] = {}
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 3
 smartquotes_action = "D"  # dashes only
+
+viewcode_follow_imported_members = False
 
 html_theme = "furo"
 html_title = "diffnum"
