@@ -4,7 +4,7 @@ from .checkpoints import halved, read, restore, write
 from .data import Dataset, load, to_images
 from .judging import Denoising, denoising
 from .networks import DiT, UNet, build, count, preconditioned, target_pair
-from .pretrained import available, card, digits, pretrained
+from .pretrained import available, card, digits, photographs, pretrained
 from .samples import draw, sheet
 from .sets import PHOTOGRAPHS, dequantised, divided, from_hub, patches, resized
 from .training import Training, held_out_loss, load_network, train
@@ -31,6 +31,7 @@ __all__ = [
     "load",
     "load_network",
     "patches",
+    "photographs",
     "preconditioned",
     "pretrained",
     "read",
