@@ -86,7 +86,9 @@ def test_surrogates_under_guidance_reach_every_class():
     held = (parts.design, parts.choose, parts.judge)
     for make, part, classes in zip(makers, held, parts.classes, strict=True):
         for trial in make(part, START, paths=2, classes=classes):
-            guided = [t.target for t in trial.parts[0].trajectories.parts]
+            joined = trial.parts[0].trajectories
+            assert isinstance(joined, Joined)
+            guided = [t.target for t in joined.parts]
             assert all(isinstance(law, GuidedMixture) for law in guided)
             assert {law.label for law in guided} == {"cat", "dog"}
 
