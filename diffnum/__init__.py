@@ -29,6 +29,8 @@ _HOMES = {
     "trace": ("solver",),
     "targets": ("Gaussian", "Product1D", "Mixture", "Empirical", "Conditional", "Mistaken"),
     "read.sample": ("sample",),
+    "read.execute": ("eager",),
+    "read.fused": ("fused",),
     "read.tableau": ("tableau", "distance"),
     "read.moments": ("moments",),
     "read.invert": ("invert",),
@@ -101,6 +103,8 @@ if TYPE_CHECKING:
     from .read.cost import cost
     from .read.density import densities, expectation
     from .read.distance import frechet, kl, w2
+    from .read.execute import eager
+    from .read.fused import fused
     from .read.growth import Growth, growth
     from .read.invert import invert
     from .read.law import joint, law, split

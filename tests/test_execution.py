@@ -346,9 +346,9 @@ def test_any_plan_holds_the_registers_that_cost_predicts(plan):
 def test_without_the_private_count_runs_are_fresh_and_alike(monkeypatch):
     plan, x = plan_of("dpmpp_2m"), start(2, 4)
     expected = run(plan, x)[0]
-    execute._countable.cache_clear()
+    execute.countable.cache_clear()
     monkeypatch.delattr(torch._C, "_storage_Use_Count")
     try:
-        assert not execute._countable() and torch.equal(run(plan, x)[0], expected)
+        assert not execute.countable() and torch.equal(run(plan, x)[0], expected)
     finally:
-        execute._countable.cache_clear()
+        execute.countable.cache_clear()

@@ -103,7 +103,7 @@ def narrow(dtype: Any) -> bool:
 
 
 def _lines(plan: Plan, x: Any) -> Callable[[Sequence[tuple[Any, Any]]], Any]:
-    if not plain(x) or not _countable():
+    if not plain(x) or not countable():
         return linear(x)
     return Buffers(x, live(plan) + 1).combine
 
@@ -126,6 +126,11 @@ def _holders(tensor: Any) -> tuple[int, int]:
     return sys.getrefcount(storage), torch._C._storage_Use_Count(storage._cdata)
 
 
+def alone(buffer: Any) -> bool:
+    """Whether nobody else holds a tensor's memory."""
+    return _holders(buffer) == _alone()
+
+
 @cache
 def _alone() -> tuple[int, int]:
     """:func:`_holders` of a tensor that nobody else holds."""
@@ -135,17 +140,18 @@ def _alone() -> tuple[int, int]:
 
 
 @cache
-def _countable() -> bool:
+def countable() -> bool:
     """Whether this torch tells who holds memory: a private function, tried out before it is trusted."""
     import torch
 
     try:
         tensor = torch.empty(2)
-        free = _holders(tensor) == _alone()
-        for held in (tensor.detach(), tensor[:1], tensor.view(2, 1), tensor.numpy(), tensor.untyped_storage()):
-            free = free and _holders(tensor) != _alone()
+        told = alone(tensor)
+        for hold in (tensor.detach, tensor.numpy, tensor.untyped_storage, lambda: tensor[:1]):
+            held = hold()
+            told = told and not alone(tensor)
             del held
-        return free and _holders(tensor) == _alone()
+        return told and alone(tensor)
     except (AttributeError, TypeError, RuntimeError):
         return False
 
@@ -168,9 +174,8 @@ class Buffers:
 
     def take(self) -> Any:
         """A buffer to write. Hand out ``buffer.detach()``, not the buffer itself, which would count as free."""
-        free = _alone()
         for buffer in self.own:
-            if _holders(buffer) == free:
+            if alone(buffer):
                 return buffer
         buffer = self.torch.empty_like(self.like, requires_grad=False)
         self.own = [*self.own[-self.most :], buffer]
