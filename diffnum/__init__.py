@@ -31,6 +31,8 @@ _HOMES = {
     "read.sample": ("sample",),
     "read.execute": ("eager",),
     "read.fused": ("fused",),
+    "read.captured": ("captured", "unrolled"),
+    "read.triton_lines": ("triton_lines",),
     "read.tableau": ("tableau", "distance"),
     "read.moments": ("moments",),
     "read.invert": ("invert",),
@@ -100,6 +102,7 @@ if TYPE_CHECKING:
     from .lifting import examine, lift, nearest
     from .plan import Level, Plan
     from .process import DDPM, EDM, VE, VP, Cosine, CosineRate, Flow, MeanReverting, SubVP
+    from .read.captured import captured, unrolled
     from .read.cost import cost
     from .read.density import densities, expectation
     from .read.distance import frechet, kl, w2
@@ -112,6 +115,7 @@ if TYPE_CHECKING:
     from .read.sample import sample
     from .read.symbolic import leading_error, symbolic
     from .read.tableau import distance, tableau
+    from .read.triton_lines import triton_lines
     from .targets import Conditional, Empirical, Gaussian, Mistaken, Mixture, Product1D
     from .trace import Solver, solver
 

@@ -194,17 +194,21 @@ class Buffers:
         )
 
     def combine(self, terms: Sequence[tuple[Any, Any]]) -> Any:
-        """``sum(c * v for c, v in terms)``."""
+        """``sum(c * v for c, v in terms)``, in a buffer if it may be."""
         if not self.fits(terms):
             return _torch_linear(terms)
         out = self.take()
+        self.write(out, terms)
+        return out.detach()
+
+    def write(self, out: Any, terms: Sequence[tuple[Any, Any]]) -> None:
+        """``out = sum(c * v for c, v in terms)``."""
         if not narrow(self.dtype):
             _add_up(self.torch, out, terms)
         elif out.is_contiguous() and all(v.is_contiguous() for _, v in terms):
             self._add_up_wide(out.view(-1), [(c, v.view(-1)) for c, v in terms])
         else:
             out.copy_(_torch_linear(terms))
-        return out.detach()
 
     def _add_up_wide(self, out: Any, terms: Sequence[tuple[Any, Any]]) -> None:
         """In float32, a block at a time, so that no other tensor of the state's size is needed."""
