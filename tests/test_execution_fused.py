@@ -137,7 +137,7 @@ def test_results_take_the_place_of_registers_that_die():
 def test_without_a_compiler_a_warning_says_so_and_numbers_are_the_same(monkeypatch):
     def broken(function):
         def call(*args):
-            raise RuntimeError("no compiler\nand more lines")
+            raise RuntimeError("no compiler\nat all\nand more lines")
 
         return call
 
@@ -145,7 +145,7 @@ def test_without_a_compiler_a_warning_says_so_and_numbers_are_the_same(monkeypat
     fusing._function.cache_clear()
     plan, x = plan_of("heun", 3), start(2, 3)
     try:
-        with pytest.warns(RuntimeWarning, match=r"cannot be compiled here.*no compiler\), so they run"):
+        with pytest.warns(RuntimeWarning, match=r"cannot be compiled here.*no compiler at all\), so they run"):
             end = run(plan, x, execution=dn.fused)[0]
         torch.testing.assert_close(end, run(plan, x)[0], rtol=1e-6, atol=1e-6)
     finally:
@@ -199,8 +199,15 @@ def test_only_plans_of_numbers_are_unrolled():
 # --- with a compiler ---
 
 
-@pytest.mark.full
-@pytest.mark.timeout(900)
+def compiled(test):
+    """Slow, and torch warns of its own as its compiler is loaded."""
+    marks = (pytest.mark.full, pytest.mark.timeout(900), pytest.mark.filterwarnings("ignore::DeprecationWarning"))
+    for mark in marks:
+        test = mark(test)
+    return test
+
+
+@compiled
 @pytest.mark.parametrize("name", ["dpmpp_2m", "unipc_3", "sde_dpmpp_2m", "bdia"])
 def test_compiled_lines_are_within_rounding_too(compiler, name):
     for dtype in (torch.float32, torch.bfloat16):
@@ -208,8 +215,7 @@ def test_compiled_lines_are_within_rounding_too(compiler, name):
             within_rounding(plan_of(name, 6, "data"), start(*shape, dtype=dtype), dn.fused)
 
 
-@pytest.mark.full
-@pytest.mark.timeout(900)
+@compiled
 def test_a_group_is_one_kernel_and_other_numbers_do_not_compile_again(compiler):
     from torch._inductor import metrics
 
@@ -223,8 +229,7 @@ def test_a_group_is_one_kernel_and_other_numbers_do_not_compile_again(compiler):
     assert first == 2 and metrics.generated_kernel_count == first
 
 
-@pytest.mark.full
-@pytest.mark.timeout(900)
+@compiled
 def test_a_small_network_and_its_lines_compile_as_a_whole(compiler):
     torch.manual_seed(0)
     net = torch.nn.Sequential(torch.nn.Conv2d(2, 4, 3, padding=1), torch.nn.SiLU(), torch.nn.Conv2d(4, 2, 3, padding=1))

@@ -256,7 +256,8 @@ def _announced(function: Callable[..., None]) -> Callable[..., None]:
                 compiled = _compile(function)
                 compiled(*args)
             except Exception as error:
-                reason = str(error).strip().split("\n")[0]
+                # torch says on the second line what its compiler said
+                reason = " ".join(str(error).split("\n")[:2]).strip()
                 warnings.warn(
                     f"linear lines cannot be compiled here ({type(error).__name__}: {reason}), so they run uncompiled: "
                     "install a C++ compiler for a CPU or triton for a GPU, or use the default execution",
