@@ -179,6 +179,8 @@ def test_a_recorded_run_replays_with_other_numbers(name):
 def test_a_graph_is_refused_without_a_gpu():
     with pytest.raises(ValueError, match=r"recorded on a GPU and x is on cpu: pass x.cuda\(\), or .* dn.unrolled"):
         dn.captured(plan_of("ddim"), network, start(2, 3))
+    with pytest.raises(ValueError, match=r"copies its coefficients from the host.*: use dn.eager"):
+        dn.captured(plan_of("ddim"), network, start(2, 3), dn.fused)
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -13,6 +13,7 @@ from typing import Any
 from ..noise import as_source
 from ..plan import Eval, Lin, Noise, Plan
 from .execute import Execution, eager, narrow
+from .fused import fused
 from .sample import adapted_model, as_like, sample
 
 __all__ = ["Captured", "captured", "unrolled"]
@@ -76,14 +77,16 @@ def captured(plan: Plan, model: Any, x: Any, execution: Execution = eager) -> Ca
             for the device or read its numbers on the host; its weights are read where they are, so that they may change
             in place.
         x: a tensor on a GPU, of the shape to record. Its values do not matter.
-        execution: how lines are computed, ``dn.eager`` or ``dn.fused``.
+        execution: how lines are computed, ``dn.eager`` or ``dn.triton_lines``.
 
     Returns:
         ``run(x, noise=None)``. Every draw of the plan has a tensor of its own, which is filled before the run.
 
     Raises:
-        ValueError: ``x`` is not on a GPU.
+        ValueError: ``x`` is not on a GPU; ``dn.fused``, whose coefficients are copied from the host as it runs.
     """
+    if execution is fused:
+        raise ValueError("dn.fused copies its coefficients from the host, which no graph can record: use dn.eager")
     device = getattr(getattr(x, "device", None), "type", "the host")
     if device != "cuda":
         raise ValueError(

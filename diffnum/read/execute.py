@@ -58,7 +58,8 @@ def eager(plan: Plan, x: Any, hooks: Hooks) -> tuple[Any, ...]:
     A buffer belongs to the run, which allocated it, and is written again only when the run is the last that holds its
     memory. Whoever keeps a tensor, a view of it or its storage, be it a model, a callback, the caller or a graph of
     autograd, keeps it unchanged; ``x_T`` and what a model returns are never written. What cannot be seen is a bare
-    address, and work queued on another stream of a device, which must be waited for before a call returns.
+    address, and work queued on another stream of a device, which must be waited for before a call returns. (A model
+    that writes over what it returned before, as a graph does at its next replay, must return a copy, here as anywhere.)
 
     States of 16 bits are accumulated in float32 and rounded once per line. Lines with a term that requires a gradient
     or a coefficient that is a tensor are computed by :func:`fresh`, and so are whole runs on arrays that are not plain:
