@@ -12,7 +12,8 @@ section 3; Gretton et al. 2012, equation 3),
 
 The Fréchet distance of finite sets is too large by a term in ``1/n`` (Chong & Forsyth 2020), which ranks samplers
 wrongly if their sets differ in size. They fit a line in ``1/n`` and follow it to zero; here a jackknife does, which
-needs no choice of sizes, and is applied to both distances: with ``g`` equal groups and ``F_i`` the distance without the ``i``-th group of both sets,
+needs no choice of sizes, and is applied to both distances: with ``g`` equal groups and ``F_i`` the distance without the
+``i``-th group of both sets,
 
     value = g F - (g - 1) mean_i F_i        (Quenouille 1956; what is left falls as 1/n^2).
 

@@ -1,4 +1,4 @@
-"""Features of images in which sets of them are compared: of a small classifier, of local colours and textures, your own.
+"""Features in which sets of images are compared: of a small classifier, of colours and textures, or of your network.
 
 Distances between sets of images are distances between features, and features decide what is seen. Nothing is
 downloaded here:
@@ -269,7 +269,9 @@ def _trained(whole: Any, data: Dataset, seed: int, steps: int) -> float:
 
 def _check_classes(data: Dataset) -> None:
     if data.labels is not None and (data.labels.min() < 0 or len(np.unique(data.labels)) < 2):
-        raise ValueError(f"{data.name} has the labels {np.unique(data.labels)}: give two classes from 0, or none at all")
+        raise ValueError(
+            f"{data.name} has the labels {np.unique(data.labels)}: give at least two, from 0 on, or none at all"
+        )
 
 
 def _tensors(path: str | os.PathLike[str]) -> dict[str, Any]:
