@@ -216,7 +216,7 @@ def test_the_classifier_names_digits_that_it_never_saw(seen):
 
 
 def test_features_are_a_function_of_data_and_seed(seen):
-    found, training, _, test = seen
+    _, training, _, test = seen
     state = torch.get_rng_state()
     few = Dataset(training.data[:300], training.shape, "few", training.labels[:300])
     one, same, other = (features(few, seed, steps=5)(test.data) for seed in (0, 0, 1))
