@@ -35,7 +35,7 @@ __all__ = ["Distance", "frechet_distance", "gaussian_distance", "kernel_distance
 
 GROUPS = 20
 
-Estimate = Callable[[np.ndarray, np.ndarray], float]
+Estimate = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], float]
 Classes = tuple[Any, Any]
 """Of the rows of both sets, or None; see :func:`frechet_distance`."""
 
@@ -64,8 +64,8 @@ def frechet_distance(a: Any, b: Any, classes: Classes = (None, None), seed: int 
 
     Args:
         classes: of the rows of ``a`` and of ``b``, integers, for a set that holds every class in its fixed share, as
-            :func:`diffnum.images.divided` makes them: its groups do so too. Without them such a set, which varies
-            less than independent draws, would be corrected for more than its bias.
+            :func:`diffnum.images.divided` makes them: the jackknife leaves these shares alone. Without them such a
+            set, which varies less than independent draws, would be corrected for more than its bias.
         seed: of the groups.
 
     Raises:
@@ -77,7 +77,7 @@ def frechet_distance(a: Any, b: Any, classes: Classes = (None, None), seed: int 
         raise ValueError(
             f"{least} images are too few for a Fréchet distance in {a.shape[1]} features: give {4 * a.shape[1]} or more"
         )
-    return _jackknife(lambda rows, others: _frechet(a[rows], b[others]), (len(a), len(b)), classes, seed)
+    return _jackknife(lambda rows, w, others, v: _frechet(a[rows], w, b[others], v), (len(a), len(b)), classes, seed)
 
 
 def kernel_distance(a: Any, b: Any, classes: Classes = (None, None), seed: int = 0) -> Distance:
@@ -96,10 +96,9 @@ def kernel_distance(a: Any, b: Any, classes: Classes = (None, None), seed: int =
     np.fill_diagonal(aa, 0.0)
     np.fill_diagonal(bb, 0.0)
 
-    def estimate(rows: np.ndarray, others: np.ndarray) -> float:
-        n, m = len(rows), len(others)
-        within = aa[np.ix_(rows, rows)].sum() / (n * (n - 1)) + bb[np.ix_(others, others)].sum() / (m * (m - 1))
-        return float(within - 2 * ab[np.ix_(rows, others)].mean())
+    def estimate(rows: np.ndarray, w: np.ndarray, others: np.ndarray, v: np.ndarray) -> float:
+        within = w @ aa[np.ix_(rows, rows)] @ w / (1 - w @ w) + v @ bb[np.ix_(others, others)] @ v / (1 - v @ v)
+        return float(within - 2 * w @ ab[np.ix_(rows, others)] @ v)
 
     return _jackknife(estimate, (len(a), len(b)), classes, seed)
 
@@ -114,9 +113,13 @@ def gaussian_distance(one: Gaussian, other: Gaussian) -> float:
     return _squared_w2(one.mean - other.mean, square[0].T, square[1].T)
 
 
-def _frechet(a: np.ndarray, b: np.ndarray) -> float:
-    factors = [np.linalg.qr(x - x.mean(axis=0), mode="r") / (len(x) - 1) ** 0.5 for x in (a, b)]
-    return _squared_w2(a.mean(axis=0) - b.mean(axis=0), *factors)
+def _frechet(a: np.ndarray, w: np.ndarray, b: np.ndarray, v: np.ndarray) -> float:
+    means, factors = [], []
+    for x, weights in ((a, w), (b, v)):
+        means.append(weights @ x)
+        rows = (x - means[-1]) * np.sqrt(weights * len(x) / (len(x) - 1))[:, None]
+        factors.append(np.linalg.qr(rows, mode="r"))
+    return _squared_w2(means[0] - means[1], *factors)
 
 
 def _squared_w2(between: np.ndarray, r: np.ndarray, s: np.ndarray) -> float:
@@ -127,27 +130,36 @@ def _squared_w2(between: np.ndarray, r: np.ndarray, s: np.ndarray) -> float:
 
 
 def _jackknife(f: Estimate, sizes: tuple[int, int], classes: Classes, seed: int) -> Distance:
-    """``f(rows, others)`` of two independent sets of these sizes; see the top of this file."""
-    rng = np.random.default_rng(seed)
-    rows, others = (np.arange(n) for n in sizes)
-    parts, other_parts = (_groups(n, given, rng) for n, given in zip(sizes, classes, strict=True))
-    fewer, fewer_others = [np.delete(rows, p) for p in parts], [np.delete(others, p) for p in other_parts]
-    plain = f(rows, others)
-    both = np.mean([f(left, right) for left, right in zip(fewer, fewer_others, strict=True)])
-    first, second = [f(left, others) for left in fewer], [f(rows, right) for right in fewer_others]
+    """``f(rows, weights, others, weights)`` of two independent sets of these sizes; see the top of this file."""
+    rng, sides = np.random.default_rng(seed), []
+    for n, given in zip(sizes, classes, strict=True):
+        known = np.zeros(n, dtype=int) if given is None else np.asarray(given)
+        if known.shape != (n,):
+            raise ValueError(f"classes have shape {known.shape} for {n} images: give one for each")
+        kept = [np.arange(n), *(np.delete(np.arange(n), group) for group in _groups(known, rng))]
+        sides.append([(rows, _weights(rows, known)) for rows in kept])
+    (whole, *fewer), (other_whole, *fewer_others) = sides
+    plain = f(*whole, *other_whole)
+    both = np.mean([f(*left, *right) for left, right in zip(fewer, fewer_others, strict=True)])
+    first, second = [f(*left, *other_whole) for left in fewer], [f(*whole, *right) for right in fewer_others]
     value = GROUPS * plain - (GROUPS - 1) * float(both)
     half = 1.96 * ((GROUPS - 1) * float(np.var(first) + np.var(second))) ** 0.5
     return Distance(value, value - half, value + half, plain)
 
 
-def _groups(n: int, classes: Any, rng: np.random.Generator) -> list[np.ndarray]:
-    order = rng.permutation(n)
-    if classes is not None:
-        classes = np.asarray(classes)
-        if classes.shape != (n,):
-            raise ValueError(f"classes have shape {classes.shape} for {n} images: give one for each")
-        order = order[np.argsort(classes[order], kind="stable")]
+def _groups(classes: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+    """Rows dealt in turn, class after class."""
+    order = rng.permutation(len(classes))
+    order = order[np.argsort(classes[order], kind="stable")]
     return [order[k::GROUPS] for k in range(GROUPS)]
+
+
+def _weights(rows: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Weights of ``rows`` under which every class keeps the share that it has in the whole set."""
+    _, which, left = np.unique(classes[rows], return_inverse=True, return_counts=True)
+    _, whole = np.unique(classes[np.isin(classes, classes[rows])], return_counts=True)
+    weights = (whole / left)[which]
+    return weights / weights.sum()
 
 
 def _rows(a: Any, b: Any) -> tuple[np.ndarray, np.ndarray]:
