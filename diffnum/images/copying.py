@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from .features import as_rows
+
 __all__ = ["Copying", "copying"]
 
 
@@ -59,7 +61,8 @@ class Copying:
 
 
 def copying(samples: Any, training: Any, held_out: Any, quantile: float = 0.05) -> Copying:
-    """Samples ``(m, d)`` beside training ``(l, d)`` and held-out rows ``(n, d)``: pixels, or features of them.
+    """Samples ``(m, d)`` beside training ``(l, d)`` and held-out rows ``(n, d)``: pixels, or features of them; or
+    tensors of images, ``(m, c, h, w)``.
 
     Args:
         quantile: of the held-out distances that makes the corner.
@@ -70,7 +73,7 @@ def copying(samples: Any, training: Any, held_out: Any, quantile: float = 0.05) 
     from scipy.stats import hypergeom, mannwhitneyu
     from sklearn.neighbors import NearestNeighbors
 
-    q, t, p = (np.asarray(x, dtype=np.float64) for x in (samples, training, held_out))
+    q, t, p = (as_rows(x) for x in (samples, training, held_out))
     if not q.ndim == t.ndim == p.ndim == 2 or not q.shape[1] == t.shape[1] == p.shape[1]:
         raise ValueError(f"rows have shapes {q.shape}, {t.shape} and {p.shape}: give rows of equal length")
     if not 0 < quantile < 1 or quantile * len(p) < 1 or len(q) < 2:
