@@ -1,0 +1,186 @@
+"""What a piece of code does to full-size tensors, counted operation by operation: kernels, bytes, storages, reads.
+
+Every ATen operation is seen by a dispatch mode of torch. With ``n`` the number of elements of the state, a tensor is
+*full size* if it has at least ``n`` distinct elements; broadcast axes (stride 0) count once. Then
+
+- a *kernel* is an operation that reads or writes a full-size tensor; views and allocations are none;
+- *bytes read* are those of its distinct full-size inputs, *bytes written* those of its full-size outputs; a tensor that
+  is changed in place is read and written, one that is only overwritten (``out=``, ``copy_``, ``fill_``) is written;
+- an operation that touches no full-size tensor is *scalar work*: views of small tensors too, since each is a dispatch;
+- a *host read* is an operation that gives a number of a tensor to Python or makes a shape of its values (``.item()``,
+  ``float(t)``, ``if t``, ``t[mask]``): on a GPU each of them waits for all that was asked before;
+- *extra memory* is the sum of all storages made since the start that are alive, its largest value the peak.
+
+What a compiled kernel does inside is one operation only where it is registered as one with torch; otherwise torch runs
+the uncompiled code under a dispatch mode, and that is what is counted.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+__all__ = ["Counts", "Traffic", "footprint"]
+
+ALLOCATIONS = ("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "empty_permuted")
+OVERWRITING = ("copy_", "fill_", "zero_", "normal_", "uniform_", "random_", "bernoulli_", "exponential_")
+READS = ("_local_scalar_dense", "equal", "is_nonzero", "masked_select", "nonzero", "unique_dim", "_unique2")
+
+
+@dataclass
+class Counts:
+    """Sums over operations; see the module for what each of them is.
+
+    Attributes:
+        kernels: operations on full-size tensors.
+        read, written: bytes of full-size tensors.
+        scalar: operations on small tensors only.
+        host: numbers given to Python.
+    """
+
+    kernels: int = 0
+    read: int = 0
+    written: int = 0
+    scalar: int = 0
+    host: int = 0
+
+    @property
+    def moved(self) -> int:
+        """Bytes read and written."""
+        return self.read + self.written
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+
+class Traffic(TorchDispatchMode):
+    """Counts while it is entered; :meth:`mark` cuts the count into pieces.
+
+    Args:
+        full: number of elements from which a tensor is full size, that of the state.
+
+    Attributes:
+        pieces: one :class:`Counts` before the first mark, between two, and after the last.
+        alive, peak: bytes of the storages made here: now, and at most.
+
+    Raises:
+        ValueError: ``full`` below 2, which would make every number a full-size tensor.
+    """
+
+    def __init__(self, full: int) -> None:
+        super().__init__()
+        if full < 2:
+            raise ValueError(f"full = {full!r} makes every number a full-size tensor: give the elements of a state")
+        self.full = full
+        self.pieces = [Counts()]
+        self.alive = self.peak = 0
+        self._known: dict[int, weakref.ref[Any]] = {}
+        self._paused = False
+
+    @property
+    def total(self) -> Counts:
+        """All pieces together."""
+        return sum(self.pieces, Counts())
+
+    def mark(self) -> None:
+        """Begin another piece."""
+        self.pieces.append(Counts())
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Operations inside are not counted; their storages are, as what a network returns."""
+        before, self._paused = self._paused, True
+        try:
+            yield
+        finally:
+            self._paused = before
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        given = {id(t.untyped_storage()): t.untyped_storage() for t in _tensors((args, kwargs))}
+        result = func(*args, **kwargs)
+        for tensor in _tensors(result):
+            self._own(tensor.untyped_storage(), given)
+        if not self._paused:
+            self._count(func, args, kwargs, result)
+        return result
+
+    def _count(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any], result: Any) -> None:
+        now, name = self.pieces[-1], func._schema.name.removeprefix("aten::")
+        now.host += name in READS
+        if name in ALLOCATIONS:
+            return
+        read, written = _roles(func, args, kwargs, result)
+        sizes_read, sizes_written = self._sizes(read), self._sizes(written)
+        if not sizes_read and not sizes_written:
+            seen = [*_tensors((args, kwargs)), *_tensors(result)]
+            now.scalar += not any(self._is_full(t) for t in seen)
+        elif not _is_view(func):
+            now.kernels += 1
+            now.read += sum(sizes_read)
+            now.written += sum(sizes_written)
+
+    def _is_full(self, tensor: torch.Tensor) -> bool:
+        return footprint(tensor) >= self.full * tensor.element_size()
+
+    def _sizes(self, tensors: Sequence[torch.Tensor]) -> list[int]:
+        distinct = {(t.data_ptr(), t.dtype, tuple(t.shape), t.stride()): t for t in tensors}
+        return [footprint(t) for t in distinct.values() if self._is_full(t)]
+
+    def _own(self, storage: Any, given: dict[int, Any]) -> None:
+        key = id(storage)
+        if key in given or key in self._known:
+            return
+        size = storage.nbytes()
+        self._known[key] = weakref.ref(storage, lambda _: self._free(key, size))
+        self.alive += size
+        self.peak = max(self.peak, self.alive)
+
+    def _free(self, key: int, size: int) -> None:
+        del self._known[key]
+        self.alive -= size
+
+
+def footprint(tensor: torch.Tensor) -> int:
+    """Bytes of the distinct elements of ``tensor``: an axis of stride 0 counts once."""
+    elements = 1
+    for size, stride in zip(tensor.shape, tensor.stride(), strict=True):
+        elements *= size if stride or size == 0 else 1
+    return elements * tensor.element_size()
+
+
+def _roles(func: Any, args: Sequence[Any], kwargs: dict[str, Any], result: Any) -> tuple[list[Any], list[Any]]:
+    # the schema says which arguments are written; those given by keyword only, and those of the list, not read
+    read: list[Any] = []
+    written: list[Any] = []
+    name = func._schema.name.removeprefix("aten::")
+    for i, argument in enumerate(func._schema.arguments):
+        value = args[i] if i < len(args) else kwargs.get(argument.name)
+        changed = argument.alias_info is not None and argument.alias_info.is_write
+        if changed:
+            written += _tensors(value)
+        if not changed or not (argument.kwarg_only or name in OVERWRITING):
+            read += _tensors(value)
+    made = [r.alias_info is None for r in func._schema.returns]
+    values = result if isinstance(result, (tuple, list)) and len(made) > 1 else [result]
+    for fresh, value in zip(made, values, strict=False):
+        written += _tensors(value) if fresh else []
+    return read, written
+
+
+def _is_view(func: Any) -> bool:
+    return any(r.alias_info is not None and not r.alias_info.is_write for r in func._schema.returns)
+
+
+def _tensors(value: Any) -> list[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [t for entry in value for t in _tensors(entry)] if isinstance(value, (tuple, list)) else []
