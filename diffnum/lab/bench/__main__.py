@@ -15,7 +15,7 @@ from .clock import one_thread
 from .networks import NETWORKS, end_to_end
 from .oracle import answers, denoisers
 from .results import footer, write
-from .steps import DTYPES, SHAPES, measure
+from .steps import DTYPES, SHAPES, here, measure
 from .tables import draw, network_table, oracle_table, step_table
 
 PARTS = ("steps", "networks", "oracle")
@@ -53,6 +53,7 @@ def _measure(asked: argparse.Namespace, command: str) -> None:
     for part in parts:
         if part not in PARTS:
             raise ValueError(f"part {part!r} is unknown: use some of {', '.join(PARTS)}")
+    here(asked.device)
     cases, shapes = named(asked.cases), _shapes(asked.shapes)
     out, began = Path(asked.out), time.process_time()
     lines = footer(command, asked.device)

@@ -6,10 +6,10 @@ Between two calls of the network a sampler has tensors given, and some that it m
     tensors written = those made in the piece and needed after it: by the network, by later steps, as output, each once
 
 whatever the number of lines in between; in bytes, times the size of a state. Each prediction has its own: DPM-Solver++
-2M on data reads ``x, D, D'`` and writes ``x``, 4 tensors; on noise it reads ``x, eps, D'`` and writes ``D, x``, or folds
-``D`` and reads ``x, eps, x', eps'``, 5 tensors both. Where these differ, :func:`least` is the smaller. The *passes* of a
-piece are what its lines move one by one, every term read and every result written (the part of ``moved`` of
-:func:`diffnum.cost` that is its own).
+2M on data reads ``x, D, D'`` and writes ``x``, 4 tensors; on noise it reads ``x, eps, D'`` and writes ``D, x``, or it
+folds ``D`` and reads ``x, eps, x', eps'``, 5 tensors both. Where these differ, :func:`least` is the smaller. The
+*passes* of a piece are what its lines move one by one, every term read and every result written (its own part of
+``moved`` of :func:`diffnum.cost`).
 """
 
 from __future__ import annotations

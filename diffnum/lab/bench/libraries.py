@@ -31,7 +31,7 @@ from ...trace import compile
 from .cases import PREDICTION, Case, Theirs
 from .network import outputs_like
 
-__all__ = ["OURS", "WAYS", "Draws", "Subject", "available", "levels", "subjects"]
+__all__ = ["OURS", "WAYS", "Draws", "Subject", "available", "levels", "quiet", "subjects"]
 
 # how a plan is run: keywords of dn.sample for each name in the tables
 WAYS: dict[str, Mapping[str, Any]] = {"diffnum": {}}
@@ -125,7 +125,7 @@ def _scheduler(case: Case, n: int, draws: Draws, device: str) -> Subject:
     """Our plan in the place of their scheduler, on its levels."""
     module = importlib.import_module("diffnum.interop.diffusers")
     theirs = case.theirs["diffusers"]
-    with _quiet():
+    with quiet():
         scheduler = module.PlanScheduler.from_config(_made(theirs).config, sampler=case.ours)
     return Subject("diffnum scheduler", case.ours, "noise", case.ours, _pipeline(scheduler, module, n, draws, device))
 
@@ -143,7 +143,7 @@ def _diffusers(theirs: Theirs, n: int, draws: Draws, device: str) -> Subject:
 def _made(theirs: Theirs) -> Any:
     import diffusers
 
-    with _quiet():
+    with quiet():
         return getattr(diffusers, theirs.name)(**theirs.settings)
 
 
@@ -152,7 +152,7 @@ def _pipeline(scheduler: Any, module: Any, n: int, draws: Draws, device: str) ->
         return draws(dtype or torch.float32)
 
     def run(network: Network, x: torch.Tensor) -> torch.Tensor:
-        with _quiet():
+        with quiet():
             scheduler.set_timesteps(n, device=device)
         with _replaced(module, "randn_tensor", drawn):
             for t in scheduler.timesteps:
@@ -221,18 +221,18 @@ def _sampling() -> Any:
     )
     absent = ("torchdiffeq", "torchsde", "torchvision", "torchvision.transforms")
     stubs: dict[str, Any] = {name: mock.MagicMock(name=name) for name in absent if name not in sys.modules}
-    with _quiet(), mock.patch.dict(sys.modules, {**stubs, "k_diffusion": package}):
+    with quiet(), mock.patch.dict(sys.modules, {**stubs, "k_diffusion": package}):
         return importlib.import_module("k_diffusion.sampling")
 
 
 @cache
 def _azula_module(name: str) -> Any:
-    with _quiet(), mock.patch.object(sys, "path", [str(_peer("site")), *sys.path]):
+    with quiet(), mock.patch.object(sys, "path", [str(_peer("site")), *sys.path]):
         return importlib.import_module(f"azula.{name}")
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Deprecations between other packages are theirs to settle."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -26,7 +26,7 @@ from .libraries import OURS, Draws, Subject, levels, subjects
 from .network import Enough, Stored, outputs_like
 from .traffic import Counts, Traffic
 
-__all__ = ["DTYPES", "SHAPES", "STEPS", "StepRow", "counted", "measure"]
+__all__ = ["DTYPES", "SHAPES", "STEPS", "StepRow", "counted", "here", "measure"]
 
 STEPS = 8
 FIRST = 3
@@ -46,7 +46,7 @@ class StepRow:
         wall: likewise by the least wall time.
         to_ideal: its time relative to that of the ideal traffic at the measured rate of ``torch.add(x, y, out=z)``.
         spread: half the distance between the quartiles of its times, relative to their median.
-        kernels: operations on full-size tensors.
+        kernels: operations on full-size tensors, in parts where they are on blocks.
         moved: tensors read and written.
         ideal: tensors that must be, see :mod:`~diffnum.lab.bench.ideal`.
         passes: tensors that the lines of our plan move one by one; empty for other libraries.
@@ -69,7 +69,7 @@ class StepRow:
     wall: float
     to_ideal: float
     spread: float
-    kernels: int
+    kernels: float
     moved: float
     ideal: int
     passes: str
@@ -219,9 +219,20 @@ def _walk(subject: Subject, network: Callable[[torch.Tensor], torch.Tensor], x: 
         subject.run(network, x)
 
 
+def here(device: str) -> str:
+    """``device`` itself.
+
+    Raises:
+        ValueError: no CPU and no GPU of this machine.
+    """
+    kind = device.partition(":")[0]
+    if kind != "cpu" and not (kind == "cuda" and torch.cuda.is_available()):
+        raise ValueError(f"device {device!r} is not here: use cpu{', or cuda' if torch.cuda.is_available() else ''}")
+    return device
+
+
 def _state(shape: tuple[int, ...], dtype: torch.dtype, device: str) -> torch.Tensor:
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"device {device!r} is not here: use cpu")
+    here(device)
     return torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(device=device, dtype=dtype)
 
 

@@ -84,12 +84,12 @@ def oracle_table(rows: Sequence[Row]) -> str:
 def _ours(rows: Sequence[Row], prediction: str) -> str:
     for r in rows:
         if r["library"] == PLAIN and r["prediction"] == prediction:
-            return f"{r['kernels']} k, {_to_ideal(r)} traffic, {_two(r['to_ideal'])} time"
+            return f"{float(r['kernels']):.3g} k, {_to_ideal(r)} traffic, {_two(r['to_ideal'])} time"
     return ""
 
 
 def _theirs(r: Row) -> str:
-    return f"**{_two(r['time'])}**, {r['kernels']} k, {_to_ideal(r)} traffic"
+    return f"**{_two(r['time'])}**, {float(r['kernels']):.3g} k, {_to_ideal(r)} traffic"
 
 
 def _to_ideal(r: Row) -> str:

@@ -1,12 +1,15 @@
 """What a piece of code does to full-size tensors, counted operation by operation: kernels, bytes, storages, reads.
 
 Every ATen operation is seen by a dispatch mode of torch. With ``n`` the number of elements of the state, a tensor is
-*full size* if it has at least ``n`` distinct elements; broadcast axes (stride 0) count once. Then
+*full size* if it has at least ``n`` distinct elements; broadcast axes (stride 0) count once. A *block* is a view of at
+least 1024 elements of a full-size storage. Other memory is taken to stay in the cache. Then
 
-- a *kernel* is an operation that reads or writes a full-size tensor; views and allocations are none;
-- *bytes read* are those of its distinct full-size inputs, *bytes written* those of its full-size outputs; a tensor that
-  is changed in place is read and written, one that is only overwritten (``out=``, ``copy_``, ``fill_``) is written;
-- an operation that touches no full-size tensor is *scalar work*: views of small tensors too, since each is a dispatch;
+- a *kernel* is an operation that reads or writes a full-size tensor; one on blocks counts as the part of the state that
+  the largest of them is; views and allocations are none;
+- *bytes read* are those of its distinct inputs that are full size or blocks, *bytes written* those of such outputs; a
+  tensor that is changed in place is read and written, one that is only overwritten (``out=``, ``copy_``) is written;
+- *scalar work* is an operation on tensors of fewer than 1024 elements, and fewer than ``n``; views are included, since
+  each is a dispatch;
 - a *host read* is an operation that gives a number of a tensor to Python or makes a shape of its values (``.item()``,
   ``float(t)``, ``if t``, ``t[mask]``): on a GPU each of them waits for all that was asked before;
 - *extra memory* is the sum of all storages made since the start that are alive, its largest value the peak.
@@ -28,8 +31,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 __all__ = ["Counts", "Traffic", "footprint"]
 
+# reading the shape and dtype of a tensor is not reading the tensor
+METADATA = ("_like", "new_zeros", "new_ones", "new_full")
 ALLOCATIONS = ("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "empty_permuted")
 OVERWRITING = ("copy_", "fill_", "zero_", "normal_", "uniform_", "random_", "bernoulli_", "exponential_")
+# elements from which a tensor is no scalar work, and a view of a full-size storage a block of it
+BLOCK = 1024
 READS = ("_local_scalar_dense", "equal", "is_nonzero", "masked_select", "nonzero", "unique_dim", "_unique2")
 
 
@@ -38,13 +45,13 @@ class Counts:
     """Sums over operations; see the module for what each of them is.
 
     Attributes:
-        kernels: operations on full-size tensors.
+        kernels: operations on full-size tensors, those on blocks in parts.
         read, written: bytes of full-size tensors.
         scalar: operations on small tensors only.
         host: numbers given to Python.
     """
 
-    kernels: int = 0
+    kernels: float = 0
     read: int = 0
     written: int = 0
     scalar: int = 0
@@ -116,22 +123,29 @@ class Traffic(TorchDispatchMode):
         now.host += name in READS
         if name in ALLOCATIONS:
             return
-        read, written = _roles(func, args, kwargs, result)
-        sizes_read, sizes_written = self._sizes(read), self._sizes(written)
-        if not sizes_read and not sizes_written:
-            seen = [*_tensors((args, kwargs)), *_tensors(result)]
-            now.scalar += not any(self._is_full(t) for t in seen)
-        elif not _is_view(func):
-            now.kernels += 1
-            now.read += sum(sizes_read)
-            now.written += sum(sizes_written)
+        if _is_view(func):
+            now.scalar += all(self._is_small(t) for t in _tensors((args, kwargs)))
+            return
+        read, written = (self._full_size(tensors) for tensors in _roles(func, args, kwargs, result))
+        if read or written:
+            now.kernels += min(1.0, max(t.numel() for t in (*read, *written)) / self.full)
+            now.read += sum(map(footprint, read))
+            now.written += sum(map(footprint, written))
+        else:
+            now.scalar += all(self._is_small(t) for t in (*_tensors((args, kwargs)), *_tensors(result)))
+
+    def _is_small(self, tensor: torch.Tensor) -> bool:
+        return tensor.numel() < min(BLOCK, self.full)
+
+    def _full_size(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        distinct = {(t.data_ptr(), t.dtype, tuple(t.shape), t.stride()): t for t in tensors}
+        return [t for t in distinct.values() if self._is_full(t)]
 
     def _is_full(self, tensor: torch.Tensor) -> bool:
-        return footprint(tensor) >= self.full * tensor.element_size()
-
-    def _sizes(self, tensors: Sequence[torch.Tensor]) -> list[int]:
-        distinct = {(t.data_ptr(), t.dtype, tuple(t.shape), t.stride()): t for t in tensors}
-        return [footprint(t) for t in distinct.values() if self._is_full(t)]
+        size = self.full * tensor.element_size()
+        block = BLOCK * tensor.element_size()
+        own = footprint(tensor)
+        return own >= size or (own >= block and tensor.untyped_storage().nbytes() >= size)
 
     def _own(self, storage: Any, given: dict[int, Any]) -> None:
         key = id(storage)
@@ -156,7 +170,7 @@ def footprint(tensor: torch.Tensor) -> int:
 
 
 def _roles(func: Any, args: Sequence[Any], kwargs: dict[str, Any], result: Any) -> tuple[list[Any], list[Any]]:
-    # the schema says which arguments are written; those given by keyword only, and those of the list, not read
+    # the schema says which arguments are written; outputs, given by keyword only, and what is overwritten are not read
     read: list[Any] = []
     written: list[Any] = []
     name = func._schema.name.removeprefix("aten::")
@@ -165,7 +179,7 @@ def _roles(func: Any, args: Sequence[Any], kwargs: dict[str, Any], result: Any) 
         changed = argument.alias_info is not None and argument.alias_info.is_write
         if changed:
             written += _tensors(value)
-        if not changed or not (argument.kwarg_only or name in OVERWRITING):
+        if not (changed and (argument.kwarg_only or name in OVERWRITING)) and not name.endswith(METADATA):
             read += _tensors(value)
     made = [r.alias_info is None for r in func._schema.returns]
     values = result if isinstance(result, (tuple, list)) and len(made) > 1 else [result]
