@@ -22,6 +22,7 @@ from diffnum.lab.bench.network import Enough, Stored, outputs_like
 from diffnum.lab.bench.oracle import answers, denoisers
 from diffnum.lab.bench.steps import STEPS, counted
 from diffnum.lab.bench.tables import markdown, network_table, oracle_table
+from diffnum.lab.bench.traffic import compiled_regions
 from diffnum.plan import Eval, Level, Lin, Plan
 
 ROOT = Path(__file__).parents[1]
@@ -283,6 +284,34 @@ def test_a_library_that_is_not_here_is_refused():
 
 
 # --- all of it ---
+
+
+def fused(c, o, x, y):
+    total = c[0] * x + c[1] * y
+    o.copy_(total)
+    y.copy_(total + x)
+
+
+@pytest.mark.full
+# torch's own, as its compiler is loaded
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
+def test_a_compiled_region_reads_its_inputs_and_writes_what_it_changes_once():
+    x, y, o = (torch.zeros(5000) for _ in range(3))
+    run = torch.compile(fused, fullgraph=True)
+    with compiled_regions() as made:
+        if made is None:
+            pytest.skip("this torch cannot tell compiled regions")
+        run(SCALARS, o, x, y)
+        with Traffic(5000) as traffic:
+            run(SCALARS, o, x, y)
+        assert made() == len(traffic.regions) == 1
+    found = traffic.total
+    # o is only written, y read and written
+    assert (found.kernels, found.read, found.written) == (1, 2 * x.nbytes, 2 * x.nbytes)
+    assert (found.scalar, found.host, traffic.peak) == (0, 0, 0)
+    with Traffic(5000) as uncompiled:
+        fused(SCALARS, o, x, y)
+    assert uncompiled.total.kernels == 6
 
 
 @pytest.mark.full

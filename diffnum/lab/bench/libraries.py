@@ -31,10 +31,18 @@ from ...trace import compile
 from .cases import PREDICTION, Case, Theirs
 from .network import outputs_like
 
-__all__ = ["OURS", "WAYS", "Draws", "Subject", "available", "levels", "quiet", "subjects"]
+__all__ = ["COMPILED", "OURS", "WAYS", "Draws", "Subject", "available", "levels", "quiet", "subjects"]
+
+
+def _ways() -> dict[str, Mapping[str, Any]]:
+    if importlib.util.find_spec("diffnum.read.fused") is None:
+        return {"diffnum": {}}
+    return {"diffnum": {}, "diffnum fused": {"execution": importlib.import_module("diffnum.read.fused").fused}}
+
 
 # how a plan is run: keywords of dn.sample for each name in the tables
-WAYS: dict[str, Mapping[str, Any]] = {"diffnum": {}}
+WAYS = _ways()
+COMPILED = ("diffnum fused",)
 OURS = (*WAYS, "diffnum scheduler")
 
 Network = Callable[[torch.Tensor], torch.Tensor]

@@ -11,7 +11,7 @@ import statistics
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -22,11 +22,11 @@ from ...trace import compile
 from .cases import Case
 from .clock import Clock, Lap
 from .ideal import least, of_step, stages
-from .libraries import OURS, Draws, Subject, levels, subjects
+from .libraries import COMPILED, OURS, Draws, Subject, levels, subjects
 from .network import Enough, Stored, outputs_like
-from .traffic import Counts, Traffic
+from .traffic import Counts, Traffic, compiled_regions
 
-__all__ = ["DTYPES", "SHAPES", "STEPS", "StepRow", "counted", "here", "measure"]
+__all__ = ["DTYPES", "SHAPES", "STEPS", "StepRow", "counted", "counted_compiled", "here", "measure"]
 
 STEPS = 8
 FIRST = 3
@@ -110,7 +110,11 @@ def measure(
     each = stages(plan)
     timed = 2 if large else 3
     last = (FIRST + timed) * each
-    counts = [counted(s, x, outputs, each, last if large else None) for s in those]
+    end = last if large else None
+    # what is compiled is compiled now, and counted after its times were taken: counting costs it time
+    counts = [None if s.library in COMPILED else counted(s, x, outputs, each, end) for s in those]
+    for subject in (s for s in those if s.library in COMPILED):
+        _walk(subject, Stored(x, last=end, outputs=outputs), x)
     laps: list[list[Lap]] = [[] for _ in those]
     passes: list[Lap] = []
     clock, one_pass = Clock(device), _one_pass(x)
@@ -120,6 +124,7 @@ def measure(
             network = Stored(x, clock, last, outputs=outputs)
             _walk(subject, network, x)
             found += network.steps(FIRST, timed, each)
+    counts = [c or counted_compiled(s, x, outputs, each, end) for s, c in zip(those, counts, strict=True)]
     _unharmed(outputs, outputs_like(x))
     third = _time(passes, device) / 3
     own = {s.prediction: found for s, found in zip(those, laps, strict=True) if s.library == OURS[0]}
@@ -182,9 +187,33 @@ def counted(
     """
     with Traffic(x.numel()) as traffic:
         _walk(subject, Stored(x, last=last, traffic=traffic, outputs=outputs), x)
+    return Counted(_middle(traffic, each), traffic.peak, _waits(subject, x, outputs, each))
+
+
+def counted_compiled(
+    subject: Subject, x: torch.Tensor, outputs: list[torch.Tensor], each: int, last: int | None = None
+) -> Counted:
+    """:func:`counted` of what torch compiles; nan where this torch cannot tell.
+
+    A compiled region counts as many kernels as the compiler made of all regions, divided by their number.
+    """
+    with compiled_regions() as made:
+        if made is None:
+            unknown = float("nan")
+            return Counted(Counts(unknown, unknown, unknown, unknown, unknown), unknown, None)  # type: ignore[arg-type]
+        _walk(subject, Stored(x, last=last, outputs=outputs), x)
+        kernels = made()
+        with Traffic(x.numel()) as traffic:
+            _walk(subject, Stored(x, last=last, traffic=traffic, outputs=outputs), x)
+        step = _middle(traffic, each)
+        if traffic.regions:
+            step = replace(step, kernels=step.kernels * kernels / len(traffic.regions))
+        return Counted(step, traffic.peak, _waits(subject, x, outputs, each))
+
+
+def _middle(traffic: Traffic, each: int) -> Counts:
     first = 1 + (FIRST + 1) * each
-    step = sum(traffic.pieces[first : first + each], Counts())
-    return Counted(step, traffic.peak, _waits(subject, x, outputs, each))
+    return sum(traffic.pieces[first : first + each], Counts())
 
 
 def _waits(subject: Subject, x: torch.Tensor, outputs: list[torch.Tensor], each: int) -> int | None:

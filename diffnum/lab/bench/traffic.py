@@ -14,8 +14,9 @@ least 1024 elements of a full-size storage. Other memory is taken to stay in the
   ``float(t)``, ``if t``, ``t[mask]``): on a GPU each of them waits for all that was asked before;
 - *extra memory* is the sum of all storages made since the start that are alive, its largest value the peak.
 
-What a compiled kernel does inside is one operation only where it is registered as one with torch; otherwise torch runs
-the uncompiled code under a dispatch mode, and that is what is counted.
+A region compiled by torch is one operation: it reads the inputs that its graph uses, and writes those that its graph
+changes and what it returns, each once; what is between stays in registers. It counts as the kernels that the compiler
+made of it, :func:`compiled_regions`. Without that torch runs the uncompiled code under a dispatch mode.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-__all__ = ["Counts", "Traffic", "footprint"]
+__all__ = ["Counts", "Traffic", "compiled_regions", "footprint"]
 
 # reading the shape and dtype of a tensor is not reading the tensor
 METADATA = ("_like", "new_zeros", "new_ones", "new_full")
@@ -75,10 +76,13 @@ class Traffic(TorchDispatchMode):
     Attributes:
         pieces: one :class:`Counts` before the first mark, between two, and after the last.
         alive, peak: bytes of the storages made here: now, and at most.
+        regions: compiled regions that were run.
 
     Raises:
         ValueError: ``full`` below 2, which would make every number a full-size tensor.
     """
+
+    supports_higher_order_operators = True
 
     def __init__(self, full: int) -> None:
         super().__init__()
@@ -87,8 +91,14 @@ class Traffic(TorchDispatchMode):
         self.full = full
         self.pieces = [Counts()]
         self.alive = self.peak = 0
+        self.regions: set[int] = set()
         self._known: dict[int, weakref.ref[Any]] = {}
         self._paused = False
+
+    @classmethod
+    def ignore_compile_internals(cls) -> bool:
+        """Compiled code stays compiled under this mode."""
+        return True
 
     @property
     def total(self) -> Counts:
@@ -111,12 +121,28 @@ class Traffic(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         given = {id(t.untyped_storage()): t.untyped_storage() for t in _tensors((args, kwargs))}
+        region = not hasattr(func, "_schema")
+        roles = _region_roles(args) if region else None
         result = func(*args, **kwargs)
         for tensor in _tensors(result):
             self._own(tensor.untyped_storage(), given)
-        if not self._paused:
+        if self._paused:
+            return result
+        if roles is None:
             self._count(func, args, kwargs, result)
+        else:
+            self.regions.add(args[0].idx)
+            self._add(roles[0], [*roles[1], *_tensors(result)])
         return result
+
+    def _add(self, read: Sequence[torch.Tensor], written: Sequence[torch.Tensor]) -> bool:
+        now, read, written = self.pieces[-1], self._full_size(read), self._full_size(written)
+        if not read and not written:
+            return False
+        now.kernels += min(1.0, max(t.numel() for t in (*read, *written)) / self.full)
+        now.read += sum(map(footprint, read))
+        now.written += sum(map(footprint, written))
+        return True
 
     def _count(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any], result: Any) -> None:
         now, name = self.pieces[-1], func._schema.name.removeprefix("aten::")
@@ -126,12 +152,7 @@ class Traffic(TorchDispatchMode):
         if _is_view(func):
             now.scalar += all(self._is_small(t) for t in _tensors((args, kwargs)))
             return
-        read, written = (self._full_size(tensors) for tensors in _roles(func, args, kwargs, result))
-        if read or written:
-            now.kernels += min(1.0, max(t.numel() for t in (*read, *written)) / self.full)
-            now.read += sum(map(footprint, read))
-            now.written += sum(map(footprint, written))
-        else:
+        if not self._add(*_roles(func, args, kwargs, result)):
             now.scalar += all(self._is_small(t) for t in (*_tensors((args, kwargs)), *_tensors(result)))
 
     def _is_small(self, tensor: torch.Tensor) -> bool:
@@ -186,6 +207,39 @@ def _roles(func: Any, args: Sequence[Any], kwargs: dict[str, Any], result: Any) 
     for fresh, value in zip(made, values, strict=False):
         written += _tensors(value) if fresh else []
     return read, written
+
+
+def _region_roles(args: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    # the graph is functional, but for copies into its inputs at the end
+    region, inputs = args[0], list(args[1])
+    nodes = [node for node in region.original_gm.graph.nodes if node.op == "placeholder"]
+    read: list[Any] = []
+    written: list[Any] = []
+    for node, value in zip(nodes, inputs, strict=True):
+        copies = [u for u in node.users if u.target is torch.ops.aten.copy_.default and u.args[0] is node]
+        written += _tensors(value) if copies else []
+        read += _tensors(value) if len(copies) < len(node.users) or any(u.args[1] is node for u in copies) else []
+    return read, written
+
+
+@contextmanager
+def compiled_regions() -> Iterator[Any]:
+    """Inside, what is compiled can be counted, at the price of some time for each call; all is compiled again.
+
+    Gives ``made()``, the number of kernels that the compiler has made since; None where this torch cannot do it.
+    """
+    # private, and new in torch 2.10
+    import torch._inductor.config as config
+    from torch._inductor import metrics
+
+    if not hasattr(config, "wrap_inductor_compiled_regions"):
+        yield None
+        return
+    torch.compiler.reset()
+    metrics.reset()
+    with config.patch(wrap_inductor_compiled_regions=True):
+        yield lambda: metrics.generated_kernel_count
+    torch.compiler.reset()
 
 
 def _is_view(func: Any) -> bool:
