@@ -225,7 +225,7 @@ def test_a_table_is_what_was_written_with_its_footer(tmp_path):
                 else back[name] == str(value)
             )
     table = step_table(found)
-    assert "DDIM" in table and f"{rows[0].kernels:.0f} k" in table
+    assert "DDIM" in table and f"1 / {rows[0].kernels:.0f} / " in table
     assert table in markdown(tmp_path) and "commit: none" in markdown(tmp_path)
 
 

@@ -7,6 +7,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from .clock import one_thread
 from .networks import NETWORKS, end_to_end
 from .oracle import answers, denoisers
 from .results import footer, write
-from .steps import DTYPES, SHAPES, here, measure
+from .steps import DTYPES, SHAPES, check, measure
 from .tables import draw, network_table, oracle_table, step_table
 
 PARTS = ("steps", "networks", "oracle")
@@ -53,20 +54,19 @@ def _measure(asked: argparse.Namespace, command: str) -> None:
     for part in parts:
         if part not in PARTS:
             raise ValueError(f"part {part!r} is unknown: use some of {', '.join(PARTS)}")
-    here(asked.device)
+    dtypes = asked.dtypes.split(",")
+    for dtype in dtypes:
+        check(dtype, asked.device, asked.turns)
     cases, shapes = named(asked.cases), _shapes(asked.shapes)
     out, began = Path(asked.out), time.process_time()
     lines = footer(command, asked.device)
     print(*lines, sep="\n")
     if "steps" in parts:
-        rows = [
-            _said(row)
-            for shape in shapes
-            for dtype in asked.dtypes.split(",")
-            for case in cases
-            for row in measure(case, shape, dtype, asked.device, asked.turns)
-        ]
-        write(out / "steps.csv", rows, lines)
+        rows: list[Any] = []
+        for shape, dtype, case in product(shapes, dtypes, cases):
+            rows += map(_said, measure(case, shape, dtype, asked.device, asked.turns))
+            # what is stopped keeps what it has
+            write(out / "steps.csv", rows, lines)
         draw(out, command)
     if "networks" in parts:
         write(out / "networks.csv", _networks(asked), lines)
@@ -80,7 +80,7 @@ def _measure(asked: argparse.Namespace, command: str) -> None:
 def _networks(asked: argparse.Namespace) -> Iterator[Any]:
     for name, (_, batches) in list(NETWORKS.items())[: 1 if asked.small else None]:
         for batch in batches:
-            yield from map(_said, end_to_end(name, batch, asked.device, asked.turns or (2 if asked.small else 9)))
+            yield from map(_said, end_to_end(name, batch, asked.device, asked.turns or (2 if asked.small else 7)))
 
 
 def _shapes(text: str | None) -> tuple[tuple[int, ...], ...]:

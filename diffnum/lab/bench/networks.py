@@ -88,7 +88,7 @@ class _Timed:
 
 
 def end_to_end(
-    name: str, batch: int, device: str = "cpu", turns: int = 9, libraries: Sequence[str] | None = None
+    name: str, batch: int, device: str = "cpu", turns: int = 7, libraries: Sequence[str] | None = None
 ) -> list[NetworkRow]:
     """The rows of one network at one batch.
 

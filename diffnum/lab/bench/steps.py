@@ -26,7 +26,7 @@ from .libraries import COMPILED, OURS, Draws, Subject, levels, subjects
 from .network import Enough, Stored, outputs_like
 from .traffic import Counts, Traffic, compiled_regions
 
-__all__ = ["DTYPES", "SHAPES", "STEPS", "StepRow", "counted", "counted_compiled", "here", "measure"]
+__all__ = ["DTYPES", "SHAPES", "STEPS", "StepRow", "check", "counted", "counted_compiled", "measure"]
 
 STEPS = 8
 FIRST = 3
@@ -97,10 +97,7 @@ def measure(
     Raises:
         ValueError: an unknown dtype, no turns, a library or a device that is not here.
     """
-    if dtype not in DTYPES:
-        raise ValueError(f"dtype {dtype!r} is unknown: use one of {', '.join(DTYPES)}")
-    if turns is not None and turns < 1:
-        raise ValueError(f"turns = {turns!r} measure nothing: use at least 1")
+    check(dtype, device, turns)
     x = _state(shape, DTYPES[dtype], device)
     large = x.nbytes > LARGE
     turns = turns or (2 if large else 15)
@@ -248,20 +245,18 @@ def _walk(subject: Subject, network: Callable[[torch.Tensor], torch.Tensor], x: 
         subject.run(network, x)
 
 
-def here(device: str) -> str:
-    """``device`` itself.
-
-    Raises:
-        ValueError: no CPU and no GPU of this machine.
-    """
+def check(dtype: str, device: str, turns: int | None) -> None:
+    """Refuses what :func:`measure` refuses."""
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype {dtype!r} is unknown: use one of {', '.join(DTYPES)}")
+    if turns is not None and turns < 1:
+        raise ValueError(f"turns = {turns!r} measure nothing: use at least 1")
     kind = device.partition(":")[0]
     if kind != "cpu" and not (kind == "cuda" and torch.cuda.is_available()):
         raise ValueError(f"device {device!r} is not here: use cpu{', or cuda' if torch.cuda.is_available() else ''}")
-    return device
 
 
 def _state(shape: tuple[int, ...], dtype: torch.dtype, device: str) -> torch.Tensor:
-    here(device)
     return torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(device=device, dtype=dtype)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...figures.sheet import SOFT, inks, panels, save
+from ...figures.sheet import SOFT, inks, panels, save, style
 from .results import read
 
 __all__ = ["draw", "markdown", "network_table", "oracle_table", "step_table"]
@@ -28,10 +28,12 @@ def markdown(folder: Path) -> str:
     if not tables["steps"].exists():
         raise ValueError(f"{folder} holds no steps.csv: run make bench")
     rows, foot = read(tables["steps"])
-    parts: list[str] = []
+    picture = folder / "steps.png"
+    parts = [f"![A step, relative to the ideal]({_below(picture)})", ""] if picture.exists() else []
+    parts += ["Each cell: time of a step relative to diffnum's / kernels / bytes relative to the ideal.", ""]
     for kind in dict.fromkeys((r["shape"], r["dtype"]) for r in rows):
         chosen = [r for r in rows if (r["shape"], r["dtype"]) == kind]
-        opened = "" if parts else " open"
+        opened = "" if any("<details" in part for part in parts) else " open"
         parts += [f"<details{opened}><summary>({kind[0].replace('x', ', ')}), {kind[1]}</summary>", ""]
         parts += [step_table(chosen), "", "</details>"]
     if tables["networks"].exists():
@@ -43,21 +45,27 @@ def markdown(folder: Path) -> str:
     return "\n".join([*parts, "", *(f"- {line}" for line in foot)])
 
 
-def step_table(rows: Sequence[Row]) -> str:
-    """Steps of one shape and dtype: for every case ours, then each library in a column of its own.
+def _below(path: Path) -> str:
+    """``benchmarks/cpu/steps.png``, wherever that is."""
+    return "/".join(path.parts[-3:])
 
-    A cell of ours has kernels, traffic relative to the ideal and time relative to the ideal's; one of another library
-    has its time relative to ours first.
+
+def step_table(rows: Sequence[Row]) -> str:
+    """Steps of one shape and dtype, a line for each case and a column for each library.
+
+    A cell has the time of a step relative to ours on the same prediction, its kernels, and its bytes relative to the
+    ideal; two more columns have our own time relative to that of the ideal traffic.
     """
-    others = [name for name in dict.fromkeys(r["library"] for r in rows) if name != PLAIN]
-    head = ["case", f"{PLAIN}, noise", f"{PLAIN}, data", *others]
+    columns = dict.fromkeys((r["library"], r["prediction"]) for r in rows)
+    columns = sorted(columns, key=lambda column: not column[0].startswith(PLAIN))
+    own = [column for column in columns if column[0] == PLAIN]
+    head = ["case", *(f"{library}, {prediction}" for library, prediction in columns)]
+    head += [f"{prediction}: time / ideal" for _, prediction in own]
     lines = [_line(head), _line(["---"] * len(head))]
     for case in dict.fromkeys(r["case"] for r in rows):
-        here = [r for r in rows if r["case"] == case]
-        cells = [_ours(here, "noise"), _ours(here, "data")]
-        for library in others:
-            cells.append(next((_theirs(r) for r in here if r["library"] == library), ""))
-        lines.append(_line([case, *cells]))
+        here = {(r["library"], r["prediction"]): r for r in rows if r["case"] == case}
+        cells = [_cell(here[column]) if column in here else "" for column in columns]
+        lines.append(_line([case, *cells, *(_two(here[column]["to_ideal"]) for column in own)]))
     return "\n".join(lines)
 
 
@@ -81,19 +89,9 @@ def oracle_table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def _ours(rows: Sequence[Row], prediction: str) -> str:
-    for r in rows:
-        if r["library"] == PLAIN and r["prediction"] == prediction:
-            return f"{float(r['kernels']):.3g} k, {_to_ideal(r)} traffic, {_two(r['to_ideal'])} time"
-    return ""
-
-
-def _theirs(r: Row) -> str:
-    return f"**{_two(r['time'])}**, {float(r['kernels']):.3g} k, {_to_ideal(r)} traffic"
-
-
-def _to_ideal(r: Row) -> str:
-    return _two(float(r["moved"]) / float(r["ideal"]))
+def _cell(r: Row) -> str:
+    traffic = float(r["moved"]) / float(r["ideal"])
+    return f"{_two(r['time'])} / {float(r['kernels']):.3g} / {_two(traffic)}"
 
 
 def _two(value: Any) -> str:
@@ -115,34 +113,53 @@ def _line(cells: Sequence[str]) -> str:
 def draw(folder: Path, rerun: str) -> tuple[Path, ...]:
     """``steps.png`` in ``folder``: time and traffic of a step relative to the ideal, by case and library.
 
-    Two panels for the first shape and dtype of the table, logarithmic; where a library takes the network to predict
-    two things, noise.
+    For the first shape and dtype of the table, on noise where ours is run on both predictions. Bars grow from the
+    ideal, on logarithmic axes.
     """
     rows, _ = read(folder / "steps.csv")
     first = rows[0]["shape"], rows[0]["dtype"]
     here = [r for r in rows if (r["shape"], r["dtype"]) == first]
     here = [r for r in here if not (r["library"].startswith(PLAIN) and r["prediction"] != "noise")]
     cases = list(dict.fromkeys(r["case"] for r in here))
-    libraries = list(dict.fromkeys(r["library"] for r in here))
-    measures = {
-        "time of a step / that of the ideal traffic": lambda r: float(r["to_ideal"]),
-        "bytes moved in a step / ideal": lambda r: float(r["moved"]) / float(r["ideal"]),
+    libraries = sorted(dict.fromkeys(r["library"] for r in here), key=lambda name: not name.startswith(PLAIN))
+    labels = {
+        "time": "time of a step, relative to that of the ideal traffic",
+        "bytes": "bytes moved in a step, relative to the ideal",
     }
-    fig, axes = panels(1, 2, (10.8, 4.6))
-    ink, width, numbers = inks(libraries), 0.8 / len(libraries), dict[str, Any]()
-    for ax, (label, value) in zip(axes[0], measures.items(), strict=True):
-        for k, library in enumerate(libraries):
-            values = [
-                next((value(r) for r in here if (r["case"], r["library"]) == (c, library)), np.nan) for c in cases
-            ]
-            at = np.arange(len(cases)) + (k - (len(libraries) - 1) / 2) * width
-            ax.barh(at, values, width * 0.92, color=ink[library].colour, label=library)
-            numbers[f"{label}: {library}"] = values
-        ax.axvline(1.0, color=SOFT, lw=1.0)
-        ax.set(xscale="log", xlabel=label, yticks=range(len(cases)), yticklabels=cases)
-        ax.invert_yaxis()
-        ax.grid(visible=False, axis="y")
-    axes[0][1].set_yticklabels([])
-    axes[0][0].set_title(f"One step on ({first[0].replace('x', ', ')}), {first[1]}")
-    axes[0][1].legend(loc="lower right")
-    return save(fig, folder / "steps.png", {"cases": cases, **numbers}, rerun)
+    numbers: dict[str, Any] = {"cases": cases}
+    with style():
+        fig, axes = panels(1, 2, (10.8, 5.2))
+        for ax, (what, label) in zip(axes[0], labels.items(), strict=True):
+            ax.axvline(1.0, color=SOFT, lw=1.4)
+            for k, library in enumerate(libraries):
+                mine = {r["case"]: r for r in here if r["library"] == library}
+                values = [_relative(mine[c], what) if c in mine else np.nan for c in cases]
+                _bars(ax, values, k, len(libraries), inks(libraries)[library].colour)
+                numbers[f"{what}, {library}"] = values
+            ax.set(xscale="log", xlabel=label, yticks=range(len(cases)), yticklabels=cases if what == "time" else [])
+            _ticks(ax)
+        axes[0][0].set_title(f"A step on ({first[0].replace('x', ', ')}), {first[1]}")
+        fig.legend(axes[0][0].containers, libraries, loc="outside upper right", ncols=len(libraries), columnspacing=1.2)
+    return save(fig, folder / "steps.png", numbers, rerun)
+
+
+def _relative(r: Row, what: str) -> float:
+    return float(r["to_ideal"]) if what == "time" else float(r["moved"]) / float(r["ideal"])
+
+
+def _bars(ax: Any, values: Sequence[float], k: int, count: int, colour: str) -> None:
+    width = 0.8 / count
+    at = np.arange(len(values)) + (k - (count - 1) / 2) * width
+    # what is below the ideal, as a time may be where a state stays in the cache, grows to the left
+    ax.barh(at, np.asarray(values) - 1.0, width * 0.9, left=1.0, color=colour)
+    ax.plot(values, at, "o", ms=3, color=colour, zorder=3)
+
+
+def _ticks(ax: Any) -> None:
+    low, high = ax.get_xlim()
+    ticks = [m * 10.0**e for e in range(-2, 4) for m in (1, 2, 5)]
+    ticks = [t for t in ticks if min(low, 0.9) <= t <= high]
+    ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
+    ax.set_xticks([], minor=True)
+    ax.invert_yaxis()
+    ax.grid(visible=False, axis="y")
