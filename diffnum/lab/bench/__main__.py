@@ -63,10 +63,11 @@ def _measure(asked: argparse.Namespace, command: str) -> None:
     print(*lines, sep="\n")
     if "steps" in parts:
         rows: list[Any] = []
-        for shape, dtype, case in product(shapes, dtypes, cases):
-            rows += map(_said, measure(case, shape, dtype, asked.device, asked.turns))
-            # what is stopped keeps what it has
-            write(out / "steps.csv", rows, lines)
+        for shape, dtype in product(shapes, dtypes):
+            for case in cases:
+                rows += map(_said, measure(case, shape, dtype, asked.device, asked.turns))
+                # what is stopped keeps what it has
+                write(out / "steps.csv", rows, lines)
         draw(out, command)
     if "networks" in parts:
         write(out / "networks.csv", _networks(asked), lines)
