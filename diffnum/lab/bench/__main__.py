@@ -54,7 +54,7 @@ def _measure(asked: argparse.Namespace, command: str) -> None:
     for part in parts:
         if part not in PARTS:
             raise ValueError(f"part {part!r} is unknown: use some of {', '.join(PARTS)}")
-    dtypes = asked.dtypes.split(",")
+    dtypes: list[str] = asked.dtypes.split(",")
     for dtype in dtypes:
         check(dtype, asked.device, asked.turns)
     cases, shapes = named(asked.cases), _shapes(asked.shapes)
@@ -63,8 +63,8 @@ def _measure(asked: argparse.Namespace, command: str) -> None:
     print(*lines, sep="\n")
     if "steps" in parts:
         rows: list[Any] = []
-        for shape, dtype in product(shapes, dtypes):
-            for case in cases:
+        for shape in shapes:
+            for dtype, case in product(dtypes, cases):
                 rows += map(_said, measure(case, shape, dtype, asked.device, asked.turns))
                 # what is stopped keeps what it has
                 write(out / "steps.csv", rows, lines)
