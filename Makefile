@@ -80,7 +80,7 @@ bench: export OMP_NUM_THREADS := 1
 bench: export MPLBACKEND := Agg
 bench: export DIFFNUM_PEERS := $(or $(DIFFNUM_PEERS),$(if $(wildcard $(PEERS)/.fetched),$(abspath $(PEERS))))
 bench: $(STAMP)
-	@$(PYTEST) -p no:nbval -p benchmark -o python_files='bench_*.py' --benchmark-timer=time.process_time \
+	@$(PYTEST) -p no:nbval -p benchmark -o python_files='bench_*.py' -W ignore::DeprecationWarning --benchmark-timer=time.process_time \
 	    --benchmark-max-time=0.1 --benchmark-columns=min,median,rounds --benchmark-group-by=group benchmarks
 	@$(PY) -m diffnum.lab.bench --device $(DEVICE) --out benchmarks/$(DEVICE)
 
