@@ -5,7 +5,7 @@
 #   make test                  all tests, then the notebooks
 #   make test-full             the slow checks as well
 #   make test-peers            compare with the codes of other authors, which are fetched into .peers
-#   make bench                 time samplers, here and in other libraries; tables in benchmarks/cpu (DEVICE=cuda)
+#   make bench                 time samplers, here and in other libraries; tables in tests/benchmarks/cpu (DEVICE=cuda)
 #   make lint                  ruff and pyright
 #   make notebooks             run the notebooks again and keep their outputs
 #   make lab                   open them in JupyterLab
@@ -81,8 +81,8 @@ bench: export MPLBACKEND := Agg
 bench: export DIFFNUM_PEERS := $(or $(DIFFNUM_PEERS),$(if $(wildcard $(PEERS)/.fetched),$(abspath $(PEERS))))
 bench: $(STAMP)
 	@$(PYTEST) -p no:nbval -p benchmark -o python_files='bench_*.py' -W ignore::DeprecationWarning --benchmark-timer=time.process_time \
-	    --benchmark-max-time=0.1 --benchmark-columns=min,median,rounds --benchmark-group-by=group benchmarks
-	@$(PY) -m diffnum.lab.bench --device $(DEVICE) --out benchmarks/$(DEVICE)
+	    --benchmark-max-time=0.1 --benchmark-columns=min,median,rounds --benchmark-group-by=group tests/benchmarks
+	@$(PY) -m diffnum.lab.bench --device $(DEVICE) --out tests/benchmarks/$(DEVICE)
 
 lint: $(STAMP)
 	@$(PY) -m ruff check .

@@ -26,7 +26,7 @@ from diffnum.lab.bench.traffic import compiled_regions
 from diffnum.plan import Eval, Level, Lin, Plan
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "cpu"
+RESULTS = ROOT / "tests" / "benchmarks" / "cpu"
 X, Y, Z = (torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(s)) for s in range(3))
 N = X.numel()
 SCALARS = torch.tensor([0.5, 2.0])

@@ -1,7 +1,7 @@
 """Regenerate what the README shows: the picture, the samplers and the certificates. ``python -m diffnum.lab.readme``.
 
 With the argument ``samplers`` only their table, which takes seconds, with ``bench`` the results that stand in
-``benchmarks/cpu``; with another, the closing line of a full test run, it records that instead.
+``tests/benchmarks/cpu``; with another, the closing line of a full test run, it records that instead.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["certificate_table", "record_full_run", "update", "update_bench", "up
 
 FIGURE = "notebooks/figures/published-and-corrected.png"
 RERUN = "python -m diffnum.lab.readme"
-BENCH = "benchmarks/cpu"
+BENCH = "tests/benchmarks/cpu"
 
 
 def certificate_table(certificates: Sequence[Certificate]) -> str:

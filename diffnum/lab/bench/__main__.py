@@ -38,7 +38,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m diffnum.lab.bench", description=__doc__)
-    parser.add_argument("--out", default="benchmarks/cpu", help="folder for the tables")
+    parser.add_argument("--out", default="tests/benchmarks/cpu", help="folder for the tables")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--parts", default=",".join(PARTS), help="some of steps,networks,oracle")
     parser.add_argument("--cases", help="names of samplers with commas; all by default")

@@ -46,8 +46,8 @@ def markdown(folder: Path) -> str:
 
 
 def _below(path: Path) -> str:
-    """``benchmarks/cpu/steps.png``, wherever that is."""
-    return "/".join(path.parts[-3:])
+    """``tests/benchmarks/cpu/steps.png``, wherever that is."""
+    return "/".join(path.parts[-4:])
 
 
 def step_table(rows: Sequence[Row]) -> str:
