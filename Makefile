@@ -5,6 +5,7 @@
 #   make test                  all tests, then the notebooks
 #   make test-full             the slow checks as well
 #   make test-peers            compare with the codes of other authors, which are fetched into .peers
+#   make bench                 time samplers, here and in other libraries; tables in tests/benchmarks/cpu (DEVICE=cuda)
 #   make lint                  ruff and pyright
 #   make notebooks             run the notebooks again and keep their outputs
 #   make lab                   open them in JupyterLab
@@ -23,6 +24,7 @@ NFE    ?= 5,8,10,20
 OUT    ?= study
 PEERS  ?= .peers
 BOOK   ?= build/book
+DEVICE ?= cpu
 
 TORCH  := 2.13.0
 PY     := $(VENV)/bin/python
@@ -34,7 +36,7 @@ SPREAD := -n auto --dist loadscope
 
 .DEFAULT_GOAL := study
 .DELETE_ON_ERROR:
-.PHONY: study test test-full test-peers lint notebooks lab docs lock clean
+.PHONY: study test test-full test-peers bench lint notebooks lab docs lock clean
 
 study: $(STAMP)
 	@$(PY) -m diffnum study "$(DATA)" --nfe "$(NFE)" --out "$(OUT)"
@@ -75,6 +77,15 @@ $(PEERS)/.fetched: tests/peers_authors.py $(STAMP)
 	@$(PY) -m pip install -qq --disable-pip-version-check --no-deps --upgrade --target $(PEERS)/site \
 	    $$(PYTHONPATH=tests $(PY) -c 'import peers_authors as p; print(*p.PACKAGES)')
 	@touch $@
+
+# About six minutes of one processor. k-diffusion and azula take part once make test-peers has fetched them.
+bench: export OMP_NUM_THREADS := 1
+bench: export MPLBACKEND := Agg
+bench: export DIFFNUM_PEERS := $(or $(DIFFNUM_PEERS),$(if $(wildcard $(PEERS)/.fetched),$(abspath $(PEERS))))
+bench: $(STAMP)
+	@$(PYTEST) -p no:nbval -p benchmark -o python_files='bench_*.py' -W ignore::DeprecationWarning --benchmark-timer=time.process_time \
+	    --benchmark-max-time=0.1 --benchmark-columns=min,median,rounds --benchmark-group-by=group tests/benchmarks
+	@$(PY) -m diffnum.lab.bench --device $(DEVICE) --out tests/benchmarks/$(DEVICE)
 
 lint: $(STAMP)
 	@$(PY) -m ruff check .

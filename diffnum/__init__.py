@@ -29,6 +29,10 @@ _HOMES = {
     "trace": ("solver",),
     "targets": ("Gaussian", "Product1D", "Mixture", "Empirical", "Conditional", "Mistaken"),
     "read.sample": ("sample",),
+    "read.execute": ("eager",),
+    "read.fused": ("fused",),
+    "read.captured": ("captured", "unrolled"),
+    "read.triton_lines": ("triton_lines",),
     "read.tableau": ("tableau", "distance"),
     "read.moments": ("moments",),
     "read.invert": ("invert",),
@@ -98,9 +102,12 @@ if TYPE_CHECKING:
     from .lifting import examine, lift, nearest
     from .plan import Level, Plan
     from .process import DDPM, EDM, VE, VP, Cosine, CosineRate, Flow, MeanReverting, SubVP
+    from .read.captured import captured, unrolled
     from .read.cost import cost
     from .read.density import densities, expectation
     from .read.distance import frechet, kl, w2
+    from .read.execute import eager
+    from .read.fused import fused
     from .read.growth import Growth, growth
     from .read.invert import invert
     from .read.law import joint, law, split
@@ -108,6 +115,7 @@ if TYPE_CHECKING:
     from .read.sample import sample
     from .read.symbolic import leading_error, symbolic
     from .read.tableau import distance, tableau
+    from .read.triton_lines import triton_lines
     from .targets import Conditional, Empirical, Gaussian, Mistaken, Mixture, Product1D
     from .trace import Solver, solver
 

@@ -357,7 +357,7 @@ def interpret(
             value = evaluate(values[line.x], line.level, line.quantity)
         else:
             value = noise(line)
-        values[r] = see(r, line, value)
+        values[r], value = see(r, line, value), None
         for source in {*sources(line), r}:
             if last[source] <= r:
                 del values[source]

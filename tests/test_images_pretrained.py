@@ -1,4 +1,4 @@
-"""The network of digits that comes with the package: what its card claims, on digits that it never saw."""
+"""The networks that come with the package: what their cards claim, on images that they never saw."""
 
 from __future__ import annotations
 
@@ -46,13 +46,17 @@ def nearest(rows: np.ndarray, others: np.ndarray) -> float:
     return float(np.sqrt(squares.min(axis=1).clip(0)).mean())
 
 
-def test_every_network_has_its_card_and_they_are_small():
-    assert available() == ("digits",)
+def test_networks_are_small():
+    assert available() == ("digits", "patches")
     assert sum(path.stat().st_size for path in FOLDER.glob("*")) < 6 * 2**20
-    _, record = checkpoints.read(FOLDER / "digits.safetensors")
-    text = card("digits")
-    parameters = sum(p.numel() for p in pretrained("digits").module.parameters())
-    assert f"{parameters:,} parameters" in text and f"{record['step']:,} of" in text
+
+
+@pytest.mark.parametrize("name", available())
+def test_every_network_has_its_card(name):
+    _, record = checkpoints.read(FOLDER / f"{name}.safetensors")
+    text = card(name)
+    parameters = sum(p.numel() for p in pretrained(name).module.parameters())
+    assert f"{parameters:,} parameters" in text and f"{record['step']:,} " in text
     assert f"sigma_data = {record['sigma_data']:.4f}" in text
 
 
@@ -168,3 +172,34 @@ def test_a_sheet_shows_every_image_once(tmp_path, channels):
         np.unique(seen[2 + 10 * (i // 3) : 10 + 10 * (i // 3), 2 + 10 * (i % 3) : 10 + 10 * (i % 3)]) for i in range(5)
     ]
     np.testing.assert_array_equal(np.concatenate(greys), [0, 64, 128, 191, 255])
+
+
+@pytest.fixture(scope="module")
+def colour():
+    """The network of patches, 64 patches of photographs that it never saw, and 1000 that it was trained on."""
+    training, _, test = dn.images.photographs()
+    return pretrained("patches"), rows_of(test, 64), rows_of(training, 1000)
+
+
+def rows_of(data, n):
+    return Dataset(data.data[:: len(data) // n][:n], data.shape, data.name)
+
+
+@pytest.mark.full
+def test_patches_are_denoised_better_than_by_heart_and_at_little_noise_than_by_the_best_gaussian(colour):
+    network, test, training = colour
+    found = denoising(network, training, test, (0.05, 0.1, 1.0))
+    assert np.all(np.array(found.network) < found.by_heart)
+    assert np.all(np.array(found.network[:2]) < found.gaussian[:2])
+    assert np.all(np.array(found.network_seen) > found.bound)
+
+
+@pytest.mark.full
+def test_sampled_patches_have_the_palette_of_the_photographs(colour):
+    network, _, training = colour
+    x = draw(network, 32, seed=3).numpy()
+    ours, theirs = x.transpose(0, 2, 3, 1).reshape(-1, 3), training.data.reshape(-1, 3)
+    # 32 patches are few, nearly of one colour each
+    error = theirs.reshape(1000, -1, 3).mean(1).std(0) / np.sqrt(32)
+    assert np.all(np.abs(ours.mean(0) - theirs.mean(0)) < 4 * error)
+    assert ours.std() == pytest.approx(theirs.std(), rel=0.3)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from diffnum.noise import Counter, as_source, box_muller, philox
+from diffnum.noise.counter import draw
 from diffnum.plan import Level, Lin, Noise, Plan
 
 A = Level(1.0, 0.0, 1.0)
@@ -278,3 +279,21 @@ def test_a_draw_that_is_not_like_the_state_is_refused(wrong):
 def test_what_cannot_draw_is_no_source():
     with pytest.raises(TypeError, match="noise = 42 is no source"):
         as_source(42)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (700, 60), (2, 40001), (4, 0)])
+@pytest.mark.parametrize("kind", [np.empty, torch.empty], ids=["numpy", "torch"])
+def test_normals_made_in_pieces_have_the_bits_of_the_whole(kind, shape):
+    first, scale, stream = 2**33 - 1, 1.7, (1, 2**32 - 1, 3, 2**31)
+    like = kind(shape, dtype=np.float64 if kind is np.empty else torch.float64)
+
+    def words_of(numbers):
+        return np.array(numbers, dtype=np.uint64) if kind is np.empty else torch.tensor(numbers, dtype=torch.int64)
+
+    samples = words_of(list(range(first, first + shape[0])))[:, None]
+    blocks = words_of(list(range((shape[1] + 1) // 2)))[None]
+    key = (stream[0], stream[1])
+    words = philox((blocks, samples & (2**32 - 1), (samples >> 32) ^ stream[2], stream[3]), key)
+    whole = scale * box_muller(words)[:, : shape[1]]
+    made = draw(stream, first, shape, like, scale)
+    np.testing.assert_array_equal(np.asarray(made), np.asarray(whole))

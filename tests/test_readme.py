@@ -28,7 +28,7 @@ def test_the_two_commands_stand_first():
 def test_the_ten_lines_run(capsys):
     names = {}
     first = README
-    for name in ("pipelines", "lifted", "besides", "images"):
+    for name in ("pipelines", "lifted", "besides", "images", "judged", "speed"):
         first = first.replace(section(name), "")
     for block in re.findall(r"```python\n(.*?)```", first, re.DOTALL):
         exec(block, names)
@@ -65,6 +65,34 @@ def test_there_and_back_gradients_rounds_and_guidance_are_what_their_comments_sa
     assert missed[1] < missed[0] < 0.1
     rounds = dn.parallel.picard(names["ddim"], law, names["x_T"], tol=0.1, window=40)
     assert rounds.iterations < 20 < 100 < rounds.nfe
+
+
+@pytest.mark.full
+def test_images_are_judged_as_the_readme_does(capsys):
+    torch = pytest.importorskip("torch")
+    names = {"torch": torch, "dn": __import__("diffnum")}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        exec(re.findall(r"```python\n(.*?)```", section("judged"), re.DOTALL)[0], names)
+    printed = capsys.readouterr().out
+    assert "no copying found" in printed
+    images, truth, plan, short = (names[key] for key in ("images", "truth", "plan", "short"))
+    jumped = images.jump(names["dn"].Gaussian.fit(names["training"].data), names["noise"], names["start"], short)
+    assert images.apart(truth, short, None, jumped).rmse < images.apart(truth, plan).rmse
+
+
+@pytest.mark.full
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_compiled_lines_are_the_eager_ones_in_fewer_passes(capsys):
+    torch = pytest.importorskip("torch")
+    names = {}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        exec(re.findall(r"```python\n(.*?)```", section("speed"), re.DOTALL)[0], names)
+    (_, moved, fused), apart = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert int(fused) < 0.7 * int(moved)
+    assert float(re.search(r"[\d.]+(e-\d+)?", apart[0])[0]) < 2e-6
+    assert names["w"].dtype == torch.bfloat16
 
 
 def test_the_network_that_comes_with_the_package_draws_threes(tmp_path, monkeypatch):

@@ -34,6 +34,12 @@ def design(
             "--for", metavar="PIPELINE", help="A saved diffusers pipeline, whose process and prediction to take."
         ),
     ] = None,
+    guidance: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Scale of classifier-free guidance to design for, 1 the class itself; DATA must have labels."
+        ),
+    ] = None,
     seed: Seed = 0,
     size: Size = None,
     limit: Limit = None,
@@ -47,18 +53,20 @@ def design(
     picked = image_size(size)
     from ..design import design as designed
     from ..lab.design import draw_design, record
-    from ..lab.samples import convention_of, samples
+    from ..lab.samples import classes_of, convention_of, samples
 
     convention = None if pipeline is None else convention_of(pipeline)
     chosen: Any = named_process(process) if convention is None else convention.process
     prediction = "data" if convention is None else convention.prediction
     rows, spectrum = samples(data, picked, limit)
+    labels = None if guidance is None else classes_of(data, limit)
     workers = jobs or min(4, os.cpu_count() or 1)
     with _progress(as_json) as stage:
-        made = designed(rows, nfe, chosen, spectrum, prediction, seed=seed, jobs=workers, on_stage=stage)
+        made = designed(rows, nfe, chosen, spectrum, prediction, None, seed, workers, labels, guidance, on_stage=stage)
     out.parent.mkdir(parents=True, exist_ok=True)
     made.plan.save(out)
     words = ["diffnum", "design", data, "--nfe", str(nfe), "--out", str(out), "--seed", str(seed)]
+    words += [] if guidance is None else ["--guidance", f"{guidance:g}"]
     words += ["--for", str(pipeline)] if pipeline else ["--process", process]
     picture = draw_design(made, out.with_name(f"{out.stem}.figure.png"), shlex.join(words))[0]
     if as_json:

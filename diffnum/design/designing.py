@@ -13,6 +13,7 @@ import numpy as np
 from ..plan import Plan
 from ..process import VP
 from . import rest, surrogates
+from .classes import Classes
 from .free import Free
 from .handmade import Candidate, best_on, candidates
 from .interval import Interval
@@ -108,6 +109,8 @@ def design(
     samplers: Sequence[Any] | None = None,
     seed: int = 0,
     jobs: int = 1,
+    labels: Any = None,
+    guidance: float | None = None,
     on_stage: Callable[[str, int, int], None] | None = None,
 ) -> Design:
     """The plan of ``nfe`` evaluations that follows the exact trajectories of surrogates of the data best.
@@ -126,20 +129,30 @@ def design(
         samplers: hand-made ones to compare with; :data:`diffnum.budget.RANKED` if None.
         seed: of the split, the mixtures, the trajectories and the intervals.
         jobs: processes for the fits; the result does not depend on it.
+        labels: ``(n,)``, classes of the data, with ``guidance``.
+        guidance: scale of classifier-free guidance that the plan is for, ``unconditional + guidance (conditional -
+            unconditional)``: trajectories are then those of the guided denoiser, towards every class. None for a
+            sampler without guidance, of all the data.
         on_stage: called with ``(what, done, of)``.
 
     Raises:
-        ValueError: neither data nor a spectrum, or both; too few samples; a budget that is no whole number >= 2.
+        ValueError: neither data nor a spectrum, or both; too few samples; a budget that is no whole number >= 2;
+            guidance without labels or for a spectrum.
     """
     if (data is None) == (spectrum is None):
         raise ValueError("give either data or a spectrum to design for")
     if not (isinstance(nfe, int) and not isinstance(nfe, bool) and nfe >= 2):
         raise ValueError(f"nfe = {nfe!r} leaves nothing to design: use a whole number >= 2")
+    if guidance is not None and (labels is None or data is None):
+        raise ValueError(f"guidance = {guidance} needs data with classes: pass labels, or leave guidance out")
+    classes = None if guidance is None else Classes(np.asarray(labels), float(guidance))
     process = VP() if process is None else process
     say = on_stage or (lambda what, done, of: None)
     start = process.level(process.t_start)
     say("surrogates", 0, 3)
-    training, choosing, judging = _trials(data, spectrum, start, seed, jobs, lambda done: say("surrogates", done, 3))
+    training, choosing, judging = _trials(
+        data, spectrum, start, seed, jobs, classes, lambda done: say("surrogates", done, 3)
+    )
     by_hand = candidates(process, nfe, samplers)
     field = _Field(process, start, nfe, choosing, by_hand)
     first = field.first(training)
@@ -166,17 +179,23 @@ def design(
 
 
 def _trials(
-    data: Any, spectrum: Any, start: Any, seed: int, jobs: int, done: Callable[[int], None]
+    data: Any,
+    spectrum: Any,
+    start: Any,
+    seed: int,
+    jobs: int,
+    classes: Classes | None,
+    done: Callable[[int], None],
 ) -> tuple[list[Trial], ...]:
     if data is None:
         return surrogates.of_spectrum(spectrum, start)
-    parts = surrogates.split(data, seed)
+    parts = surrogates.split(data, seed, classes)
     others = rest.others(parts.design, parts.choose, parts.shape) if parts.design.shape[1] > rest.LARGE else None
     extra = {"others": None if others is None else others.variances}
     works = [
-        (surrogates.designed_on, parts.design, extra),
-        (surrogates.chosen_by, parts.choose, {}),
-        (surrogates.judged_on, parts.judge, {}),
+        (surrogates.designed_on, parts.design, extra | {"classes": parts.classes[0]}),
+        (surrogates.chosen_by, parts.choose, {"classes": parts.classes[1]}),
+        (surrogates.judged_on, parts.judge, {"classes": parts.classes[2]}),
     ]
     return tuple(_together([partial(make, part, start, seed=seed, **more) for make, part, more in works], jobs, done))
 

@@ -14,7 +14,7 @@ from ..plan import PREDICTIONS, Level, Plan
 from ..prediction import convert
 from ..read.sample import sample
 from ..solvers import dpmpp_2m
-from ..trace import compile
+from ..trace import Solver, compile
 from .designing import Verdict
 from .handmade import best_on, candidates
 from .trajectories import DATA, Trajectories
@@ -29,8 +29,8 @@ _FEWEST, _MOST = 100, 1600
 class Followed:
     """A model as a law: predictions of any kind, and its probability flow by many small steps.
 
-    The flow is followed by the two-step method of second order on equal steps in log-SNR, as many as it takes: with
-    twice the steps the root mean square change, a third of which estimates the error, is below ``tol`` of the result.
+    The flow is followed by ``sampler`` on equal steps in log-SNR, as many as it takes: with twice the steps the root
+    mean square change, of which ``1 / (2^order - 1)`` estimates the error, is below ``tol`` of the result.
     At the clean level it ends with the denoised prediction at ``stop``, below which a network knows nothing.
 
     Attributes:
@@ -40,6 +40,8 @@ class Followed:
         stop: the last level that it knows.
         like: an example of its input, whose kind, dtype, device and trailing shape are kept.
         batch: samples at a time.
+        sampler: of one evaluation a step, default the two-step method of second order.
+        fewest: steps to begin with.
     """
 
     model: Callable[[Any, Level], Any]
@@ -48,6 +50,8 @@ class Followed:
     stop: Level
     like: Any
     batch: int = 64
+    sampler: Solver = dpmpp_2m
+    fewest: int = _FEWEST
     _shape: tuple[int, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -76,15 +80,19 @@ class Followed:
         Raises:
             ValueError: ``t`` lies at more noise; the error stays above ``tol``.
         """
+        return self.verified(x, s, t, tol)[0]
+
+    def verified(self, x: np.ndarray, s: Level, t: Level, tol: float = 1e-3) -> tuple[np.ndarray, float]:
+        """:meth:`flow`, and the estimate of its root mean square error per number."""
         if not s.lam < t.lam:
             raise ValueError(f"a network is followed towards the data: level {t!r} is not beyond {s!r}")
-        steps, coarse = _FEWEST, self._steps(x, s, t, _FEWEST)
+        steps, coarse = self.fewest, self._steps(x, s, t, self.fewest)
         while steps < _MOST:
             steps *= 2
             fine = self._steps(x, s, t, steps)
-            error = np.sqrt(((fine - coarse) ** 2).mean() / (fine**2).mean()) / 3
+            error = np.sqrt(((fine - coarse) ** 2).mean() / (fine**2).mean()) / (2**self.sampler.order - 1)
             if error <= tol:
-                return fine
+                return fine, float(error * np.sqrt((fine**2).mean()))
             coarse = fine
         raise ValueError(
             f"with {_MOST} steps the trajectories of this network still change by {error:.1g} of their size: raise tol"
@@ -95,7 +103,7 @@ class Followed:
         lams = np.linspace(s.lam, last.lam, n + 1)
         levels = [s, *(self.process.at(lam) for lam in lams[1:-1]), last]
         end = "denoise" if t.clean else "stop"
-        return sample(compile(dpmpp_2m, grid.through(self.process, levels, end=end), "data"), self, x)
+        return sample(compile(self.sampler, grid.through(self.process, levels, end=end), "data"), self, x)
 
     def _called(self, x: np.ndarray, level: Level) -> np.ndarray:
         rows = x.reshape(len(x), *self._shape)

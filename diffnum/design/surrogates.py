@@ -9,6 +9,9 @@ to judge the choice. Each part becomes trials of its own:
 
 Coordinates are principal ones. In more than 64 dimensions a law to design on lives in the leading 64, and a Gaussian
 has the others; the points of the other parts keep all the directions that they span, in which alone they move.
+
+Under guidance every mixture has components for each class, one of many narrow ones stands in for the points, and
+trajectories are those of the guided denoiser from each class's marginal.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ import numpy as np
 from ..plan import Level
 from ..targets.empirical import Empirical
 from ..targets.mixture import Mixture
+from .classes import Classes, Joined
 from .trajectories import Trajectories
 from .trial import Part, Trial, gaussian_part, gaussian_trial
 
@@ -35,27 +39,31 @@ WORK = 200_000
 """Coordinates in all of a law of points to choose by or to judge on."""
 TOLERANCE = 1e-4
 """Of trajectories' ends, relative: far below what a plan of few evaluations leaves."""
+_MOST_CLASSES = 64
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Data in three parts, ``(n, d)`` each, and the shape that a sample had."""
+    """Data in three parts, ``(n, d)`` each, the shape that a sample had, and the classes of each part or None."""
 
     design: np.ndarray
     choose: np.ndarray
     judge: np.ndarray
     shape: tuple[int, ...]
+    classes: tuple[Classes | None, Classes | None, Classes | None] = (None, None, None)
 
 
-def split(data: Any, seed: int = 0) -> Split:
+def split(data: Any, seed: int = 0, classes: Classes | None = None) -> Split:
     """Half, a quarter and a quarter of the data, at random.
 
     Args:
         data: ``(n, ...)``, at least 32 samples; trailing axes are flattened.
         seed: of the shuffle.
+        classes: of the samples, and the guidance.
 
     Raises:
-        ValueError: too few samples, numbers that are not finite, data that do not vary.
+        ValueError: too few samples, numbers that are not finite, data that do not vary; labels of another number, a
+            class that is rare or alone.
     """
     array = np.asarray(data, dtype=np.float64)
     if array.ndim < 2 or len(array) < 32:
@@ -67,59 +75,101 @@ def split(data: Any, seed: int = 0) -> Split:
         raise ValueError("all samples are the same: there is nothing to sample from")
     order = np.random.default_rng(seed).permutation(len(array))
     half, most = len(array) // 2, 3 * len(array) // 4
-    design, choose, judge = (array[np.sort(part)] for part in np.split(order, [half, most]))
-    return Split(design, choose, judge, shape)
+    rows = [np.sort(part) for part in np.split(order, [half, most])]
+    design, choose, judge = (array[part] for part in rows)
+    if classes is None:
+        return Split(design, choose, judge, shape)
+    _check(classes, len(array), rows)
+    mine, others, last = (classes.rows(part) for part in rows)
+    return Split(design, choose, judge, shape, (mine, others, last))
+
+
+def _check(classes: Classes, n: int, rows: list[np.ndarray]) -> None:
+    if classes.labels.shape != (n,):
+        raise ValueError(f"labels of shape {classes.labels.shape} for {n} samples: give one for each")
+    if not (math.isfinite(classes.scale) and classes.scale >= 0):
+        raise ValueError(f"guidance = {classes.scale} is no scale: 1 is the class itself, use a number >= 0")
+    names = np.unique(classes.labels)
+    if not 2 <= len(names) <= _MOST_CLASSES:
+        raise ValueError(f"there are {len(names)} classes: guidance is designed for 2 to {_MOST_CLASSES}")
+    fewest = min(((classes.labels[part] == c).sum(), c) for part in rows for c in names)
+    if fewest[0] < 8:
+        raise ValueError(
+            f"class {fewest[1]} has {fewest[0]} samples in a part held back: give 40 of each or leave it out"
+        )
 
 
 def designed_on(
-    data: np.ndarray, start: Level, paths: int = 128, components: int = 10, seed: int = 0, others: Any = None
+    data: np.ndarray,
+    start: Level,
+    paths: int = 128,
+    components: int = 10,
+    seed: int = 0,
+    others: Any = None,
+    classes: Classes | None = None,
 ) -> list[Trial]:
     """Trials to design on: mixtures of ``components`` and of three times as many Gaussians, and points.
 
     Args:
         others: variances of the directions beyond the leading ones (:func:`diffnum.design.rest.others`); None gives
             all of them what is left on average.
+        classes: of the data, and the guidance; None for a sampler without.
     """
     y, rest = _leading(data)
     rest = rest if others is None else others
-    rough = Mixture.fit(y, min(components, len(y) // 4), seed=seed)
-    fine = Mixture.fit(y, min(3 * components, len(y) // 8), seed=seed, floor=0.003 * float(y.var(axis=0).mean()))
-    points = Empirical(y[:: -(-len(y) // POINTS)])
+    rough = _mixture(y, components, 4, seed, classes)
+    fine = _mixture(y, 3 * components, 8, seed, classes, 0.003 * float(y.var(axis=0).mean()))
+    points = Empirical(y[:: -(-len(y) // POINTS)]) if classes is None else _narrow(y, seed, classes)
     laws = {"mixture": rough, "fine mixture": fine, "points": points}
     # few points land in another mode, and they decide: it takes more to weigh them
     counts = (paths, paths, 2 * paths)
     return [
-        _trial(name, law, rest, start, count, seed + 1 + i)
+        _trial(name, law, rest, start, count, seed + 1 + i, classes)
         for i, ((name, law), count) in enumerate(zip(laws.items(), counts, strict=True))
     ]
 
 
-def chosen_by(data: np.ndarray, start: Level, paths: int = 256, components: int = 12, seed: int = 0) -> list[Trial]:
+def chosen_by(
+    data: np.ndarray,
+    start: Level,
+    paths: int = 256,
+    components: int = 12,
+    seed: int = 0,
+    classes: Classes | None = None,
+) -> list[Trial]:
     """Trials to choose by."""
-    y, _ = _points(data)
     z, rest = _leading(data)
-    count = min(components, len(z) // 4)
-    mixture = Mixture.fit(z, count, seed=seed + 17)
-    tilted = {power: Mixture.fit(z * _tilt(z, power), count, seed=seed + 19) for power in (0.85, 1.1)}
+    points = _points(data) if classes is None else _narrow(z, seed + 18, classes)
+    alone = rest if classes is not None else None
+    mixture = _mixture(z, components, 4, seed + 17, classes)
+    tilted = {power: _mixture(z * _tilt(z, power), components, 4, seed + 19, classes) for power in (0.85, 1.1)}
     return [
-        _trial("other points", Empirical(y), None, start, paths, seed + 11),
+        _trial("other points", points, alone, start, paths, seed + 11, classes),
         # a plan that is good but for one trajectory in a hundred is told from one that is good by many of them
-        _trial("flatter spectrum", tilted[0.85], rest, start, paths, seed + 13),
-        _trial("a little steeper", tilted[1.1], rest, start, paths, seed + 14),
-        _trial("other mixture", mixture, rest, start, paths, seed + 12),
+        _trial("flatter spectrum", tilted[0.85], rest, start, paths, seed + 13, classes),
+        _trial("a little steeper", tilted[1.1], rest, start, paths, seed + 14, classes),
+        _trial("other mixture", mixture, rest, start, paths, seed + 12, classes),
     ]
 
 
-def judged_on(data: np.ndarray, start: Level, paths: int = 256, components: int = 16, seed: int = 0) -> list[Trial]:
+def judged_on(
+    data: np.ndarray,
+    start: Level,
+    paths: int = 256,
+    components: int = 16,
+    seed: int = 0,
+    classes: Classes | None = None,
+) -> list[Trial]:
     """Trials to judge on: nothing else may look at them."""
-    y, _ = _points(data)
     z, rest = _leading(data)
-    mixture = Mixture.fit(z, min(components, len(z) // 4), seed=seed + 29)
-    shifted = Mixture.fit(z * _tilt(z, 1.2), min(components, len(z) // 4), seed=seed + 31)
+    points = _points(data) if classes is None else _narrow(z, seed + 30, classes)
+    alone = rest if classes is not None else None
+    mixture = _mixture(z, components, 4, seed + 29, classes)
+    shifted = _mixture(z * _tilt(z, 1.2), components, 4, seed + 31, classes)
     return [
-        _trial("held-out points", Empirical(y), None, start, paths, seed + 21),
-        _trial("held-out mixture", mixture, rest, start, paths, seed + 22),
-        _trial("steeper spectrum", shifted, rest, start, paths, seed + 23),
+        _trial("held-out points", points, alone, start, paths, seed + 21, classes),
+        _trial("held-out mixture", mixture, rest, start, paths, seed + 22, classes),
+        _trial("steeper spectrum", shifted, rest, start, paths, seed + 23, classes),
     ]
 
 
@@ -147,8 +197,28 @@ def of_spectrum(variances: Any, start: Level) -> tuple[list[Trial], list[Trial],
     return design, choose, judge
 
 
-def _trial(name: str, law: Any, rest: Any, start: Level, paths: int, seed: int) -> Trial:
-    parts = [Part(Trajectories.draw(law, start, paths, seed, TOLERANCE))]
+def _mixture(
+    y: np.ndarray, components: int, fewest: int, seed: int, classes: Classes | None, floor: float | None = None
+) -> Any:
+    """Components of at least ``fewest`` points each."""
+    if classes is not None:
+        return classes.laws(y, components, fewest, seed, floor)
+    return Mixture.fit(y, min(components, len(y) // fewest), seed=seed, floor=floor)
+
+
+def _narrow(y: np.ndarray, seed: int, classes: Classes) -> Any:
+    """What stands in for points, among which guidance draws watersheds everywhere: narrow components, 8 points each."""
+    return classes.laws(y, len(y), 8, seed, 0.003 * float(y.var(axis=0).mean()))
+
+
+def _trial(
+    name: str, law: Any, rest: Any, start: Level, paths: int, seed: int, classes: Classes | None = None
+) -> Trial:
+    if classes is None:
+        drawn = Trajectories.draw(law, start, paths, seed, TOLERANCE)
+    else:
+        drawn = Joined.draw(law, start, paths, seed, TOLERANCE)
+    parts = [Part(drawn)]
     if rest is not None:
         parts.append(gaussian_part(rest, start))
     return Trial(name, tuple(parts))
@@ -158,11 +228,11 @@ def _leading(data: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     return _coordinates(data, RANK)
 
 
-def _points(data: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """So many samples, in all directions that they span, that their law is followed in seconds."""
+def _points(data: np.ndarray) -> Empirical:
+    """The law of so many samples, in all directions that they span, that it is followed in seconds."""
     n, d = data.shape
-    most = max(WORK // d, math.isqrt(WORK))
-    return _coordinates(data[:: -(-n // most)], n)
+    step = -(-n // max(WORK // d, math.isqrt(WORK)))
+    return Empirical(_coordinates(data[::step], n)[0])
 
 
 def _coordinates(data: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray | None]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..plan import Plan
 from .free import Free
-from .sensitivity import numbers, sensitivities
+from .sensitivity import numbers
 from .trial import Trial
 
 __all__ = ["Fit", "fit"]
@@ -82,7 +82,6 @@ def fit(
         math.sqrt(part.weight / len(part.trajectories) / len(trials)) / unit
         for part, unit in zip(parts, known, strict=True)
     ]
-    points = [part.trajectories.at(free.start) for part in parts]
 
     def distance(vector: np.ndarray) -> np.ndarray:
         try:
@@ -106,8 +105,8 @@ def fit(
     def linearised(vector: np.ndarray) -> np.ndarray:
         made = numbers(free.plan, vector)
         rows = [
-            scale * sensitivities(made, part.trajectories.target, x, np.float32)[1].reshape(-1, free.size)
-            for scale, part, x in zip(scales, parts, points, strict=True)
+            scale * part.trajectories.slopes(made, free.start, np.float32).reshape(-1, free.size)
+            for scale, part in zip(scales, parts, strict=True)
         ]
         return np.concatenate([*rows, leash * np.eye(free.size)])
 

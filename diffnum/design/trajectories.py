@@ -11,6 +11,7 @@ from ..plan import Level, Plan
 from ..read.sample import sample
 from ..targets.gaussian import Gaussian
 from ..targets.product import Product1D
+from .sensitivity import Numbers, sensitivities
 
 __all__ = ["DATA", "Trajectories"]
 
@@ -96,6 +97,11 @@ class Trajectories:
     def outputs(self, plan: Plan) -> np.ndarray:
         """What the plan makes of the trajectories' points at its first level; ``(n, d)``."""
         return sample(plan, self.target, self.at(plan.start))
+
+    def slopes(self, made: Numbers, start: Level, dtype: Any = np.float64) -> np.ndarray:
+        """Derivatives of the outputs of a plan from ``start`` by its free numbers, ``(n, d, parameters)``; see
+        :func:`diffnum.design.sensitivity.sensitivities`."""
+        return sensitivities(made, self.target, self.at(start), dtype)[1]
 
     def squares(self, plan: Plan) -> np.ndarray:
         """Squared distance to the end, per trajectory; ``(n,)``.

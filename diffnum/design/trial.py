@@ -9,6 +9,7 @@ import numpy as np
 
 from ..plan import Level, Plan
 from ..targets.gaussian import Gaussian
+from .classes import Joined
 from .interval import Interval
 from .trajectories import DATA, Trajectories
 
@@ -21,7 +22,7 @@ _CLASSES = 64
 class Part:
     """Trajectories in some of the coordinates, counted ``weight`` times."""
 
-    trajectories: Trajectories
+    trajectories: Trajectories | Joined
     weight: float = 1.0
 
 

@@ -48,8 +48,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
             record = (opened.metadata() or {}).get(KEY)
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        if _is_pickle(path):
-            raise ValueError(f"{path} is a pickle, which can run code when read: save it as safetensors") from error
+        refuse_pickle(path, error)
         raise ValueError(f"{path} is truncated or no safetensors file ({error}): copy or train it again") from error
     if record is None:
         raise ValueError(f"{path} has no record of diffnum in its header: give a checkpoint written by diffnum.images")
@@ -89,6 +88,12 @@ def restore(path: str | os.PathLike[str], module: Any, tensors: Mapping[str, Any
                 "build the network of its own configuration"
             )
     module.load_state_dict({name: value.to(own[name].dtype) for name, value in tensors.items()})
+
+
+def refuse_pickle(path: Path, error: Exception) -> None:
+    """Say of a file that is no safetensors file that it is a pickle or an archive of torch, if it is one."""
+    if _is_pickle(path):
+        raise ValueError(f"{path} is a pickle, which can run code when read: save it as safetensors") from error
 
 
 def _is_pickle(path: Path) -> bool:

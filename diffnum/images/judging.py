@@ -67,25 +67,30 @@ def denoising(
     Raises:
         ValueError: a network of another prediction or process; sets of different shapes; a class held out entirely.
     """
-    if network.prediction != "data" or network.process != Cosine(0.0):
-        raise ValueError(
-            f"the network predicts {network.prediction} on {network.process}: load it for 'data' on Cosine(0)"
-        )
-    if training.shape != held_out.shape:
-        raise ValueError(f"training images are {training.shape} and held-out ones {held_out.shape}: give one shape")
-    levels = [network.process.at(-float(np.log(ratio))) for ratio in ratios]
+    levels = checked_levels(network, training, held_out, ratios)
     told = "class_labels" in network.conditions and training.labels is not None and held_out.labels is not None
     chosen = np.random.default_rng(seed).choice(len(training), min(len(training), len(held_out)), replace=False)
     new, old = (held_out.data, held_out.labels), (training.data[chosen], training.labels)
     old = (old[0], None if old[1] is None else old[1][chosen])
     gaussian, by_heart = _closed(Gaussian.fit, training, told), _closed(Empirical, training, told)
 
-    def asked(x: np.ndarray, level: Level, labels: np.ndarray | None) -> np.ndarray:
-        return _asked(network, x, level, labels if told else None, training.shape)
+    def own(x: np.ndarray, level: Level, labels: np.ndarray | None) -> np.ndarray:
+        return asked(network, x, level, labels if told else None, training.shape)
 
-    columns = [(asked, new), (gaussian, new), (by_heart, new), (asked, old), (by_heart, old)]
+    columns = [(own, new), (gaussian, new), (by_heart, new), (own, old), (by_heart, old)]
     errors = [tuple(_error(ask, x0, labels, at, seed) for at in levels) for ask, (x0, labels) in columns]
     return Denoising(tuple(float(r) for r in ratios), *errors)
+
+
+def checked_levels(network: Network, training: Dataset, held_out: Dataset, ratios: Sequence[float]) -> list[Level]:
+    """The levels of these ``sigma / alpha``, for a network that can be compared there with laws of the images."""
+    if network.prediction != "data" or network.process != Cosine(0.0):
+        raise ValueError(
+            f"the network predicts {network.prediction} on {network.process}: load it for 'data' on Cosine(0)"
+        )
+    if training.shape != held_out.shape:
+        raise ValueError(f"training images are {training.shape} and held-out ones {held_out.shape}: give one shape")
+    return [network.process.at(-float(np.log(ratio))) for ratio in ratios]
 
 
 Denoise = Callable[[np.ndarray, Level, np.ndarray | None], np.ndarray]
@@ -111,12 +116,16 @@ def _closed(make: Callable[[np.ndarray], Any], training: Dataset, told: bool) ->
 
 
 def _error(denoise: Denoise, x0: np.ndarray, labels: np.ndarray | None, level: Level, seed: int) -> float:
+    return float(np.mean((denoise(noised(x0, level, seed), level, labels) - x0) ** 2))
+
+
+def noised(x0: np.ndarray, level: Level, seed: int) -> np.ndarray:
+    """Images at a level, with the same noise at all of them."""
     eps = np.random.default_rng([seed, 1]).standard_normal(x0.shape)
-    x = float(level.alpha) * x0 + float(level.sigma) * eps
-    return float(np.mean((denoise(x, level, labels) - x0) ** 2))
+    return float(level.alpha) * x0 + float(level.sigma) * eps
 
 
-def _asked(
+def asked(
     network: Network, x: np.ndarray, level: Level, labels: np.ndarray | None, shape: tuple[int, int, int]
 ) -> np.ndarray:
     """The network on rows."""

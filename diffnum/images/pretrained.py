@@ -7,10 +7,10 @@ from pathlib import Path
 from ..models import Network
 from ..process import Process
 from .data import Dataset, load
-from .sets import dequantised, divided
+from .sets import dequantised, divided, patches
 from .training import load_network
 
-__all__ = ["available", "card", "digits", "pretrained"]
+__all__ = ["available", "card", "digits", "photographs", "pretrained"]
 
 FOLDER = Path(__file__).parent / "checkpoints"
 
@@ -27,7 +27,8 @@ def pretrained(name: str, process: Process | None = None, prediction: str = "dat
         x = dn.images.draw(network, 16, labels=3)
 
     Args:
-        name: of :func:`available`; ``"digits"`` draws handwritten digits, ``(n, 1, 8, 8)``, by class.
+        name: of :func:`available`; ``"digits"`` draws handwritten digits, ``(n, 1, 8, 8)``, by class, ``"patches"``
+            patches of photographs in colour, ``(n, 3, 32, 32)``.
         process: default ``Cosine(0)``.
         prediction: default ``"data"``.
 
@@ -49,6 +50,14 @@ def digits() -> tuple[Dataset, Dataset, Dataset]:
     1397, 200 and 200 images."""
     rest, test = divided(dequantised(load("digits"), greys=17, seed=0), 200, seed=0)
     training, validation = divided(rest, 200, seed=1)
+    return training, validation, test
+
+
+def photographs() -> tuple[Dataset, Dataset, Dataset]:
+    """What ``pretrained("patches")`` was trained on, watched by, and never saw: patches of 32x32, 20000 of seven
+    photographs, 512 and 4488 of two others."""
+    training, held_out = patches(32, 20_000)
+    test, validation = divided(held_out, 512, seed=0)
     return training, validation, test
 
 

@@ -1,7 +1,7 @@
 """Regenerate what the README shows: the picture, the samplers and the certificates. ``python -m diffnum.lab.readme``.
 
-With the argument ``samplers`` only their table, which takes seconds; with another, the closing line of a full test run,
-it records that instead.
+With the argument ``samplers`` only their table, which takes seconds, with ``bench`` the results that stand in
+``tests/benchmarks/cpu``; with another, the closing line of a full test run, it records that instead.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from ..solvers import ALL
 from ..trace import compile
 from ..witness import COUNTS, LOW, Run, nonlinear, norm, path_errors, uniform
 
-__all__ = ["certificate_table", "record_full_run", "update", "update_samplers"]
+__all__ = ["certificate_table", "record_full_run", "update", "update_bench", "update_samplers"]
 
 FIGURE = "notebooks/figures/published-and-corrected.png"
 RERUN = "python -m diffnum.lab.readme"
+BENCH = "tests/benchmarks/cpu"
 
 
 def certificate_table(certificates: Sequence[Certificate]) -> str:
@@ -103,6 +104,7 @@ def update(root: Path) -> None:
     text = _section(text, "certificates", by_family(certify_all(ALL.values(), jobs=os.cpu_count() or 1)))
     readme.write_text(text)
     update_samplers(root)
+    update_bench(root)
 
 
 def update_samplers(root: Path) -> None:
@@ -110,6 +112,14 @@ def update_samplers(root: Path) -> None:
     readme = root / "README.md"
     table = folded([measure(sampler) for sampler in ALL.values()])
     readme.write_text(_section(readme.read_text(), "samplers", table))
+
+
+def update_bench(root: Path) -> None:
+    """Rewrite the results of the benchmark in ``root/README.md`` from the tables of ``make bench``."""
+    from .bench.tables import markdown
+
+    readme = root / "README.md"
+    readme.write_text(_section(readme.read_text(), "bench", markdown(root / BENCH)))
 
 
 def record_full_run(root: Path, summary: str) -> None:
@@ -124,6 +134,8 @@ def record_full_run(root: Path, summary: str) -> None:
 if __name__ == "__main__":
     if sys.argv[1:] == ["samplers"]:
         update_samplers(Path.cwd())
+    elif sys.argv[1:] == ["bench"]:
+        update_bench(Path.cwd())
     elif len(sys.argv) > 1:
         record_full_run(Path.cwd(), sys.argv[1])
     else:

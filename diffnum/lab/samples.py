@@ -13,7 +13,7 @@ import numpy as np
 from ..images import load
 from ..images.data import Size
 
-__all__ = ["convention_of", "samples"]
+__all__ = ["classes_of", "convention_of", "samples"]
 
 
 def samples(
@@ -41,6 +41,21 @@ def samples(
             return array[::step], None
     found = load(source, size=size, limit=limit)
     return found.data.reshape(len(found), *found.shape), None
+
+
+def classes_of(source: str | os.PathLike[str], limit: int | None = None) -> np.ndarray:
+    """The labels of what :func:`samples` takes from ``source``.
+
+    Raises:
+        ValueError: data without labels.
+    """
+    try:
+        labels = load(source, limit=limit).labels
+    except ValueError as error:
+        raise ValueError(f"guidance needs classes, and {source} gives none ({error})") from error
+    if labels is None:
+        raise ValueError(f"guidance needs classes, and {source} has none: give an .npz of images with 'labels'")
+    return labels
 
 
 def _array(path: Path) -> np.ndarray | None:

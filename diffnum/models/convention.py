@@ -27,6 +27,7 @@ import numpy as np
 from ..plan import Level
 from ..prediction import to_data, to_native
 from ..process import DDPM, EDM, Cosine, Flow, Process
+from ..read.execute import linear
 
 __all__ = ["Convention", "betas", "completed", "convention"]
 
@@ -63,7 +64,7 @@ class Convention:
         if output.shape[1] == 2 * x.shape[1]:
             output = output[:, : x.shape[1]]
         a, b = self.read(level)
-        native = output if (a, b) == (0.0, 1.0) else a * x + b * output
+        native = output if (a, b) == (0.0, 1.0) else linear(x)([(a, x), (b, output)])
         if self.clip is None:
             return native
         a, b = to_data(level, self.prediction)

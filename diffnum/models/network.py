@@ -103,9 +103,10 @@ class Network:
         n, dtype = len(xs[0]), next(iter(self.module.parameters()), xs[0]).dtype
         scales = [self.convention.scale(level) for level in levels]
         seen = [(x if scale == 1.0 else x * scale).to(dtype) for x, scale in zip(xs, scales, strict=True)]
-        told = torch.tensor([self.told(level) for level in levels], dtype=torch.float32, device=xs[0].device)
-        whole = seen[0] if len(seen) == 1 else torch.cat(seen)
-        output = self._ask(whole, told.repeat_interleave(n), _repeated(self.conditions, n, len(levels)))
+        # filled where it is needed: a copy from the host would be waited for
+        told = [torch.full((n,), self.told(level), dtype=torch.float32, device=xs[0].device) for level in levels]
+        whole, times = (parts[0] if len(parts) == 1 else torch.cat(parts) for parts in (seen, told))
+        output = self._ask(whole, times, _repeated(self.conditions, n, len(levels)))
         output = output[0] if isinstance(output, tuple) else output.sample
         parts = output.to(xs[0].dtype).split(n)
         return [self.convention.answer(x, part, level) for x, part, level in zip(xs, parts, levels, strict=True)]

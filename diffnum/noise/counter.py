@@ -34,42 +34,15 @@ import numpy as np
 
 from ..num import cos, log, sin, sqrt
 from ..plan import Noise
+from .words import fill, philox
 
 __all__ = ["Counter", "box_muller", "check_integer", "check_rows", "draw", "draws", "philox"]
 
-_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
-_WEYL = (0x9E3779B9, 0xBB67AE85)
 _WORD = 0xFFFFFFFF
 # never the bits of a time, which cannot be NaN: x_T belongs to no interval
 _START = 0x7FF8000000000000
-# blocks worked on at once: temporaries stay in a CPU's cache, and a GPU gets work enough
-_CHUNK = {"cpu": 1 << 14, "other": 1 << 22}
-
-
-def philox(counter: Sequence[Any], key: Sequence[int]) -> tuple[Any, Any, Any, Any]:
-    """Philox4x32-10: four words of 32 bits from four words and a key of two.
-
-    Args:
-        counter: four words, each a Python int, a numpy array of uint64 or a torch tensor of int64 with
-            values below ``2**32``; shapes broadcast. A product of two words needs 64 bits, which wrap
-            in int64 to the right pattern.
-        key: two Python ints below ``2**32``.
-
-    Returns:
-        Four words of the same kind, as Salmon et al. 2011 publish them in Random123's test vectors.
-    """
-    a, b, c, d = counter
-    k, m = key
-    for _ in range(10):
-        p, q = a * _MULTIPLIERS[0], c * _MULTIPLIERS[1]
-        a, b, c, d = _high(q) ^ b ^ k, q & _WORD, _high(p) ^ d ^ m, p & _WORD
-        k, m = (k + _WEYL[0]) & _WORD, (m + _WEYL[1]) & _WORD
-    return a, b, c, d
-
-
-def _high(product: Any) -> Any:
-    # the mask undoes the sign that int64 carries into the upper half
-    return (product >> 32) & _WORD
+# blocks worked on at once: a GPU gets work enough
+_CHUNK = 1 << 22
 
 
 def box_muller(words: Sequence[Any]) -> Any:
@@ -175,9 +148,12 @@ def check_rows(x: Any) -> None:
 def draw(stream: Sequence[int], first: int, shape: tuple[int, ...], like: Any, scale: float = 1.0) -> Any:
     kind = _Kind(like)
     n, size = shape[0], math.prod(shape[1:])
-    blocks = kind.range(0, (size + 1) // 2)
     out = kind.empty(n, size)
-    rows = max(1, _CHUNK[kind.where] // max(1, len(blocks)))
+    if kind.where == "cpu":
+        fill(stream, first, out, scale)
+        return kind.send(out.reshape(shape))
+    blocks = kind.range(0, (size + 1) // 2)
+    rows = max(1, _CHUNK // max(1, len(blocks)))
     for start in range(0, n, rows):
         samples = kind.range(first + start, min(rows, n - start))
         out[start : start + rows] = scale * box_muller(_words(stream, samples, blocks))[:, :size]

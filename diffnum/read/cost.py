@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..plan import Eval, Level, Lin, Plan, sources
 
-__all__ = ["Cost", "cost"]
+__all__ = ["Cost", "cost", "live"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,9 @@ class Cost:
         repeated: evaluations at a level evaluated before (correctors).
         wasted: evaluations that never reach an output.
         draws: draws of noise.
-        live: largest number of registers held at once.
+        live: largest number of registers that a run holds at once, to the tensor the memory that it takes besides
+            ``x_T``, its caller's, and the model's own. A line's result stands beside what it reads; predictions and
+            draws are registers that the model and the source of noise allocate; what the caller keeps comes on top.
         moved: registers read and written by linear lines, times ``bytes_per_register`` in ``bytes``.
         folded, stored: predictions read as another quantity and folded into their users or stored
             once, whichever moves fewer registers (``Plan.conversions`` has both numbers of each).
@@ -66,7 +68,7 @@ def cost(plan: Plan, calls_per_evaluation: int | Callable[[Level], int] = 1, byt
         repeated=repeated,
         wasted=sum(r not in needed for r, _ in evals),
         draws=len(plan.draws),
-        live=_peak(plan),
+        live=live(plan),
         moved=moved,
         bytes=moved * bytes_per_register,
         folded=folded,
@@ -86,10 +88,19 @@ def _needed(plan: Plan) -> set[int]:
     return needed
 
 
-def _peak(plan: Plan) -> int:
-    live, peak = {0}, 1
+def live(plan: Plan) -> int:
+    """``live`` of :class:`Cost`."""
+    # what a line wrote stays with the run when it is dead, to be written again; the rest is given back
+    mine, held, free, peak = set[int](), set[int](), 0, 1
     for r, line in enumerate(plan.lines, 1):
-        live.add(r)
-        peak = max(peak, len(live))
-        live -= {q for q in (*sources(line), r) if plan.last_use[q] <= r}
+        if isinstance(line, Lin):
+            mine.add(r)
+            free = max(0, free - 1)
+        else:
+            held.add(r)
+        peak = max(peak, len(mine) + free + len(held))
+        dead = {q for q in (*sources(line), r) if plan.last_use[q] <= r}
+        free += len(mine & dead)
+        mine -= dead
+        held -= dead
     return peak

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from ..noise import as_source
-from ..plan import Level, Line, Plan, interpret
+from ..plan import Level, Plan
+from .execute import Execution, Hooks, eager, linear
 from .invert import from_inputs
 
-__all__ = ["sample"]
+__all__ = ["linear", "sample"]
 
 Model = Callable[[Any, Level], Any]
 
 
 class _Stop(Exception):
-    pass
+    """Carries the state reached."""
 
 
 def sample(
@@ -28,6 +29,7 @@ def sample(
     outputs: str = "first",
     callback: Callable[[int, Level, Any, Any], Any] | None = None,
     pinned: dict[int, Any] | None = None,
+    execution: Execution = eager,
 ) -> Any:
     """The sampler's run from ``x`` at ``plan.start``.
 
@@ -46,6 +48,9 @@ def sample(
         callback: ``callback(step, level, x, D)`` after each step with the state reached and the last
             prediction; returning True stops the run, which then gives the state reached.
         pinned: replacement values for states by level index, such as exact starting values.
+        execution: how linear lines are computed. :func:`dn.eager <diffnum.read.execute.eager>` writes them into buffers
+            that are used again, and never into what anybody else holds; ``dn.fused`` compiles them for a CPU or a GPU,
+            ``dn.triton_lines`` has a kernel for a GPU. ``dn.captured`` and ``dn.unrolled`` take the network along.
 
     Raises:
         ValueError: a plan that draws noise run without a source; a model of another shape; unknown ``keep``; a tuple
@@ -63,28 +68,28 @@ def sample(
     seen: list[Any] = []
 
     def evaluate(value: Any, level: Level, quantity: str) -> Any:
-        if keep != "denoised":
-            seen.clear()
-        seen.append(as_like(call(value, level), value))
-        return seen[-1]
+        prediction = as_like(call(value, level), value)
+        # nothing is held longer than somebody asked for it
+        if keep == "denoised":
+            seen.append(prediction)
+        elif callback:
+            seen[:] = [prediction]
+        return prediction
 
-    def visit(r: int, line: Line | None, value: Any) -> Any:
-        value = partners.get(r, value)
+    def visit(r: int, value: Any) -> None:
         i = level_of.get(r)
         if i is None:
-            return value
-        value = (pinned or {}).get(i, value)
-        if keep != "states":
-            states.clear()
-        states.append(value)
+            return
+        if keep == "states":
+            states.append(value)
         if callback and i and callback(i, plan.levels[i], value, seen[-1] if seen else None):
-            raise _Stop
-        return value
+            raise _Stop(value)
 
+    given = partners | {r: pinned[i] for r, i in level_of.items() if pinned and i in pinned}
     try:
-        results = interpret(plan, x, linear(x), evaluate, lambda line: draw(line, x), visit)  # type: ignore[misc]
-    except _Stop:
-        results = (states[-1],)
+        results = execution(plan, x, Hooks(evaluate, lambda line: draw(line, x), visit, given))  # type: ignore[misc]
+    except _Stop as stop:
+        results = stop.args
     if keep == "states":
         return states
     if keep == "denoised":
@@ -132,26 +137,3 @@ def as_like(value: Any, x: Any) -> Any:
     if value.dtype == x.dtype:
         return value
     return value.to(x.dtype) if hasattr(value, "to") else value.astype(x.dtype)
-
-
-def linear(x: Any) -> Callable[[Sequence[tuple[Any, Any]]], Any]:
-    # From the last term to the first, which is the state: each small term that is added to the state itself is rounded
-    # to the state's last digit, in every one of many short steps the same way
-    return _torch_linear if type(x).__module__.startswith("torch") else _array_linear
-
-
-def _array_linear(terms: Sequence[tuple[Any, Any]]) -> Any:
-    (c, value), *rest = reversed(terms)
-    total = c * value
-    for c, value in rest:
-        total = total + c * value
-    return total
-
-
-def _torch_linear(terms: Sequence[tuple[Any, Any]]) -> Any:
-    # one fresh buffer, then in place: several times quicker than a sum of products on image batches
-    (c, value), *rest = reversed(terms)
-    total = value * c
-    for c, value in rest:
-        total = total.add_(value, alpha=c) if isinstance(c, (int, float)) else total + c * value
-    return total
