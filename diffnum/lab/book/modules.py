@@ -31,6 +31,16 @@ class Module:
         """The module, imported."""
         return import_module(self.name)
 
+    @property
+    def importable(self) -> bool:
+        """Whether all packages that the module needs are here; some need one that only machines with a GPU have."""
+        try:
+            return bool(self.object)
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] in ("diffnum", "theory"):
+                raise
+            return False
+
     @cached_property
     def defined(self) -> frozenset[str]:
         """Names that the file itself defines or assigns at its top level."""

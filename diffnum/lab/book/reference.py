@@ -18,7 +18,7 @@ _OTHERS, _SAYS = "Other modules", "What these rooms stand on, and what leads to 
 
 def reference(root: Path, readme: str) -> Iterator[tuple[str, str]]:
     """Pages of ``diffnum``: file name below ``api/`` and reStructuredText."""
-    found = modules(root, "diffnum")
+    found = [module for module in modules(root, "diffnum") if module.importable]
     papers = sources((root / "diffnum" / "references.bib").read_text(encoding="utf-8"))
     for module in found:
         if module.name != "diffnum":
