@@ -24,8 +24,10 @@ def lay_out(root: Path, pages: Path) -> None:
     for path, text in _written(root):
         (pages / path).parent.mkdir(parents=True, exist_ok=True)
         (pages / path).write_text(text, encoding="utf-8")
-    figures = shutil.ignore_patterns("*.json", "*.svg")
-    shutil.copytree(root / "notebooks" / "figures", pages / "notebooks" / "figures", ignore=figures)
+        for picture in re.findall(r"!\[[^]]*\]\((?!\w+:)([^)]+)\)", text) if path.endswith(".md") else []:
+            shown = Path(path).parent / picture
+            (pages / shown).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(root / shown, pages / shown)
 
 
 def _written(root: Path) -> Iterator[tuple[str, str]]:
