@@ -34,7 +34,7 @@ ROOMS = """
     gradients
     likelihood
     lifting
-    witness mutants slopes precise measure
+    witness together mutants slopes precise measure
     inversion
     certificate
     budget
