@@ -220,8 +220,10 @@ class Mixture1D:
         """``(n,)`` draws of ``x0``, or ``(n, d)`` of a bundle."""
         edges = np.cumsum(self.weights, axis=-1)[..., :-1]
         k = (rng.random((n, *self.means.shape[:-1]))[..., None] >= edges).sum(-1)
-        means, stds = (np.take_along_axis(np.broadcast_to(a, (n, *a.shape)), k[..., None], -1)[..., 0]
-                       for a in (self.means, self.stds))
+        means, stds = (
+            np.take_along_axis(np.broadcast_to(a, (n, *a.shape)), k[..., None], -1)[..., 0]
+            for a in (self.means, self.stds)
+        )
         return means + stds * rng.standard_normal(k.shape)
 
     def _need_density(self, level: Level, what: str) -> None:
