@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -63,19 +64,37 @@ def end_points(rows: Sequence[tuple[Plan, bool]]) -> list[np.ndarray]:
     for i, (levels, run) in enumerate(zip(known, runs, strict=True)):
         for r, level in levels.items():
             exact.setdefault(r, []).append((i, run.exact(level)))
+    scales = np.array([[(e.alpha, e.sigma) for e in _seen(plan)] for plan, _ in rows])
+    alpha, sigma = scales.transpose(2, 1, 0)
+    denoise, number = _law().denoisers(alpha, sigma), count()
 
     def visit(r: int, line: Line | None, value: Any) -> Any:
         for i, state in exact.get(r, ()):
-            value[i] = state
+            value[:, i] = state
         return value
 
     def evaluate(x: Any, level: Level, quantity: str) -> Any:
-        return witnesses().predict(x, level, quantity)
+        return denoise(next(number), x)
 
     def refuse(line: Noise) -> Any:
         raise ValueError(f"{plan.solver} draws noise: it has no path to measure")
 
-    return list(interpret(plan, np.stack([run.x for run in runs]), combination, evaluate, refuse, visit)[0])
+    start = np.stack([run.x for run in runs], axis=1)
+    ends = interpret(plan, start, combination, evaluate, refuse, visit)[0]
+    return [ends[:, i] for i in range(len(rows))]
+
+
+def _seen(plan: Plan) -> list[Level]:
+    """Levels of the evaluations, in order."""
+    return [line.level for line in plan.lines if isinstance(line, Eval)]
+
+
+@lru_cache(maxsize=1)
+def _law() -> Mixture1D:
+    """The coordinates of :func:`witnesses` as one bundle."""
+    ((_, law),) = witnesses()._groups
+    assert isinstance(law, Mixture1D)
+    return law
 
 
 @lru_cache(maxsize=1)
@@ -97,19 +116,18 @@ def _run(start: Level) -> Run:
 
 
 def stacked(plans: Sequence[Plan]) -> Plan | None:
-    """Plans of one form as one plan, with coefficients and scales of shape ``(plans, 1, 1)`` where they differ; None
-    where forms differ or noise is drawn."""
+    """Plans of one form as one plan, with coefficients of shape ``(plans, dim)`` where they differ and the levels of
+    the first; None where forms differ, noise is drawn, or the model is asked for anything but data or at no noise."""
     first = _form(plans[0])
-    if plans[0].draws or any(_form(plan) != first for plan in plans[1:]):
+    asked = [line for line in plans[0].lines if isinstance(line, Eval)]
+    usual = all(line.quantity == "data" and not line.level.clean for line in asked)
+    if plans[0].draws or not usual or any(_form(plan) != first for plan in plans[1:]):
         return None
-    numbers = _columns([_numbers(plan) for plan in plans])
-    lines: list[Line] = []
-    for line in plans[0].lines:
-        if isinstance(line, Lin):
-            lines.append(Lin(tuple([(q, next(numbers)) for q, _ in line.terms]), line.name, line.step))
-        elif isinstance(line, Eval):
-            level = replace(line.level, alpha=next(numbers), sigma=next(numbers))
-            lines.append(Eval(line.x, level, line.quantity, line.name, line.step))
+    numbers = _columns([[c for line in plan.lines if isinstance(line, Lin) for _, c in line.terms] for plan in plans])
+    lines = [
+        Lin(tuple([(q, next(numbers)) for q, _ in line.terms]), line.name, line.step) if isinstance(line, Lin) else line
+        for line in plans[0].lines
+    ]
     return replace(plans[0], lines=tuple(lines))
 
 
@@ -124,18 +142,9 @@ def _form(plan: Plan) -> Any:
     ], plan.outputs
 
 
-def _numbers(plan: Plan) -> list[float]:
-    found: list[float] = []
-    for line in plan.lines:
-        if isinstance(line, Lin):
-            found += [c for _, c in line.terms]
-        elif isinstance(line, Eval):
-            found += [line.level.alpha, line.level.sigma]
-    return found
-
-
 def _columns(rows: Sequence[Sequence[float]]) -> Iterator[Any]:
-    """The numbers of every place as ``(rows, 1, 1)``; a float where all are equal."""
-    table = np.ascontiguousarray(np.array(rows, dtype=float).T)
+    """The numbers of every place as ``(rows, dim)``, so that numpy runs over both at once; a float where all agree."""
+    table = np.array(rows, dtype=float).T
     alike = (table == table[:, :1]).all(axis=1).tolist()
-    return (float(row[0, 0, 0]) if one else row for one, row in zip(alike, table[:, :, None, None], strict=True))
+    wide = np.repeat(table[:, :, None], witnesses().dim, axis=2)
+    return (float(row[0, 0]) if one else row for one, row in zip(alike, wide, strict=True))
