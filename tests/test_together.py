@@ -45,7 +45,7 @@ def test_runs_that_were_not_announced_are_made_when_asked_for():
 
 def test_denoisers_with_constants_made_once_are_the_denoiser():
     ((_, law),) = witnesses()._groups
-    levels = [[VP.at(lam + j) for j in (0.0, 0.3)] for lam in (-6.0, 0.0, 5.0)]
+    levels = [[VP.at(lam + j) for j in (0.0, 0.3)] for lam in (-5.0, 0.0, 5.0)]
     scales = np.array([[(u.alpha, u.sigma) for u in row] for row in levels])
     denoise = law.denoisers(scales[..., 0], scales[..., 1])
     y = np.random.default_rng(0).normal(size=(5, 2, witnesses().dim))
