@@ -301,8 +301,8 @@ class _Nearest:
         real = rest > 1e-15 + 4 * _eps(moved)
         rest, around = rest * first * real, around * (first * real)[:, None]
         powers = [exp(log_power - peak) for log_power in logs]
-        total = sum(powers, rest)
-        mean = sum((power[:, None] * point for power, point in zip(powers, near, strict=True)), around)
+        total: Any = sum(powers, rest)
+        mean: Any = sum((power[:, None] * point for power, point in zip(powers, near, strict=True)), around)
         gap = quiet(logits[:, -1] - anchor)
         known = gap + 2 * error + math.log(len(y) * error) <= math.log(tolerance)
         if error <= 0.1:
