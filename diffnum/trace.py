@@ -21,10 +21,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any
 
 from .folding import fold, product
+from .nodes import level_inside
 from .num import scaled
 from .plan import PREDICTIONS, Eval, Level, Lin, Line, Noise, Plan
 from .prediction import convert
@@ -162,14 +162,14 @@ class Trace:
 
     def below(self, s: Level, h: Any) -> Level:
         """The level at log-SNR ``lam_s + h``, for a finite ``lam_s``."""
-        u = _level(self.process, "node", s.lam + h)
+        u = level_inside(self.process, "node", s.lam + h)
         self._remember(s, u, h)
         return u
 
     def clock_between(self, s: Level, t: Level, r: Any) -> Level:
         """The level at ``c_s + r (c_t - c_s)`` in the process's clock."""
         c = self.process.clock(s)
-        return _level(self.process, "at_clock", c + scaled(r, self.process.clock(t) - c))
+        return level_inside(self.process, "at_clock", c + scaled(r, self.process.clock(t) - c))
 
     def dt(self, s: Level, t: Level) -> Any:
         """Clock increment from ``s`` to ``t`` (negative where the clock runs with the noise)."""
@@ -379,27 +379,6 @@ def _end(trace: Trace, levels: Any) -> Form:
     stop = levels.levels[-1]
     D = trace.denoise(trace.x, stop)
     return D if levels.end == "denoise" else 0.5 * D + (0.5 / stop.alpha) * trace.x
-
-
-def _level(process: Any, method: str, at: Any) -> Level:
-    """``process.node(at)`` or ``process.at_clock(at)``, which samplers on one grid ask for alike."""
-    if type(at) is not float or not _is_value(type(process)):
-        return getattr(process, method)(at)
-    u = _inside(process, method, at)
-    # a level of its own, since increments are kept by identity
-    return Level(u.t, u.alpha, u.sigma, u.lam, u.v, u.pure_noise, u.clean)
-
-
-@lru_cache(maxsize=64)
-def _is_value(kind: type) -> bool:
-    """Whether objects of a kind are frozen, so that what they answer does not change."""
-    parameters = getattr(kind, "__dataclass_params__", None)
-    return parameters is not None and parameters.frozen and kind.__hash__ is not None
-
-
-@lru_cache(maxsize=2**14)
-def _inside(process: Any, method: str, at: float) -> Level:
-    return getattr(process, method)(at)
 
 
 class _Infinite(Exception):

@@ -1,4 +1,4 @@
-"""Exact moments of many directions: in pieces, and with rows gathered, they are those of each direction and each draw."""
+"""Exact moments of many directions, in pieces and with rows gathered, are those of each direction and each draw."""
 
 import numpy as np
 import pytest
