@@ -25,7 +25,9 @@ Seed = Annotated[int, typer.Option(help="Of everything random.")]
 
 
 def study(
-    data: Annotated[str, typer.Argument(metavar="DATA", help="digits, a folder of images, or a .npy or .npz file.")],
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="digits, a folder of images, a .npy or .npz file, or hub: and an id.")
+    ],
     nfe: Annotated[str, typer.Option(help="Budgets of model evaluations, separated by commas.")] = "5,8,10,20",
     out: Annotated[Path, typer.Option(help="Folder of results; an earlier study is replaced.")] = Path("study"),
     process: Annotated[str, typer.Option(help=f"Noise process: {', '.join(PROCESSES)}.")] = "vp",

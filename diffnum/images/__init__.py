@@ -2,11 +2,12 @@
 
 from .checkpoints import halved, read, restore, write
 from .data import Dataset, load, to_images
+from .hub import from_hub
 from .judging import Denoising, denoising
 from .networks import DiT, UNet, build, count, preconditioned, target_pair
 from .pretrained import available, card, digits, pretrained
 from .samples import draw, sheet
-from .sets import PHOTOGRAPHS, dequantised, divided, from_hub, patches, resized
+from .sets import PHOTOGRAPHS, dequantised, divided, patches, resized
 from .training import Training, held_out_loss, load_network, train
 
 __all__ = [
