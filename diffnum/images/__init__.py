@@ -4,6 +4,7 @@ from .checkpoints import halved, read, restore, write
 from .data import Dataset, load, to_images
 from .hub import from_hub
 from .judging import Denoising, denoising
+from .many import Drawn, Many
 from .networks import DiT, UNet, build, count, preconditioned, target_pair
 from .pretrained import available, card, digits, pretrained
 from .samples import draw, sheet
@@ -15,6 +16,8 @@ __all__ = [
     "Dataset",
     "Denoising",
     "DiT",
+    "Drawn",
+    "Many",
     "Training",
     "UNet",
     "available",
