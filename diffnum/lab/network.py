@@ -184,12 +184,13 @@ class NetworkStudy:
         return {"name": self.network, "points": self.points, "plans": plans}
 
     def rows(self) -> list[dict[str, Any]]:
-        """Every check as a flat row."""
-        names = ("sampler", "grid", "end", "steps", "nfe", "w2", "path")
+        """Every check as a flat row; None for an error that is not finite."""
+        names = ("sampler", "grid", "end", "steps", "nfe")
         return [
             {"by": by, "budget": budget}
             | {name: getattr(check.entry, name) for name in names}
-            | {"network": check.error, "network_se": check.error_se}
+            | {name: _plain(getattr(check.entry, name)) for name in MEASURES}
+            | {"network": _plain(check.error), "network_se": check.error_se}
             for (by, budget), checks in self.checks.items()
             for check in checks
         ]

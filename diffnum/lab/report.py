@@ -126,17 +126,16 @@ def _agreement(study: Study) -> dict[str, list[int]]:
 
 
 def _network(study: Study) -> list[dict[str, Any]]:
-    """The recommended plans on the trained network, budget by budget; nothing without one."""
+    """The recommended plans of both measures on the trained network, budget by budget; nothing without one."""
     network = study.network
     if isinstance(network, str):
         return []
     rows = []
-    for budget in network.budgets:
-        found, best = network.recommended(study.by, budget), network.best(budget)
-        row = {"budget": budget, "entry": found.entry, "error": with_error(found.error, found.error_se)}
-        row |= {"place": network.place(study.by, budget), "best": best.entry}
-        row |= {"best_error": with_error(best.error, best.error_se)}
-        rows.append(row | {"spearman": {by: spearman_of(network, by, budget) for by in MEASURES}})
+    for by, budget in sorted(network.checks, key=lambda key: (key[1], key[0] != study.by)):
+        found, best = network.recommended(by, budget), network.best(budget)
+        row = {"budget": budget, "by": "W₂" if by == "w2" else by, "entry": found.entry, "leads": by == study.by}
+        row |= {"error": with_error(found.error, found.error_se), "place": network.place(by, budget)}
+        rows.append(row | {"best": best.entry, "spearman": spearman_of(network, by, budget)})
     return rows
 
 
