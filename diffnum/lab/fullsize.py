@@ -15,24 +15,30 @@ from typing import Any
 from .folder import write_text
 from .runs import Notebook, check_store, compute
 
-__all__ = ["main", "run_all"]
+__all__ = ["FULL", "main", "run_all"]
 
-NUMBERS = ("11", "12", "13")
+# by the number of a notebook, what makes it full
+FULL: dict[str, dict[str, Any]] = {
+    "11": {"samples": 10000, "followed": 1000},
+    "12": {"full": True},
+    "13": {"full": True},
+}
 # of a run's record, what its footer says
 _FOOTER = ("notebook", "parameters", "numbers", "device", "host", "versions", "commit", "command", "started", "seconds")
 
 
 def run_all(notebooks: Sequence[Path], device: str, full: bool, store: Path, out: Path) -> list[Path]:
-    """Each notebook with ``device`` and ``full``, and its tables and footer in ``out``, named after it and the device.
+    """Each notebook on a device, and its tables and footer in ``out``, named after it and the device.
 
     Args:
+        full: with the parameters of :data:`FULL`, else with its own.
         store: folder of runs; what is finished there is not computed again.
 
     Returns:
         The files written.
 
     Raises:
-        ValueError: no such device; a notebook without these parameters, or one that fails.
+        ValueError: no such device; a notebook without these parameters; one that fails.
     """
     _check_device(device)
     out.mkdir(parents=True, exist_ok=True)
@@ -41,11 +47,9 @@ def run_all(notebooks: Sequence[Path], device: str, full: bool, store: Path, out
 
 def _run(path: Path, device: str, full: bool, store: Path, out: Path) -> list[Path]:
     notebook = Notebook.load(path)
-    for name in ("device", "full"):
-        if name not in notebook.schema:
-            raise ValueError(f"{path} has no parameter {name}: run it by diffnum run, or give it one")
-    words = ["diffnum", "run", str(path), "-p", f"device={device}", "-p", f"full={str(full).lower()}"]
-    outcome = compute(notebook.request({"device": device, "full": full}, shlex.join(words)), store, again=True)
+    given = {"device": device, **(FULL.get(path.name[:2], {}) if full else {})}
+    words = ["diffnum", "run", str(path), *(w for k, v in given.items() for w in ("-p", f"{k}={_word(v)}"))]
+    outcome = compute(notebook.request(given, shlex.join(words)), store, again=True)
     if outcome.status != "finished":
         raise ValueError(f"{outcome.reason}; see {outcome.folder}")
     folder = Path(outcome.folder or "")
@@ -61,6 +65,10 @@ def _run(path: Path, device: str, full: bool, store: Path, out: Path) -> list[Pa
     footer = {name: record[name] for name in _FOOTER if name in record}
     write_text(made[-1], json.dumps(footer, indent=1, allow_nan=False) + "\n")
     return made
+
+
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _check_device(device: str) -> None:
@@ -82,7 +90,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--store", type=Path, default=Path("runs"), help="folder of runs")
     parser.add_argument("--out", type=Path, default=Path("notebooks/full-size"), help="folder of tables and footers")
     given = parser.parse_args(words)
-    found = sorted(path for number in NUMBERS for path in given.notebooks.glob(f"{number}-*.ipynb"))
+    found = sorted(path for number in FULL for path in given.notebooks.glob(f"{number}-*.ipynb"))
     try:
         made = run_all(found, given.device, not given.small, given.store, given.out)
     except ValueError as error:
