@@ -132,10 +132,10 @@ def _network(study: Study) -> list[dict[str, Any]]:
         return []
     rows = []
     for by, budget in sorted(network.checks, key=lambda key: (key[1], key[0] != study.by)):
-        found, best = network.recommended(by, budget), network.best(budget)
+        found = network.recommended(by, budget)
         row = {"budget": budget, "by": "W₂" if by == "w2" else by, "entry": found.entry, "leads": by == study.by}
         row |= {"error": with_error(found.error, found.error_se), "place": network.place(by, budget)}
-        rows.append(row | {"best": best.entry, "spearman": spearman_of(network, by, budget)})
+        rows.append(row | {"spearman": spearman_of(network, by, budget)})
     return rows
 
 
