@@ -61,7 +61,7 @@ def test_images_in_a_folder_are_those_drawn_by_number_and_are_drawn_once(network
     drawn = [job.draw(first, count) for first, count in ((0, 3), (3, 3), (6, 2))]
     assert torch.equal(images(tmp_path / "out")["images"], torch.cat([d.images for d in drawn]))
     assert images(tmp_path / "out")["labels"].tolist() == [2] * 8
-    assert said == [(3, 8), (6, 8), (8, 8)]
+    assert said == [(3, 8), (6, 8), (8, 8), (8, 8)]
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["images.png", IMAGES, RECORD]
     assert 0 < record["outside_network"] < 1
     assert record["plan"]["hash"] == job.plan.hash

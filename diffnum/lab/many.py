@@ -44,7 +44,7 @@ def draw_many(
         batch: images at a time. The same batches give the same bits, by however many processes.
         processes: of which this is one.
         told: what else to say in the record, such as the command.
-        on_progress: called with ``(done, total)``, images of all processes.
+        on_progress: called with ``(done, total)``, images of all processes, as this one goes on and at the end.
 
     Raises:
         ValueError: no batch; a folder that holds other images, or files that are none of ours.
@@ -66,6 +66,8 @@ def draw_many(
         if on_progress is not None:
             on_progress(min(job.n, batch * sum(_shard(shards, f).exists() for f in firsts)), job.n)
     processes.wait()
+    if on_progress is not None:
+        on_progress(job.n, job.n)
     if processes.rank == 0:
         _join(job, out, [_shard(shards, first) for first in firsts], address, batch, processes.count, told or {})
         shutil.rmtree(out / "parts")
