@@ -21,9 +21,9 @@ _OTHERS = "#b4b4b4"
 
 def leaders(names: Sequence[str], predicted: Any, measured: Any, count: int = 3) -> tuple[str, ...]:
     """The ``count`` names of least predicted error, and the one of least measured error."""
-    order = np.argsort(np.asarray(predicted, dtype=float), kind="stable")[:count].tolist()
-    found = [names[k] for k in [*order, int(np.argmin(np.asarray(measured, dtype=float)))]]
-    return tuple(dict.fromkeys(found))
+    order = np.argsort(np.asarray(predicted, dtype=float), kind="stable")[:count]
+    chosen = [*order, np.argmin(np.asarray(measured, dtype=float))]
+    return tuple(dict.fromkeys(names[int(k)] for k in chosen))
 
 
 def agreement(
