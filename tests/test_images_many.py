@@ -233,3 +233,16 @@ def test_the_command_refuses_in_one_sentence(tmp_path, capsys, monkeypatch, word
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+
+
+# --- weights of another network ---
+
+
+def test_weights_of_another_shape_or_configuration_are_refused():
+    small, wide, deep = (
+        build(UNet((8, 8, 1), width=width, multipliers=multipliers))
+        for width, multipliers in ((16, (1,)), (24, (1,)), (16, (1, 2)))
+    )
+    for other, said in ((wide, "of shape .* where the network has"), (deep, "a network of another configuration")):
+        with pytest.raises(ValueError, match=said):
+            checkpoints.restore("network.safetensors", small, other.state_dict())
