@@ -8,6 +8,7 @@
 #   make bench                 time samplers, here and in other libraries; tables in tests/benchmarks/cpu (DEVICE=cuda)
 #   make lint                  ruff and pyright
 #   make notebooks             run the notebooks again and keep their outputs
+#   make gpu                   run those on images at full size on a GPU; tables and footers in notebooks/full-size
 #   make lab                   open them in JupyterLab
 #   make lock                  compute constraints.txt again (make lock UPGRADE=1 moves every pin but torch)
 #   make clean                 remove the environment and the caches, never results
@@ -33,7 +34,7 @@ SPREAD := -n auto --dist loadscope
 
 .DEFAULT_GOAL := study
 .DELETE_ON_ERROR:
-.PHONY: study test test-full test-peers bench lint notebooks lab lock clean
+.PHONY: study test test-full test-peers bench lint notebooks gpu lab lock clean
 
 study: $(STAMP)
 	@$(PY) -m diffnum study "$(DATA)" --nfe "$(NFE)" --out "$(OUT)"
@@ -90,6 +91,9 @@ lint: $(STAMP)
 
 notebooks: $(STAMP)
 	@$(PY) -m nbconvert --log-level=WARN --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+
+gpu: $(STAMP)
+	@$(PY) -m diffnum.lab.fullsize --device cuda
 
 lab: $(STAMP)
 	@$(PY) -m jupyterlab notebooks
