@@ -8,6 +8,7 @@
 #   make bench                 time samplers, here and in other libraries; tables in tests/benchmarks/cpu (DEVICE=cuda)
 #   make lint                  ruff and pyright
 #   make notebooks             run the notebooks again and keep their outputs
+#   make gpu                   run those on images at full size on a GPU; tables and footers in notebooks/full-size
 #   make lab                   open them in JupyterLab
 #   make docs                  all of this as a book to read in a browser, without a network: build/book/html/index.html
 #   make lock                  compute constraints.txt again (make lock UPGRADE=1 moves every pin but torch)
@@ -36,7 +37,7 @@ SPREAD := -n auto --dist loadscope
 
 .DEFAULT_GOAL := study
 .DELETE_ON_ERROR:
-.PHONY: study test test-full test-peers bench lint notebooks lab docs lock clean
+.PHONY: study test test-full test-peers bench lint notebooks gpu lab docs lock clean
 
 study: $(STAMP)
 	@$(PY) -m diffnum study "$(DATA)" --nfe "$(NFE)" --out "$(OUT)"
@@ -95,6 +96,9 @@ notebooks: $(STAMP)
 	@$(PY) -m nbconvert --log-level=WARN --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
 	    --ExecutePreprocessor.store_widget_state=False notebooks/*.ipynb
 	@$(PY) -m diffnum.lab.gallery
+
+gpu: $(STAMP)
+	@$(PY) -m diffnum.lab.fullsize --device cuda
 
 lab: $(STAMP)
 	@$(PY) -m jupyterlab notebooks

@@ -13,7 +13,7 @@ from typing import Any
 
 from .generic import GenericProcess
 from .plan import Level
-from .series import Series, compose, convolved, h_series, rational
+from .series import Series, cauchy, compose, h_series, rational
 
 __all__ = ["GUARD", "STATE", "Expansion", "Inconsistent", "Tree", "combine", "exact_field", "exact_state", "field"]
 
@@ -35,9 +35,7 @@ def _raw(s: Series, order: int) -> Raw:
 def _times(a: Raw, b: Raw, order: int) -> Raw:
     """Product, known as far as its factors are and at most up to ``O(h^order)``."""
     v = a[0] + b[0]
-    x, y = a[1], b[1]
-    n = min(len(x), len(y), max(order - v, 0))
-    return v, [convolved(x, y, k) for k in range(n)]
+    return v, cauchy(a[1], b[1], order - v)
 
 
 def field(u: Expansion, theta: Series, order: int) -> dict[Tree, Series]:
@@ -158,10 +156,7 @@ def _product(factor: tuple[int, Any], s: Series, order: int) -> Raw:
     v, y = v + s.v + skip, y[skip : max(order - v - s.v, 0)]
     if not isinstance(x, list):
         return v, [x * b for b in y]
-    n = min(len(x), len(y))
-    if n < 3:
-        return v, [x[0] * y[0], x[0] * y[1] + x[1] * y[0]][:n] if n == 2 else [x[0] * y[0]][:n] if n else []
-    return v, [convolved(x, y, k) for k in range(n)]
+    return v, cauchy(x, y)
 
 
 def _sum(a: Raw, b: Raw) -> Raw:

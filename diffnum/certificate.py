@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .measure import Plans, clean_end, float32_constant, invariance, lawwise, on_flow, pathwise, started
+from .measure import Plans, clean_end, float32_constant, invariance, lawwise, on_flow, pathwise, started, together
 from .mutants import (
     Mutation,
     applied,
@@ -227,7 +227,8 @@ def certify(solver: Solver | Callable[..., None]) -> Certificate:
         if solver.stochastic
         else prove(solver, highest=max(4, solver.order + 1))
     )
-    slopes = lawwise(solver, plans, process) if solver.stochastic else pathwise(solver, plans, process)
+    paths = together(solver, plans, process)
+    slopes = lawwise(solver, plans, process) if solver.stochastic else pathwise(solver, plans, process, paths)
     slopes += clean_end(solver, process)
     types, process_invariant = invariance(solver, process)
     if not process_invariant and not solver.stochastic:
@@ -243,8 +244,8 @@ def certify(solver: Solver | Callable[..., None]) -> Certificate:
         claimed_smooth=solver.smooth,
         proof=proof,
         slopes=tuple(slopes),
-        cold=None if solver.stochastic else started(solver, plans, process),
-        float32=float32_constant(solver, plans, process),
+        cold=None if solver.stochastic else started(solver, plans, process, paths),
+        float32=float32_constant(solver, plans, process, paths=paths),
         invariance=types,
         process_invariant=process_invariant,
         mutants=tried,

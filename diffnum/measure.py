@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from .noise import Counter
-from .plan import PREDICTIONS, Plan
+from .plan import PREDICTIONS, Level, Noise, Plan
 from .precise import precise_slope, precise_slopes
 from .process import EDM, Flow
 from .read.sample import sample
 from .read.tableau import canonical, distance
 from .slopes import Cold, Slope, measured, rounding, settled, start_up
+from .together import Together
 from .trace import Solver, compile
 from .witness import (
     COUNTS,
     END_RATIOS,
     GRIDS,
     LOW,
-    NEAR,
     NEAR_COUNTS,
     NEAR_GRIDS,
     STEP_SIZES,
@@ -49,6 +50,7 @@ __all__ = [
     "on_flow",
     "pathwise",
     "started",
+    "together",
     "warm_slope",
 ]
 
@@ -63,10 +65,12 @@ PRECISE = 5
 FLOAT32_COUNTS = (16, 64, 256)
 # what every claim is measured on; one on smooth grids on such a grid too
 ROUGH = ("uniform", "alternating")
+MIDDLE = "uniform in the middle"
+_GRIDS = {**GRIDS, MIDDLE: near}
 Plans = Callable[[Any, Callable[[Any, int], Any], int], Plan]
 
 
-def pathwise(solver: Solver, plans: Plans, process: Any) -> list[Slope]:
+def pathwise(solver: Solver, plans: Plans, process: Any, paths: Together) -> list[Slope]:
     """Warm slopes on every witness and grid, and the raw cold one; a Gaussian may super-converge, and so may a method
     with a claim on smooth grids where all steps are equal."""
     grids = grids_of(solver)
@@ -74,15 +78,31 @@ def pathwise(solver: Solver, plans: Plans, process: Any) -> list[Slope]:
         slopes = precise_slopes(solver, process, grids)
     else:
         slopes = [
-            warm_slope(solver, plans, process, witness, grid, demanded(solver, witness, grid))
+            warm_slope(solver, plans, process, witness, grid, demanded(solver, witness, grid), paths)
             for witness in ("Gaussian", "non-linear")
             for grid in grids
         ]
     if plans(process, uniform, COUNTS[0]).depth:
-        run = Run.of(nonlinear(), process.at(LOW))
-        errors = [norm(path_errors(plans(process, uniform, n), run, False)) for n in COUNTS]
+        errors = [norm(paths.error("non-linear", "uniform", n, False)) for n in COUNTS]
         slopes.append(measured(errors, COUNTS, "non-linear", "uniform", process.name, "cold", "print"))
     return slopes
+
+
+def together(solver: Solver, plans: Plans, process: Any) -> Together:
+    """The runs in float64 of a sampler on all grids; a claim that float64 has no digits for needs cold ones alone."""
+
+    def usual(n: int) -> list[tuple[str, bool]]:
+        rows = [("uniform", False), (MIDDLE, False)] if plans(process, uniform, n).depth else []
+        if solver.order < PRECISE:
+            rows += [(grid, True) for grid in grids_of(solver)]
+        return [row for row in rows if n <= ENOUGH or (n <= COUNTS[-1] and row[0] == "uniform")]
+
+    return Together(lambda grid, n: plans(process, _GRIDS[grid], n), usual)
+
+
+def _apart(plans: Plans, process: Any) -> Together:
+    """The runs of one slope alone."""
+    return Together(lambda grid, n: plans(process, _GRIDS[grid], n), lambda n: [])
 
 
 def grids_of(solver: Solver) -> tuple[str, ...]:
@@ -96,11 +116,17 @@ def demanded(solver: Solver, witness: str, grid: str) -> str:
     return "reach" if special or witness == "Gaussian" else "equal"
 
 
-def warm_slope(solver: Solver, plans: Plans, process: Any, witness: str, grid: str, must: str) -> Slope:
-    """A warm slope in float64; in extended precision where the doublings do not agree before rounding comes."""
+def warm_slope(
+    solver: Solver, plans: Plans, process: Any, witness: str, grid: str, must: str, paths: Together | None = None
+) -> Slope:
+    """A warm slope in float64; in extended precision where the doublings do not agree before rounding comes.
+
+    Args:
+        paths: runs on this process shared with other slopes.
+    """
     if solver.order >= PRECISE:
         return precise_slope(solver, process, witness, grid, must)
-    run = Run.of(gaussian() if witness == "Gaussian" else nonlinear(), process.at(LOW))
+    paths = paths or _apart(plans, process)
     least = COUNTS[-1] if (witness, grid) == ("non-linear", "uniform") else ENOUGH
     counts: list[int] = []
     errors: list[float] = []
@@ -108,18 +134,18 @@ def warm_slope(solver: Solver, plans: Plans, process: Any, witness: str, grid: s
         if n > least and (settled(errors, counts) or errors[-1] <= rounding(counts[-1])):
             break
         counts.append(n)
-        errors.append(norm(path_errors(plans(process, GRIDS[grid], n), run, True)))
+        errors.append(norm(paths.error(witness, grid, n, True)))
     if not settled(errors, counts):
         return precise_slope(solver, process, witness, grid, must)
     return measured(errors, counts, witness, grid, process.name, "warm", must)
 
 
-def started(solver: Solver, plans: Plans, process: Any) -> Cold | None:
+def started(solver: Solver, plans: Plans, process: Any, paths: Together | None = None) -> Cold | None:
     """The start-up as published, in the middle of the interval, where its errors are seen early."""
     if not plans(process, near, NEAR_COUNTS[0]).depth:
         return None
-    run = Run.of(nonlinear(), process.at(-NEAR))
-    errors = [path_errors(plans(process, near, n), run, False) for n in NEAR_COUNTS]
+    paths = paths or _apart(plans, process)
+    errors = [paths.error("non-linear", MIDDLE, n, False) for n in NEAR_COUNTS]
     return start_up(errors, NEAR_COUNTS, solver.cold, max(solver.smooth or solver.order, solver.cold + 1))
 
 
@@ -168,7 +194,7 @@ def linewise(solver: Solver, plans: Plans, process: Any) -> list[Slope]:
         errors.append(error)
         if settled(errors, counts):
             break
-    return [measured(errors, counts, "non-linear", "uniform in the middle", process.name, "cold", "equal")]
+    return [measured(errors, counts, "non-linear", MIDDLE, process.name, "cold", "equal")]
 
 
 def _laws(
@@ -202,21 +228,36 @@ def clean_end(solver: Solver, process: Any) -> list[Slope]:
     return [measured(errors, END_RATIOS, "clean end", "three-step", process.name, "cold", must)]
 
 
-def float32_constant(solver: Solver, plans: Plans, process: Any, counts: Sequence[int] = FLOAT32_COUNTS) -> float:
+def float32_constant(
+    solver: Solver,
+    plans: Plans,
+    process: Any,
+    counts: Sequence[int] = FLOAT32_COUNTS,
+    paths: Together | None = None,
+) -> float:
     """Smallest ``K`` with ``err32(n) <= err64(n) + K 2^-24 sqrt(n) max|x|``; between the runs where noise is drawn."""
-    run = Run.of(nonlinear(), process.at(LOW))
+    run, paths = Run.of(nonlinear(), process.at(LOW)), paths or _apart(plans, process)
     worst = 0.0
     for n in counts:
         plan = plans(process, uniform, n)
-        noise = Counter(0) if solver.stochastic else None
-        fine, coarse = (sample(plan, run.target, run.x.astype(kind), noise) for kind in (np.float64, np.float32))
         if solver.stochastic:
+            fine, coarse = (sample(plan, run.target, run.x.astype(kind), _drawn) for kind in (np.float64, np.float32))
             excess = norm(coarse - fine)
         else:
-            exact = run.exact(plan.stop)
-            excess = norm(coarse - exact) - norm(fine - exact)
+            coarse = sample(plan, run.target, run.x.astype(np.float32))
+            excess = norm(coarse - run.exact(plan.stop)) - norm(paths.error("non-linear", "uniform", n, False))
         worst = max(worst, excess / (2.0**-24 * np.sqrt(n) * np.abs(run.x).max()))
     return float(worst)
+
+
+def _drawn(s: Level, t: Level, j: int, x: np.ndarray) -> np.ndarray:
+    return _draw(Noise(s, t, j), x.shape).astype(x.dtype)
+
+
+@lru_cache(maxsize=2048)
+def _draw(line: Noise, shape: tuple[int, ...]) -> np.ndarray:
+    """The draws of samplers on one grid are the same, in every precision."""
+    return Counter(0)(line, np.empty(shape))
 
 
 def invariance(solver: Solver, process: Any) -> tuple[float, bool]:

@@ -41,7 +41,7 @@ def _exact(x: Any) -> Any:
 def _is_zero(c: Any) -> bool:
     kind = type(c)
     if kind is _KIND:
-        return c == 0
+        return not c
     if kind is _FLOATING:
         return abs(c) < 1e-30
     if kind.__module__.startswith("mpmath"):
@@ -77,10 +77,12 @@ class Series:
     @property
     def valuation(self) -> int:
         """Lowest power with a non-zero coefficient; :attr:`end` for a series that is zero as far as known."""
-        for i, c in enumerate(self.c):
-            if not _is_zero(c):
-                return self.v + i
-        return self.end
+        v = self.v
+        for c in self.c:
+            if c if type(c) is _KIND else not _is_zero(c):
+                return v
+            v += 1
+        return v
 
     def trim(self) -> Series:
         """The same series without leading zeros."""
@@ -89,7 +91,8 @@ class Series:
 
     def cut(self, end: int) -> Series:
         """The same series, known up to ``O(h^end)`` at most."""
-        return self if self.end <= end else Series(min(self.v, end), self.c[: max(end - self.v, 0)])
+        v, c = self.v, self.c
+        return self if v + len(c) <= end else Series(min(v, end), c[: max(end - v, 0)])
 
     def shift(self, k: int) -> Series:
         """Times ``h^k``."""
@@ -139,10 +142,8 @@ class Series:
                 return NotImplemented
             factor = self._kin(other)
             return self.map(lambda c: c * factor)
-        a, b = self.trim(), other.trim()
-        x, y = a.c, b.c
-        n = min(len(x), len(y))
-        return Series(a.v + b.v, tuple([convolved(x, y, k) for k in range(n)]))
+        v, w = self.valuation, other.valuation
+        return Series(v + w, tuple(cauchy(self.c[v - self.v :], other.c[w - other.v :])))
 
     __rmul__ = __mul__
 
@@ -259,9 +260,14 @@ def _lifted(series: Series, other: Any) -> Series:
     return series._lift(other)
 
 
-def convolved(x: Sequence[Any], y: Sequence[Any], k: int) -> Any:
-    """``sum(x[i] y[k - i])``."""
-    return sum(map(mul, x[1 : k + 1], y[k - 1 :: -1]), x[0] * y[k]) if k else x[0] * y[0]
+def cauchy(x: Sequence[Any], y: Sequence[Any], most: int | None = None) -> list[Any]:
+    """``sum_i x[i] y[k - i]`` for every ``k`` that both sequences reach, and below ``most``."""
+    n = min(len(x), len(y)) if most is None else min(len(x), len(y), most)
+    if n <= 0:
+        return []
+    first, back = x[0], y[n - 1 :: -1] if n < len(y) else y[::-1]
+    # the same sums, in the same order, whatever the kind of number
+    return [first * y[0], *[sum(map(mul, x[1 : k + 1], back[n - k :]), first * y[k]) for k in range(1, n)]]
 
 
 def _root(c: Any) -> Any:

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .folding import fold, product
+from .nodes import level_inside
 from .num import scaled
 from .plan import PREDICTIONS, Eval, Level, Lin, Line, Noise, Plan
 from .prediction import convert
@@ -161,14 +162,14 @@ class Trace:
 
     def below(self, s: Level, h: Any) -> Level:
         """The level at log-SNR ``lam_s + h``, for a finite ``lam_s``."""
-        u = self.process.node(s.lam + h)
+        u = level_inside(self.process, "node", s.lam + h)
         self._remember(s, u, h)
         return u
 
     def clock_between(self, s: Level, t: Level, r: Any) -> Level:
         """The level at ``c_s + r (c_t - c_s)`` in the process's clock."""
         c = self.process.clock(s)
-        return self.process.at_clock(c + scaled(r, self.process.clock(t) - c))
+        return level_inside(self.process, "at_clock", c + scaled(r, self.process.clock(t) - c))
 
     def dt(self, s: Level, t: Level) -> Any:
         """Clock increment from ``s`` to ``t`` (negative where the clock runs with the noise)."""

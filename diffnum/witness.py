@@ -39,9 +39,11 @@ __all__ = [
     "STEP_SIZES",
     "Run",
     "alternating",
+    "combination",
     "coupled",
     "end_point",
     "gaussian",
+    "history",
     "law_errors",
     "line_errors",
     "near",
@@ -208,7 +210,7 @@ def path_errors(plan: Plan, run: Run, warm: bool, dtype: Any = np.float64) -> np
 
 def end_point(plan: Plan, run: Run, warm: bool, dtype: Any = np.float64) -> np.ndarray:
     """Where ``plan`` takes ``run``'s points; coefficients and levels may be arrays that broadcast against them."""
-    exact = _history(plan) if warm else {}
+    exact = history(plan) if warm else {}
 
     def visit(r: int, line: Line | None, value: Any) -> Any:
         return run.exact(exact[r]).astype(dtype) if r in exact else value
@@ -219,10 +221,10 @@ def end_point(plan: Plan, run: Run, warm: bool, dtype: Any = np.float64) -> np.n
     def refuse(line: Line) -> Any:
         raise ValueError(f"{plan.solver} draws noise: it has no path to measure")
 
-    return interpret(plan, run.x.astype(dtype), _combination, evaluate, refuse, visit)[0]
+    return interpret(plan, run.x.astype(dtype), combination, evaluate, refuse, visit)[0]
 
 
-def _history(plan: Plan) -> dict[int, Level]:
+def history(plan: Plan) -> dict[int, Level]:
     """Registers of the start-up steps that exact starting values replace, and their levels: states, and the inputs of
     evaluations, which a predictor-corrector makes elsewhere and remembers."""
     inputs = {line.x: line.level for line in plan.lines if isinstance(line, Eval) and line.step < plan.depth}
@@ -234,7 +236,8 @@ def _history(plan: Plan) -> dict[int, Level]:
     return {r: level for r, level in {**inputs, **states}.items() if r}
 
 
-def _combination(terms: Sequence[tuple[Any, Any]]) -> Any:
+def combination(terms: Sequence[tuple[Any, Any]]) -> Any:
+    """``sum(c * value)``, the first term first."""
     # the array first: an mpmath number on its left would write it out before it gave way
     (c, value), *rest = terms
     total = value * c

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 
 from diffnum.plan import PREDICTIONS, Level
-from diffnum.targets import working
+from diffnum.targets import empirical, working
 from diffnum.targets.empirical import Empirical
 from diffnum.targets.mixture import Mixture
 
@@ -71,6 +71,7 @@ def test_chunks_do_not_show(chunk, alpha, sigma, monkeypatch):
     x = LAW.sample(9, 4, at).reshape(3, 3, 3)
     expected = [ask(x, at) for ask in (whole.denoise, whole.log_prob, whole.posterior_cov)]
     monkeypatch.setitem(working._BUDGET, "cpu", 60)
+    monkeypatch.setattr(empirical, "_FEW", 60)
     law = Empirical(DATA, chunk=chunk)
     for value, other in zip((law.denoise, law.log_prob, law.posterior_cov), expected, strict=True):
         near(value(x, at), other, 1e-12)

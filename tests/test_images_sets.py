@@ -13,7 +13,7 @@ from PIL import Image
 from scipy.stats import kstest
 
 from diffnum.images import PHOTOGRAPHS, Dataset, dequantised, divided, from_hub, load, patches, resized
-from diffnum.images.sets import of_columns
+from diffnum.images.hub import of_columns
 
 
 def greys(n: int, levels: int, seed: int = 0, labels: np.ndarray | None = None) -> Dataset:
@@ -191,3 +191,27 @@ def test_the_hub_is_asked_by_id_and_split(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
     assert len(from_hub("some/set", "test", revision="main", limit=2)) == 2
     assert asked == [(("some/set",), {"split": "test", "revision": "main"})]
+
+
+def test_load_reads_a_set_of_the_hub_like_any_other_source(monkeypatch):
+    asked = []
+
+    def load_dataset(name, split):
+        asked.append((name, split))
+        return Table(rows(9, "L", side=8), **KINDS)
+
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+    whole, test = load("hub:ylecun/mnist"), load("hub:ylecun/mnist:test", size=(4, 6), limit=3)
+    assert asked == [("ylecun/mnist", "train"), ("ylecun/mnist", "test")]
+    assert (whole.shape, len(whole), whole.name) == ((8, 8, 1), 9, "ylecun/mnist")
+    assert test.shape == (4, 6, 1)
+    np.testing.assert_array_equal(test.labels, whole.labels[[0, 3, 6]])
+
+
+def test_a_set_that_the_hub_does_not_give_is_refused(monkeypatch):
+    def load_dataset(name, split):
+        raise FileNotFoundError(f"Dataset '{name}' doesn't exist on the Hub or cannot be accessed.\nmore")
+
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+    with pytest.raises(ValueError, match=r"no/where was not loaded from the hub \(Dataset .*\): check its id"):
+        load("hub:no/where")

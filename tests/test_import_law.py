@@ -17,7 +17,7 @@ ROOMS = """
     prediction
     process process_table process_shared process_exploding process_reverting
     grid lint
-    folding
+    folding nodes
     trace
     noise
     order bseries roots series generic weak_order weak_trees extended_numbers
@@ -34,7 +34,7 @@ ROOMS = """
     gradients
     likelihood
     lifting
-    witness mutants slopes precise measure
+    witness together mutants slopes precise measure
     inversion
     certificate
     budget

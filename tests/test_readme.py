@@ -28,7 +28,7 @@ def test_the_two_commands_stand_first():
 def test_the_ten_lines_run(capsys):
     names = {}
     first = README
-    for name in ("pipelines", "lifted", "besides", "images", "judged", "speed"):
+    for name in ("pipelines", "lifted", "besides", "images", "judged", "speed", "large"):
         first = first.replace(section(name), "")
     for block in re.findall(r"```python\n(.*?)```", first, re.DOTALL):
         exec(block, names)
@@ -88,8 +88,10 @@ def test_compiled_lines_are_the_eager_ones_in_fewer_passes(capsys):
     names = {}
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        exec(re.findall(r"```python\n(.*?)```", section("speed"), re.DOTALL)[0], names)
-    (_, moved, fused), apart = (line.split() for line in capsys.readouterr().out.splitlines())
+        for name in ("speed", "large"):
+            exec(re.findall(r"```python\n(.*?)```", section(name), re.DOTALL)[0], names)
+    (_, moved, fused), apart, shape, _ = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert shape == ["(8,", "3072)"]
     assert int(fused) < 0.7 * int(moved)
     assert float(re.search(r"[\d.]+(e-\d+)?", apart[0])[0]) < 2e-6
     assert names["w"].dtype == torch.bfloat16

@@ -15,7 +15,8 @@ from .certificates import certify
 from .designing import design
 from .listing import listing
 from .running import report, run_notebook, sweep
-from .studies import PROCESSES, sample, study
+from .sampling import sample
+from .studies import PROCESSES, study
 from .tables import table
 
 __all__ = ["PROCESSES", "app", "main", "run"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["certify"]
 
+MANY = 8
+
 
 def certify(
     names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="As `diffnum solvers` has them.")] = None,
@@ -24,7 +27,9 @@ def certify(
     as_json: AsJson = False,
     as_markdown: AsMarkdown = False,
     out: Annotated[Path | None, typer.Option(help="JSON file; of --all by default certificates.json.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Samplers at a time, one process each.")] = 1,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Samplers at a time, one process each; for many as many as cores.")
+    ] = None,
 ) -> int:
     """Prove and measure the order of samplers. Exit code 1 if a claim fails."""
     from ..certificate import certify_all
@@ -34,6 +39,8 @@ def certify(
         out = out or Path("certificates.json")
     if out is not None:
         check_file(out, (".json",))
+    # processes take seconds to start
+    jobs = jobs or (os.cpu_count() or 1 if len(solvers) >= MANY else 1)
     with counting(len(solvers), "certifying", quiet=as_json) as step:
         certificates = certify_all(solvers, on_done=lambda certificate: step(), jobs=jobs)
     content = [plain(certificate.to_json()) for certificate in certificates]

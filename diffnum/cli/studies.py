@@ -1,20 +1,16 @@
-"""``diffnum study`` and ``diffnum sample``."""
+"""``diffnum study``, and the words that other commands share with it."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from .printing import AsJson, check_file, console, print_json
+from .printing import AsJson, console, print_json
 
-if TYPE_CHECKING:
-    from ..lab import Surrogate
-    from ..plan import Plan
-
-__all__ = ["PROCESSES", "image_size", "named_process", "sample", "study"]
+__all__ = ["PROCESSES", "image_size", "named_process", "study"]
 
 PROCESSES = {"vp": "VP", "cosine": "Cosine", "subvp": "SubVP", "ve": "VE", "edm": "EDM", "flow": "Flow", "ddpm": "DDPM"}
 
@@ -25,7 +21,9 @@ Seed = Annotated[int, typer.Option(help="Of everything random.")]
 
 
 def study(
-    data: Annotated[str, typer.Argument(metavar="DATA", help="digits, a folder of images, or a .npy or .npz file.")],
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="digits, a folder of images, a .npy or .npz file, or hub: and an id.")
+    ],
     nfe: Annotated[str, typer.Option(help="Budgets of model evaluations, separated by commas.")] = "5,8,10,20",
     out: Annotated[Path, typer.Option(help="Folder of results; an earlier study is replaced.")] = Path("study"),
     process: Annotated[str, typer.Option(help=f"Noise process: {', '.join(PROCESSES)}.")] = "vp",
@@ -47,55 +45,6 @@ def study(
     done = run_study(data, budgets, out, chosen, components, by, seed, picked, limit, screen)
     if as_json:
         print_json({"out": str(out), **record(done)})
-
-
-def sample(
-    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="A plan as JSON, such as a study writes.")],
-    data: Annotated[str | None, typer.Option(help="Images to fit; else the plan's study has them.")] = None,
-    n: Annotated[int, typer.Option("--n", "-n", help="How many images.")] = 64,
-    seed: Seed = 0,
-    out: Annotated[Path, typer.Option(help="A .png of all images, or .npy of (n, h, w, c).")] = Path("samples.png"),
-    components: Components = 10,
-    size: Size = None,
-    limit: Limit = None,
-    as_json: AsJson = False,
-) -> None:
-    """Run a plan, with the exact prediction of the mixture fitted to the images as the network."""
-    if n < 1:
-        raise ValueError(f"--n {n} draws nothing: use a whole number >= 1")
-    check_file(out, (".png", ".npy"))
-    loaded = _load(plan)
-    surrogate = _surrogate(plan, data, components, seed, image_size(size), limit)
-    from ..lab import draw
-    from ..lab.pictures import write_images
-
-    x = draw(loaded, surrogate, n, seed)
-    write_images(out, x, surrogate.shape)
-    if as_json:
-        facts = {"plan": str(plan), "sampler": loaded.solver, "nfe": loaded.nfe, "n": n, "seed": seed}
-        return print_json(facts | {"data": surrogate.name, "shape": list(surrogate.shape), "out": str(out)})
-    print(f"{n} image{'s' * (n > 1)} of {surrogate.name} by {loaded.solver}, {loaded.nfe} evaluations each: {out}")
-
-
-def _load(path: Path) -> Plan:
-    from ..plan import Plan
-
-    try:
-        return Plan.load(path)
-    except ValueError as error:
-        raise ValueError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
-
-
-def _surrogate(plan: Path, data: str | None, components: int, seed: int, size: Any, limit: int | None) -> Surrogate:
-    from ..images import load
-    from ..lab import Surrogate
-
-    if data is not None:
-        return Surrogate.fit(load(data, size=size, limit=limit), components, seed)
-    for folder in (plan.absolute().parent, plan.absolute().parent.parent):
-        if (folder / "surrogate.npz").exists():
-            return Surrogate.load(folder / "surrogate.npz")
-    raise ValueError(f"{plan} does not lie in the folder of a study: name the images to sample with --data")
 
 
 # --- words to values -------------------------------------------------------------------------------------------------

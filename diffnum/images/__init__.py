@@ -6,13 +6,15 @@ from .coverage import Coverage, coverage, expected_coverage
 from .data import Dataset, load, to_images
 from .distances import Distance, frechet_distance, gaussian_distance, kernel_distance
 from .features import Features, extractor, features
+from .hub import from_hub
 from .judging import Denoising, denoising
 from .jump import Jumped, class_gaussians, jump, jumped, saved
+from .many import Drawn, Many
 from .networks import DiT, UNet, build, count, preconditioned, target_pair
 from .pretrained import available, card, digits, photographs, pretrained
 from .samples import draw, sheet
 from .score_error import ScoreError, score_error
-from .sets import PHOTOGRAPHS, dequantised, divided, from_hub, patches, resized
+from .sets import PHOTOGRAPHS, dequantised, divided, patches, resized
 from .training import Training, held_out_loss, load_network, train
 from .trajectory import Apart, Converged, apart, converged
 
@@ -26,8 +28,10 @@ __all__ = [
     "Denoising",
     "DiT",
     "Distance",
+    "Drawn",
     "Features",
     "Jumped",
+    "Many",
     "ScoreError",
     "Training",
     "UNet",

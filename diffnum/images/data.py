@@ -1,4 +1,4 @@
-"""Images as vectors: the handwritten digits, a folder of pictures, or an array file.
+"""Images as vectors: the handwritten digits, a folder of pictures, an array file, or a set of the hub.
 
 Whatever the source, one image is one row of float64 in ``[-1, 1]``: bytes by ``x / 127.5 - 1``, 16-bit greys by
 ``x / 32767.5 - 1``. Nothing is guessed: pictures of several sizes, a mixture of grey and colour or transparent
@@ -10,61 +10,19 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 
+from .dataset import Dataset, Size, check_labels, check_size, check_values, fit_array, spread
+from .hub import from_hub
+
 __all__ = ["Dataset", "load", "to_images"]
 
 _PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
 _ARRAYS = {".npy", ".npz"}
-
-Size = int | tuple[int, int]
-
-
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """Images of one shape as rows.
-
-    Attributes:
-        data: float64 of shape ``(n, d)`` in ``[-1, 1]``, ``d = h * w * c``, row-major, channels last.
-        shape: ``(h, w, c)`` with ``c`` 1 (grey) or 3 (colour).
-        name: where it comes from, for titles.
-        labels: integer classes of shape ``(n,)``, or None.
-
-    Raises:
-        ValueError: fewer than two images, NaN or infinite values, values outside ``[-1, 1]``, or shapes that
-            do not fit together.
-    """
-
-    data: np.ndarray
-    shape: tuple[int, int, int]
-    name: str
-    labels: np.ndarray | None = None
-
-    def __post_init__(self) -> None:
-        n, d = self.data.shape
-        if n < 2:
-            raise ValueError(f"{self.name} holds {n} image{'s' * (n != 1)}: a distribution needs at least 2")
-        if d != int(np.prod(self.shape)):
-            raise ValueError(f"{self.name} has {d} values per image, which is not the shape {self.shape}: reshape it")
-        _check_values(self.name, self.data)
-        _check_labels(self.name, self.labels, n)
-
-    @property
-    def dim(self) -> int:
-        """Values per image, ``d``."""
-        return self.data.shape[1]
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __repr__(self) -> str:
-        h, w, c = self.shape
-        return f"Dataset({self.name!r}: {len(self)} images of {h}x{w}x{c}{', labelled' * (self.labels is not None)})"
 
 
 def load(source: str | os.PathLike[str], size: Size | None = None, limit: int | None = None) -> Dataset:
@@ -75,7 +33,9 @@ def load(source: str | os.PathLike[str], size: Size | None = None, limit: int | 
             searched in depth for PNG, JPEG, BMP, GIF, WebP, TIFF and PNM files (of several frames the first, hidden
             files skipped, sorted by path); or a ``.npy`` or ``.npz`` file of shape ``(n, h, w)`` or ``(n, h, w, c)``:
             uint8, uint16, or floats that already lie in ``[-1, 1]``. In an ``.npz`` the only array, or the one called
-            ``images``, with ``labels`` beside it if there are any.
+            ``images``, with ``labels`` beside it if there are any; or ``"hub:ylecun/mnist"``, a set of the Hugging Face
+            hub by its id (:func:`diffnum.images.from_hub`), and ``"hub:ylecun/mnist:test"`` another split than
+            ``train``.
         size: ``h = w`` or ``(h, w)`` to which every image is cropped at its centre and resampled (Lanczos).
         limit: take this many images, evenly spaced over all.
 
@@ -88,18 +48,22 @@ def load(source: str | os.PathLike[str], size: Size | None = None, limit: int | 
         raise ValueError(f"limit = {limit!r} leaves no data set: use an integer of at least 2, or None for all")
     if source == "digits":
         return _digits(size, limit)
+    if isinstance(source, str) and source.startswith("hub:"):
+        name, _, split = source.removeprefix("hub:").partition(":")
+        return from_hub(name, split or "train", size, limit)
     path = Path(source)
     if path.is_dir():
         return _folder(path, size, limit)
     if not path.exists():
         raise ValueError(
-            f"{path} does not exist: give a folder of images, a .npy or .npz file, or 'digits' for the built-in ones"
+            f"{path} does not exist: give a folder of images, a .npy or .npz file, 'hub:' and the id of a "
+            "set, or 'digits' for the built-in ones"
         )
     if path.suffix.lower() in _ARRAYS:
         arrays = _arrays(path)
         labels = arrays.pop("labels", None)
         images = _unit(path, _images(path, arrays))
-        _check_labels(str(path), labels, len(images))
+        check_labels(str(path), labels, len(images))
         return _dataset(images, labels, size, limit, path.name)
     raise ValueError(f"{path} is one file: give the folder that holds the images, or a .npy or .npz file")
 
@@ -132,7 +96,7 @@ def _digits(size: tuple[int, int] | None, limit: int | None) -> Dataset:
 def _dataset(
     images: np.ndarray, labels: np.ndarray | None, size: tuple[int, int] | None, limit: int | None, name: str
 ) -> Dataset:
-    keep = _spread(len(images), limit)
+    keep = spread(len(images), limit)
     images = images[keep]
     if size is not None and len(images):
         images = np.stack([fit_array(image, size) for image in images])
@@ -140,17 +104,12 @@ def _dataset(
     return Dataset(images.reshape(len(images), h * w * c), (h, w, c), name, None if labels is None else labels[keep])
 
 
-def _spread(n: int, limit: int | None) -> np.ndarray:
-    count = n if limit is None else min(n, limit)
-    return np.arange(count) * n // max(count, 1)
-
-
 def _folder(path: Path, size: tuple[int, int] | None, limit: int | None) -> Dataset:
     files = sorted(p for p in path.rglob("*") if p.suffix.lower() in _PICTURES and not p.name.startswith("."))
     if not files:
         kinds = " ".join(sorted(_PICTURES))
         raise ValueError(f"{path} holds no images: put at least 2 files of {kinds} there, or name another folder")
-    files = [files[i] for i in _spread(len(files), limit)]
+    files = [files[i] for i in spread(len(files), limit)]
     first = _picture(files[0], size)
     images = np.empty((len(files), *first.shape))
     for i, file in enumerate(files):
@@ -211,16 +170,6 @@ def _deep_grey(file: Path, image: Any, size: tuple[int, int] | None) -> np.ndarr
     return image if size is None else fit_array(image, size)
 
 
-def fit_array(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Centre crop and Lanczos of a float image ``(h, w, c)``; overshoot is cut back to ``[-1, 1]`` as for bytes."""
-    from PIL import Image, ImageOps
-
-    channels = [Image.fromarray(np.ascontiguousarray(image[..., k], dtype=np.float32)) for k in range(image.shape[2])]
-    wide = (size[1], size[0])
-    fitted = [np.asarray(ImageOps.fit(c, wide, Image.Resampling.LANCZOS), dtype=np.float64) for c in channels]
-    return np.clip(np.stack(fitted, axis=-1), -1.0, 1.0)
-
-
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         loaded: Any = np.load(path, allow_pickle=False)
@@ -251,31 +200,6 @@ def _unit(path: Path, images: np.ndarray) -> np.ndarray:
         return images / (np.iinfo(images.dtype).max / 2) - 1.0
     if np.issubdtype(images.dtype, np.floating):
         # before any resampling, whose overshoot is cut back
-        _check_values(str(path), images)
+        check_values(str(path), images)
         return images.astype(np.float64)
     raise ValueError(f"{path} holds {images.dtype}: save it as uint8, uint16, or floats in [-1, 1]")
-
-
-def _check_values(name: str, images: np.ndarray) -> None:
-    bad = np.flatnonzero(~np.isfinite(images).all(axis=tuple(range(1, images.ndim))))
-    if len(bad):
-        raise ValueError(f"image {bad[0]} of {name} holds NaN or infinite values: repair or remove it")
-    low, high = images.min(initial=0.0), images.max(initial=0.0)
-    if low < -1 or high > 1:
-        raise ValueError(f"values of {name} run from {low:.4g} to {high:.4g}: scale floats to [-1, 1], or give bytes")
-
-
-def _check_labels(name: str, labels: np.ndarray | None, n: int) -> None:
-    if labels is not None and not (labels.shape == (n,) and np.issubdtype(labels.dtype, np.integer)):
-        raise ValueError(
-            f"labels of {name} are {labels.dtype} of shape {labels.shape} for {n} images: give an integer for each"
-        )
-
-
-def check_size(size: Size | None) -> tuple[int, int] | None:
-    if size is None:
-        return None
-    pair = tuple(size) if isinstance(size, Sequence) else (size, size)
-    if len(pair) != 2 or not all(isinstance(s, int) and not isinstance(s, bool) and s > 0 for s in pair):
-        raise ValueError(f"size = {size!r} is no image size: use a positive integer or a pair (height, width)")
-    return pair[0], pair[1]

@@ -1,16 +1,15 @@
-"""Sets of images made from others: dequantised, divided, cut into patches; and sets of the Hugging Face hub."""
+"""Sets of images made from others: dequantised, divided, or cut into patches."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from .data import Dataset, Size, check_size, fit_array
+from .dataset import Dataset, Size, check_size, fit_array
 
-__all__ = ["PHOTOGRAPHS", "dequantised", "divided", "from_hub", "patches", "resized"]
+__all__ = ["PHOTOGRAPHS", "dequantised", "divided", "patches", "resized"]
 
 SKIMAGE = ("astronaut", "cat", "coffee", "rocket", "immunohistochemistry", "hubble_deep_field", "retina")
 SKLEARN = ("china", "flower")
@@ -110,57 +109,6 @@ def patches(
             f"patches of {', '.join(held_out)}",
         ),
     )
-
-
-def from_hub(
-    name: str, split: str = "train", size: int | None = None, limit: int | None = None, **options: Any
-) -> Dataset:
-    """Images of a set of the Hugging Face hub by its id, such as ``"ylecun/mnist"``, through the package ``datasets``.
-
-    The first column that holds images is taken, and the first that holds classes as labels.
-
-    Args:
-        size: every image is cropped at its centre and resampled to this side (Lanczos).
-        limit: the first so many.
-        options: of ``datasets.load_dataset``, such as ``revision`` or ``data_dir``.
-
-    Raises:
-        ValueError: ``datasets`` is not installed; no column of images; images of several sizes without ``size``.
-    """
-    try:
-        import datasets  # type: ignore[import-not-found]
-    except ImportError as error:
-        raise ValueError(f"{name} is read by the package datasets, which is absent: pip install datasets") from error
-    return of_columns(datasets.load_dataset(name, split=split, **options), name, size, limit)
-
-
-def of_columns(table: Any, name: str, size: int | None = None, limit: int | None = None) -> Dataset:
-    """A table of ``datasets`` (``table.features``, rows as dictionaries) as a :class:`Dataset`."""
-    from PIL import Image, ImageOps
-
-    kinds = {column: type(kind).__name__ for column, kind in table.features.items()}
-    pictured = next((c for c, kind in kinds.items() if kind == "Image"), None)
-    if pictured is None:
-        raise ValueError(f"{name} has the columns {', '.join(kinds)}, none of images: choose another set")
-    labelled = next((c for c, kind in kinds.items() if kind == "ClassLabel"), None)
-    count = len(table) if limit is None else min(limit, len(table))
-    if count < 2:
-        raise ValueError(f"{name} gives {count} image{'s' * (count != 1)}: a distribution needs at least 2")
-    images, labels = [], []
-    for i in range(count):
-        row = table[i]
-        image = row[pictured].convert("L" if row[pictured].mode in ("1", "L", "LA") else "RGB")
-        image = image if size is None else ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)
-        pixels = np.asarray(image, dtype=np.float64)
-        images.append(pixels.reshape(*pixels.shape[:2], -1) / 127.5 - 1.0)
-        labels.append(-1 if labelled is None else row[labelled])
-        if images[-1].shape != images[0].shape:
-            raise ValueError(
-                f"image {i} of {name} is {images[-1].shape} and the first {images[0].shape}: give size=, and one kind "
-                "of colour"
-            )
-    stacked = np.stack(images)
-    return Dataset(stacked.reshape(count, -1), stacked.shape[1:], name, None if labelled is None else np.array(labels))
 
 
 def _rows(data: Dataset, chosen: np.ndarray, part: str) -> Dataset:

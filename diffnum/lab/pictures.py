@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import figures
+from ..figures.agreement import agreement, leaders
 from ..images import to_images
 from ..noise import Counter
 from ..num import sqrt
@@ -19,6 +20,7 @@ from ..plan import Level
 from ..read.moments import moments
 from ..read.sample import sample
 from ..study import Entry
+from .network import NetworkStudy
 from .result import Study
 from .surrogate import draw
 
@@ -103,6 +105,7 @@ def draw_all(study: Study, folder: Path, advance: Callable[[int, int], None]) ->
     folder.mkdir(parents=True, exist_ok=True)
     sections: dict[str, Callable[[Study, Path], Iterator[Picture]]] = {
         "data": _data,
+        "network": _network,
         "errors": _errors,
         "modes": _modes,
         "paths": _paths,
@@ -147,6 +150,47 @@ def _errors(study: Study, folder: Path) -> Iterator[Picture]:
         numbers = {name: {"budget": budgets, "error": error} for name, (budgets, error) in series.items()}
         figures.save(fig, folder / f"{by}.png", numbers, study.command)
         yield Picture(folder / f"{by}.png", text[0].upper() + text[1:])
+
+
+def _network(study: Study, folder: Path) -> Iterator[Picture]:
+    network = study.network
+    if isinstance(network, str):
+        return
+    budgets = [budget for budget in network.budgets if (study.by, budget) in network.checks]
+    fig, axes = figures.panels(-(-len(budgets) // 2), 2, size=(9.4, 3.3 * -(-len(budgets) // 2)))
+    numbers: dict[str, Any] = {}
+    for ax, budget in zip(axes.flat, budgets, strict=False):
+        _agreement(ax, study, network, budget, numbers)
+    for ax in axes.flat[len(budgets) :]:
+        ax.set_visible(False)
+    figures.save(fig, folder / "network.png", numbers, study.command)
+    caption = (
+        "Each sampler's best plan by the prediction: its predicted error and its error on the network. Named are the "
+        "three that the prediction puts first, and the best on the network."
+    )
+    yield Picture(folder / "network.png", "Predicted and measured", caption)
+    trajectories = network.trajectories
+    for budget in budgets:
+        entry = network.recommended(study.by, budget).entry
+        images = trajectories.images(trajectories.outputs(entry.plan))[:STRIP]
+        path = folder / f"network-{budget}.png"
+        yield _sheet(study, path, images, f"{entry.nfe} evaluations", entry.sampler, STRIP)
+    if budgets:
+        last = network.recommended(study.by, budgets[-1]).entry.plan.start
+        images = trajectories.images(trajectories.ends(last))[:STRIP]
+        yield _sheet(study, folder / "network-converged.png", images, "converged", "", STRIP)
+
+
+def _agreement(ax: Any, study: Study, network: NetworkStudy, budget: int, numbers: dict[str, Any]) -> None:
+    checks = network.checks[study.by, budget]
+    names = [check.entry.sampler for check in checks]
+    predicted = [getattr(check.entry, study.by) for check in checks]
+    measured = [check.error for check in checks]
+    label = "W₂ on the Gaussian" if study.by == "w2" else "path error on the mixture"
+    agreement(ax, names, predicted, measured, leaders(names, predicted, measured), _inks(study), label)
+    rho = network.spearman(study.by, budget)
+    ax.set_title(f"{budget} evaluations" + (f", ρ = {rho.value:.2f}" if rho else ""))
+    numbers[str(budget)] = {"sampler": names, "predicted": predicted, "measured": measured}
 
 
 def _modes(study: Study, folder: Path) -> Iterator[Picture]:

@@ -9,10 +9,11 @@ from importlib.resources import files
 from typing import Any
 
 from ..study import MEASURES, Entry
+from .network import NetworkStudy
 from .pictures import Picture
 from .result import Study, record
 
-__all__ = ["error_of", "many", "number", "packaged", "render", "with_error"]
+__all__ = ["error_of", "many", "number", "packaged", "render", "spearman_of", "with_error"]
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -51,6 +52,14 @@ def error_of(entry: Entry, by: str) -> str:
     return with_error(entry.path, entry.path_se) if by == "path" else number(entry.w2)
 
 
+def spearman_of(network: NetworkStudy, by: str, budget: int) -> str:
+    """A rank correlation with its 95 % interval as people read it: ``0.81 (0.60 to 0.92)``."""
+    if (by, budget) not in network.checks:
+        return "–"
+    rho = network.spearman(by, budget)
+    return "–" if rho is None else f"{rho.value:.2f} ({rho.low:.2f} to {rho.high:.2f})".replace("-", "−")
+
+
 def render(study: Study, pictures: Mapping[str, Sequence[Picture]]) -> str:
     """The page.
 
@@ -70,6 +79,7 @@ def render(study: Study, pictures: Mapping[str, Sequence[Picture]]) -> str:
         candidates={budget: _candidates(study, budget) for budget in study.budgets},
         answer=_answer(study),
         agree=_agreement(study),
+        network=_network(study),
         spectrum=_spectrum(study),
         inner=getattr(study.surrogate.mixture, "inner", study.surrogate.mixture).dim,
         example=study.winners()[0],
@@ -113,6 +123,20 @@ def _agreement(study: Study) -> dict[str, list[int]]:
     both = [budget for budget in first if budget in second]
     same = [budget for budget in both if first[budget] == second[budget]]
     return {"same": same, "different": [budget for budget in both if budget not in same]}
+
+
+def _network(study: Study) -> list[dict[str, Any]]:
+    """The recommended plans of both measures on the trained network, budget by budget; nothing without one."""
+    network = study.network
+    if isinstance(network, str):
+        return []
+    rows = []
+    for by, budget in sorted(network.checks, key=lambda key: (key[1], key[0] != study.by)):
+        found = network.recommended(by, budget)
+        row = {"budget": budget, "by": "W₂" if by == "w2" else by, "entry": found.entry, "leads": by == study.by}
+        row |= {"error": with_error(found.error, found.error_se), "place": network.place(by, budget)}
+        rows.append(row | {"spearman": spearman_of(network, by, budget)})
+    return rows
 
 
 def _spectrum(study: Study) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from typing import Any
 from ..figures.sheet import made_with
 from ..images import Dataset
 from ..study import MEASURES, Entry, Ranking
+from .network import NetworkStudy
 from .surrogate import Surrogate
 
-__all__ = ["Study", "record", "rerun_command", "results_csv"]
+__all__ = ["Study", "network_csv", "record", "rerun_command", "results_csv"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +27,8 @@ class Study:
         by: the measure that decides, ``"w2"`` or ``"path"``.
         components, seed: of the mixture; of everything random.
         command: what runs the study again.
-        seconds: wall-clock time of fitting and ranking.
+        seconds: wall-clock time of fitting, ranking and asking the network.
+        network: how the ranking fares on the network trained on these images, or a line why there is none.
     """
 
     dataset: Dataset
@@ -38,6 +40,7 @@ class Study:
     seed: int
     command: str
     seconds: float
+    network: NetworkStudy | str
 
     @property
     def budgets(self) -> tuple[int, ...]:
@@ -138,6 +141,7 @@ def record(study: Study) -> dict[str, Any]:
         "spread": study.surrogate.spread,
         "winners": {by: [plain(e) for e in study.winners(by)] for by in MEASURES},
         "absent": {str(budget): list(names) for budget, names in study.ranking.absent.items()},
+        "network": {"said": study.network} if isinstance(study.network, str) else study.network.record(),
         "seconds": round(study.seconds, 1),
         "made_with": made_with(),
     }
@@ -148,6 +152,15 @@ def results_csv(study: Study) -> str:
     files = {id(e): name for name, e in study.plan_files().items()}
     pairs = zip(study.ranking.rows(), study.ranking.all, strict=True)
     rows = [row | {"plan": files.get(id(entry), "")} for row, entry in pairs]
+    return _csv(rows)
+
+
+def network_csv(network: NetworkStudy) -> str:
+    """Every plan that was run on the network, with its predicted and its measured error, as CSV."""
+    return _csv(network.rows())
+
+
+def _csv(rows: Sequence[dict[str, Any]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()

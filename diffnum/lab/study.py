@@ -16,9 +16,10 @@ from ..images import load
 from ..process import VP
 from ..study import MEASURES, rank
 from .folder import RECORD, check_out, fresh_folder, write_text
+from .network import Trajectories, check_ranking, network_for
 from .pictures import draw_all
-from .report import error_of, many, number, render
-from .result import Study, record, rerun_command, results_csv
+from .report import error_of, many, number, render, spearman_of, with_error
+from .result import Study, network_csv, record, rerun_command, results_csv
 from .surrogate import Surrogate
 
 if TYPE_CHECKING:
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-__all__ = ["run_study", "winners_table"]
+__all__ = ["network_table", "run_study", "winners_table"]
 
+# each costs more than a second of one core
+NETWORK_POINTS = 16
 TITLES = {"w2": "Closest law on the Gaussian", "path": "Closest path on the mixture"}
 
 
@@ -47,12 +50,14 @@ def run_study(
 
     A Gaussian and a mixture are fitted to the images. On the Gaussian the law of every sampler's output is exact,
     and so is its 2-Wasserstein distance to the data's; on the mixture the end of every path is compared with that
-    of the exact probability flow. ``out`` is written whole or not at all:
+    of the exact probability flow. Where the package has a network that was trained on these images, the plans run on
+    that too, and their errors are held against the predicted ones. ``out`` is written whole or not at all:
 
     .. code-block:: text
 
         report.html      everything to be seen, in one file
         results.csv      every candidate
+        network.csv      each sampler's best on the trained network, where there is one
         plans/           the best plan of each sampler at each budget; `diffnum sample` runs them
         surrogate.npz    both laws
         figures/         pictures, with their numbers beside them
@@ -89,10 +94,15 @@ def run_study(
         with stage("ranking samplers", None) as advance:
             pair = surrogate.gaussian, surrogate.mixture
             ranking = rank(process, *pair, budgets, paths=_points(surrogate.dim), seed=seed, on_progress=advance)
-        seconds = time.perf_counter() - began
-        study = Study(dataset, surrogate, process, ranking, by, components, seed, command, seconds)
-        if not study.budgets:
+        if not any(ranking.best(budget, by) for budget in budgets):
             raise ValueError(f"no sampler has a plan with {max(budgets)} evaluations or fewer: raise --nfe")
+        network: Any = network_for(source, dataset, process)
+        if not isinstance(network, str):
+            with stage("asking the network", None) as advance:
+                followed = Trajectories.draw(network, NETWORK_POINTS, seed)
+                network = check_ranking(ranking, followed, str(source), on_progress=advance)
+        seconds = time.perf_counter() - began
+        study = Study(dataset, surrogate, process, ranking, by, components, seed, command, seconds, network)
         with stage("drawing and writing", None) as advance:
             _write(study, out, advance)
     if console is not None:
@@ -120,6 +130,34 @@ def winners_table(study: Study, by: str) -> Table:
     return table
 
 
+def network_table(study: Study) -> Table:
+    """How the plans that the study recommends fare on the trained network, as a rich table.
+
+    Raises:
+        ValueError: a study without a network.
+    """
+    from rich.table import Table
+
+    network = study.network
+    if isinstance(network, str):
+        raise ValueError(f"the study asked no network ({network}): study the images of one")
+    title = f"On the trained network of {network.network} (error: distance to its own trajectories)"
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table.add_column("budget", justify="right")
+    table.add_column("by", no_wrap=True)
+    table.add_column("recommended", no_wrap=True)
+    table.add_column("grid", no_wrap=True)
+    for name in ("error", "place", "Spearman, 95 %"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for by, budget in sorted(network.checks, key=lambda key: (key[1], key[0] != study.by)):
+        found, (place, among) = network.recommended(by, budget), network.place(by, budget)
+        words = (str(budget), "W₂" if by == "w2" else by, found.entry.sampler, found.entry.grid)
+        error = with_error(found.error, found.error_se)
+        style = "bold" if by == study.by else None
+        table.add_row(*words, error, f"{place} of {among}", spearman_of(network, by, budget), style=style)
+    return table
+
+
 def _check_budgets(budgets: Sequence[int]) -> tuple[int, ...]:
     if not budgets:
         raise ValueError("no budget was given: name numbers of model evaluations, such as 5,8,10,20")
@@ -141,6 +179,8 @@ def _write(study: Study, out: Path, advance: Any) -> None:
             entry.plan.save(folder / name)
         study.surrogate.save(folder / "surrogate.npz")
         write_text(folder / "results.csv", results_csv(study))
+        if not isinstance(study.network, str):
+            write_text(folder / "network.csv", network_csv(study.network))
         pictures = draw_all(study, folder / "figures", advance)
         write_text(folder / "report.html", render(study, pictures))
         files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
@@ -152,6 +192,11 @@ def _say(study: Study, out: Path, console: Console) -> None:
     for by in sorted(MEASURES, key=lambda by: by != study.by):
         console.print()
         console.print(winners_table(study, by))
+    console.print()
+    if isinstance(study.network, str):
+        console.print(f"[dim]{study.network}[/dim]", highlight=False)
+    else:
+        console.print(network_table(study))
     console.print()
     for names, budgets in study.absent.items():
         console.print(f"[dim]without a plan at a budget of {many(budgets)}: {', '.join(names)}[/dim]", highlight=False)

@@ -3,8 +3,9 @@
 On a Gaussian the denoiser is affine and every eigen-direction moves alone, so each register of an
 affine plan is ``constant + a x_T + sum_k b_k z_k`` per direction; :func:`affine` carries these
 forms through the plan, draws included, and :func:`moments` reads mean and variance off the output.
-Where a state is the only live register its rows are gathered into one, so that the cost of a
-one-step stochastic plan grows with its steps and not with their square.
+Where a state is made, the rows of the ``L`` registers that are still read are turned into ``L``
+others with the same covariances (Gram-Schmidt), so that the cost of a stochastic plan grows with its
+steps and not with their square. Directions are taken as many at a time as a cache holds.
 """
 
 from __future__ import annotations
@@ -29,6 +30,11 @@ class Affine:
     constant: Any
     rows: Any
 
+
+CHUNK = 4096
+"""Directions that :func:`moments` takes at a time, half as many where noise is drawn."""
+WORTH = 2**14
+"""Entries of rows from which on fewer of them are worth the arithmetic that makes them fewer."""
 
 Response = Callable[[Level], tuple[Any, Any]]
 """From a level to ``(gain, offset)`` of an affine denoiser ``D = gain x + offset`` per eigen-direction."""
@@ -65,8 +71,9 @@ def _carry(
 
     def lin(terms: Sequence[tuple[Any, Affine]]) -> Affine:
         constant = sum((c * value.constant for c, value in terms[1:]), terms[0][0] * terms[0][1].constant)
-        rows = max((value.rows for _, value in terms), key=len) * 0
-        for c, value in terms:
+        (c, longest), *others = sorted(terms, key=lambda term: -len(term[1].rows))
+        rows = c * longest.rows
+        for c, value in others:
             rows[: len(value.rows)] += c * value.rows
         return Affine(constant, rows)
 
@@ -80,9 +87,8 @@ def _carry(
         return Affine(constant, (a + b * gain) * value.rows)
 
     def noise(line: Noise) -> Affine:
-        rows = [zero] * draw.row + [one]
         draw.row += 1
-        return Affine(zero, _stack(rows))
+        return Affine(zero, _last(zero, one, draw.row))
 
     draw = _Rows(1)
     return interpret(plan, start, lin, evaluate, noise, lambda r, line, value: visit(r, line, value, draw))[0]
@@ -95,24 +101,53 @@ class _Rows:
     row: int
 
 
+def _last(zero: Any, one: Any, count: int) -> Any:
+    """``count`` rows, the last of ones and the others of zeros."""
+    if not isinstance(zero, np.ndarray) or zero.dtype != np.float64:
+        return _stack([zero] * (count - 1) + [one])
+    rows = np.zeros((count, *zero.shape))
+    rows[-1] = 1.0
+    return rows
+
+
 def _stack(rows: list[Any]) -> Any:
     if type(rows[0]).__module__.startswith("torch"):
         import torch
 
         return torch.stack(rows)
-    return np.stack(rows)
+    return np.array(rows)
 
 
-def _bottlenecks(plan: Plan) -> set[int]:
-    """States that are the only register alive when they are made: all that follows depends on them alone."""
-    alone: set[int] = set()
-    states = set(plan.states)
-    furthest = 0
+def _still_read(plan: Plan) -> dict[int, tuple[int, ...]]:
+    """For the register of each state those that are read later: all that follows depends on them alone."""
+    states, last = set(plan.states), plan.last_use
+    found: dict[int, tuple[int, ...]] = {}
+    alive: set[int] = set()
     for r in range(len(plan.lines) + 1):
-        if r in states and furthest <= r:
-            alone.add(r)
-        furthest = max(furthest, plan.last_use[r])
-    return alone
+        alive = {q for q in alive if last[q] > r} | {r}
+        if r in states:
+            found[r] = tuple(sorted(alive))
+    return found
+
+
+def _gathered(forms: Sequence[Affine]) -> list[Affine]:
+    """Forms with the same means and covariances in as many rows as there are forms, by Gram-Schmidt."""
+    axes: list[Any] = []
+    made: list[Affine] = []
+    most = max(len(form.rows) for form in forms)
+    for form in forms:
+        rest, parts = form.rows, []
+        if len(rest) < most:
+            rest = np.concatenate([rest, np.zeros((most - len(rest), *rest.shape[1:]))])
+        for axis in axes:
+            parts.append((axis * rest).sum(0))
+            rest = rest - parts[-1] * axis
+        size = sqrt((rest**2).sum(0))
+        made.append(Affine(form.constant, _stack([*parts, size])))
+        if len(made) < len(forms):
+            rest = rest / (size + (size == 0))
+            axes.append(rest)
+    return made
 
 
 def denoiser_gain(variances: Any, level: Level) -> Any:
@@ -139,18 +174,57 @@ def moments(plan: Plan, target: Any, init: str = "marginal") -> tuple[Any, Any]:
     if not hasattr(target, "eigen"):
         raise ValueError(f"exact moments need a Gaussian, got {type(target).__name__}: use dn.Gaussian.fit(data)")
     mean, variances = as_arrays(plan, *target.eigen())
-    start_mean, start_var = start_law(plan, mean, variances, init)
-    alone = _bottlenecks(plan)
+    start = start_law(plan, mean, variances, init)
+    response = getattr(target, "response", None)
+    read = _still_read(plan) if plan.draws else {}
+    plain = isinstance(mean, np.ndarray) and mean.dtype == variances.dtype == np.float64
+    size = CHUNK // 2 if plan.draws else CHUNK
+    if not plain or len(mean) <= size:
+        return _moments(plan, mean, variances, start, response, read)
+
+    def of(part: slice) -> Response | None:
+        if response is None:
+            return None
+        return lambda level: tuple(np.broadcast_to(c, mean.shape)[part] for c in response(level))  # type: ignore[return-value]
+
+    parts = [slice(i, i + size) for i in range(0, len(mean), size)]
+    found = [
+        _moments(plan, mean[part], variances[part], (start[0][part], start[1][part]), of(part), read) for part in parts
+    ]
+    return np.concatenate([m for m, _ in found]), np.concatenate([v for _, v in found])
+
+
+def _moments(
+    plan: Plan,
+    mean: Any,
+    variances: Any,
+    start: tuple[Any, Any],
+    response: Response | None,
+    read: dict[int, tuple[int, ...]],
+) -> tuple[Any, Any]:
+    plain = isinstance(mean, np.ndarray) and mean.dtype == np.float64
+    alive: dict[int, Affine] = {}
 
     def gather(r: int, line: Any, value: Affine, draw: _Rows) -> Affine:
-        # one direction of the right size stands for x_T and all draws so far: the law is the same
-        if r not in alone or len(value.rows) == 1:
+        if not read:
             return value
-        draw.row = 1
-        return Affine(value.constant, sqrt((value.rows**2).sum(0))[None])
+        alive[r] = value
+        kept = read.get(r, ())
+        if r not in read:
+            return value
+        for q in set(alive) - set(kept):
+            del alive[q]
+        # a gradient passes through one root, not through directions that are almost dependent
+        worth = len(kept) == 1 or (plain and draw.row * len(mean) > WORTH)
+        if draw.row <= len(kept) or not worth:
+            return value
+        draw.row = len(kept)
+        for q, form in zip(kept, _gathered([alive[q] for q in kept]), strict=True):
+            object.__setattr__(alive[q], "constant", form.constant)
+            object.__setattr__(alive[q], "rows", form.rows)
+        return value
 
-    response = getattr(target, "response", None)
-    form = _carry(plan, mean, variances, Affine(start_mean, sqrt(start_var)[None]), gather, response)
+    form = _carry(plan, mean, variances, Affine(start[0], sqrt(start[1])[None]), gather, response)
     return form.constant, (form.rows**2).sum(0)
 
 

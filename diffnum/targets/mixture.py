@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -21,10 +22,14 @@ from .common import (
     velocity_by_predict,
 )
 from .covariances import Diagonal, Factored, Spectral
+from .online import log, softmax_mean
 from .reference import reference_flow
-from .working import above_clean, by_rows, normalise, number, open_question, pair, resident, softmax
+from .working import above_clean, by_rows, has_objects, normalise, number, open_question, pair, resident, softmax
 
-__all__ = ["Mixture", "grouped", "variance_floor"]
+__all__ = ["ENTRIES", "Mixture", "grouped", "variance_floor"]
+
+ENTRIES = {"cpu": 2**20, "other": 2**24}
+"""Entries of the largest temporary array: beyond them components are taken a few at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +52,10 @@ class Mixture:
         means: ``(K, d)``.
         covariances: full ``(K, d, d)``, or variances of the coordinates ``(K, d)``; zeros and singular
             matrices are allowed. Low rank plus diagonal: :meth:`low_rank`.
+
+    Temporary arrays have at most ``max(d, ENTRIES)`` entries, whatever ``K`` and the number of points:
+    components come a few at a time, their log-sum-exp with a running maximum. Low rank costs ``O(d r)``
+    for each component and point.
 
     Points are numpy arrays, torch tensors (float64 inside) or, but for low rank with a varying
     diagonal, object arrays of mpmath numbers with levels of the same; shape ``(..., d)``.
@@ -191,6 +200,9 @@ class Mixture:
         if level.clean and self.singular and quantity == "score":
             raise ValueError("a mixture with singular covariances has no score at sigma = 0: ask at a level of noise")
         law, near = self._at(rows, level)
+        if (cut := self._cut(rows)) is not None:
+            found = by_rows(lambda part: _averaged(law, part, near, cut[1], (a, b))[1], rows, 1, cut[0])
+            return leave(found.reshape(x.shape), x)
 
         def ask(part: Array) -> Array:
             quad, each = law.covariances.solve(part, law.means, near.alpha, near.sigma)
@@ -226,6 +238,9 @@ class Mixture:
             raise ValueError("a mixture with singular covariances has no density at sigma = 0: ask at a level of noise")
         law = resident(self, rows)
         constant = self.dim * math.log(2 * math.pi) / 2
+        if (cut := self._cut(rows)) is not None:
+            found = by_rows(lambda part: _averaged(law, part, level, cut[1], None)[0], rows, 1, cut[0])
+            return leave((found - constant).reshape(x.shape[:-1]), x)
 
         def ask(part: Array) -> Array:
             quad, _ = law.covariances.solve(part, law.means, level.alpha, level.sigma)
@@ -276,8 +291,39 @@ class Mixture:
     def _at(self, rows: Array, level: Level) -> tuple[Mixture, Level]:
         return resident(self, rows), above_clean(level, self.rms) if self.singular else level
 
+    def _cut(self, rows: Array) -> tuple[int, int] | None:
+        """Points and components at a time where one point with all components is more than :data:`ENTRIES`."""
+        device = rows.device.type if is_torch(rows) else "cpu"
+        most = ENTRIES.get(device, ENTRIES["other"])
+        if has_objects(rows) or self.covariances.width <= most:
+            return None
+        # few enough components beside enough points for products
+        points = max(1, min(rows.shape[0], 64, most // self.dim))
+        return points, max(1, most // (points * self.dim))
+
     def _log_weights(self, rows: Array) -> Array:
         return self.weights.log() if is_torch(rows) else np.log(self.weights)  # type: ignore[attr-defined]
+
+
+def _averaged(
+    law: Mixture, x: Array, level: Level, components: int, pair_: tuple[Any, Any] | None
+) -> tuple[Array, Array]:
+    """Log-sum-exp of the components' log-densities and the average of their predictions, few components at a time."""
+    log_weights, form = law._log_weights(x), type(law.covariances)
+
+    def pieces() -> Iterator[tuple[Array, Callable[[Array], Array]]]:
+        for i in range(0, len(law.means), components):
+            part = slice(i, i + components)
+            some = form(**{f.name: getattr(law.covariances, f.name)[part] for f in fields(form)})
+            quad, each = some.solve(x, law.means[part], level.alpha, level.sigma)
+            values = None if pair_ is None else each(*pair_)
+            yield (
+                (log_weights[part][:, None] - quad / 2).T,
+                lambda powers, y=values: 0 * x if y is None else (powers.T[..., None] * y).sum(0),
+            )
+
+    top, total, mean = softmax_mean(pieces())
+    return top + log(total), mean
 
 
 def _finite(name: str, values: Any, ndim: int) -> np.ndarray:

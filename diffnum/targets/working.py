@@ -90,10 +90,14 @@ def has_objects(x: Array) -> bool:
     return isinstance(x, np.ndarray) and x.dtype.kind == "O"
 
 
-def by_rows(ask: Callable[[Array], Array], x: Array, width: int) -> Array:
-    """``ask(x)`` for ``x`` of shape ``(rows, dim)``, in pieces where rows of ``width`` entries each fill memory."""
+def by_rows(ask: Callable[[Array], Array], x: Array, width: int, budget: int | None = None) -> Array:
+    """``ask(x)`` for ``x`` of shape ``(rows, dim)``, in pieces where rows of ``width`` entries each fill memory.
+
+    Args:
+        budget: entries of the largest temporary array; None: what suits arithmetic on entries.
+    """
     device = x.device.type if is_torch(x) else "cpu"
-    size = max(1, _BUDGET.get(device, _BUDGET["other"]) // max(1, width))
+    size = max(1, (budget or _BUDGET.get(device, _BUDGET["other"])) // max(1, width))
     if x.shape[0] <= size:
         return ask(x)
     return stack([ask(x[i : i + size]) for i in range(0, x.shape[0], size)])

@@ -1,8 +1,8 @@
 """The benchmark: what a step of a sampler costs, here and in other libraries, and how quickly the oracle answers.
 
 ``make bench`` measures and writes ``tests/benchmarks/cpu``; ``python -m diffnum.lab.bench --help`` has the choices.
-Numbers that compare are ratios measured in one process, in turns: to :func:`dn.sample`, or to the ideal, which reads every
-needed tensor once and writes every kept result once.
+Numbers that compare are ratios measured in one process, in turns: to :func:`dn.sample`, or to the ideal, which reads
+every needed tensor once and writes every kept result once.
 """
 
 from .cases import CASES, Case

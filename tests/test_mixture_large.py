@@ -1,0 +1,65 @@
+"""Mixtures of more components and dimensions than memory holds at once are the same mixtures."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_mixture import FORMS, level, near
+
+from diffnum.plan import PREDICTIONS
+from diffnum.targets import mixture
+from diffnum.targets.covariances import Spectral
+from diffnum.targets.mixture import Mixture
+
+
+@pytest.mark.parametrize("form", FORMS)
+@settings(max_examples=12, deadline=None)
+@given(
+    entries=st.integers(1, 11),
+    sigma=st.floats(-8, 4).map(lambda e: 10.0**e),
+    alpha=st.sampled_from([1.0, 0.3, 0.0]),
+    kind=st.sampled_from([np.asarray, torch.tensor]),
+)
+def test_components_in_any_pieces_are_all_of_them(form, entries, sigma, alpha, kind):
+    law, at = FORMS[form], level(alpha, sigma)
+    x = kind(law.sample(5, 3, at))
+    whole = [*(law.predict(x, at, quantity) for quantity in PREDICTIONS), law.log_prob(x, at)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(mixture.ENTRIES, "cpu", entries)
+        assert law._cut(x) is not None
+        pieces = [*(law.predict(x, at, quantity) for quantity in PREDICTIONS), law.log_prob(x, at)]
+    for a, b in zip(whole, pieces, strict=True):
+        near(b, a, 1e-12)
+
+
+def test_gradients_pass_through_pieces(monkeypatch):
+    law, at = next(iter(FORMS.values())), level(0.8, 0.3)
+    x = torch.tensor(law.sample(3, 1, at), requires_grad=True)
+    (whole,) = torch.autograd.grad(law.denoise(x, at).square().sum(), x)
+    monkeypatch.setitem(mixture.ENTRIES, "cpu", 4)
+    (pieces,) = torch.autograd.grad(law.denoise(x, at).square().sum(), x)
+    torch.testing.assert_close(pieces, whole, rtol=1e-11, atol=1e-12)
+
+
+def test_low_rank_is_never_expanded():
+    dim, rank, count = 20_000, 3, 4
+    rng = np.random.default_rng(0)
+    factors, means = rng.normal(size=(count, dim, rank)) / dim**0.5, rng.normal(size=(count, dim))
+    tracemalloc.start()
+    law = Mixture.low_rank(np.ones(count), means, factors, 0.1 * np.ones(count))
+    at = level(0.8, 0.6)
+    x = law.sample(3, 0, at)
+    value = law.denoise(x, at)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert isinstance(law.covariances, Spectral) and peak < 8 * dim * 40 * count
+    # one component is far nearer than the others, and answers alone
+    k = int(law.responsibilities(x[:1], at).argmax())
+    joint = 0.64 * (factors[k].T @ factors[k]) + (0.064 + 0.36) * np.eye(rank)
+    r = x[0] - 0.8 * means[k]
+    solved = (r - 0.64 * factors[k] @ np.linalg.solve(joint, factors[k].T @ r)) / (0.064 + 0.36)
+    expected = means[k] + 0.8 * (factors[k] @ (factors[k].T @ solved) + 0.1 * solved)
+    near(value[0], expected, 1e-11)
