@@ -10,6 +10,7 @@
 #   make notebooks             run the notebooks again and keep their outputs
 #   make gpu                   run those on images at full size on a GPU; tables and footers in notebooks/full-size
 #   make lab                   open them in JupyterLab
+#   make docs                  all of this as a book to read in a browser, without a network: build/book/html/index.html
 #   make lock                  compute constraints.txt again (make lock UPGRADE=1 moves every pin but torch)
 #   make clean                 remove the environment and the caches, never results
 #
@@ -23,18 +24,20 @@ DATA   ?= digits
 NFE    ?= 5,8,10,20
 OUT    ?= study
 PEERS  ?= .peers
+BOOK   ?= build/book
 DEVICE ?= cpu
 
 TORCH  := 2.13.0
 PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
+SPHINX := $(VENV)/.docs
 PYTEST := $(PY) -m pytest -q
 # one process per core, each with whole files, whose fixtures are shared (tests/conftest.py says which are apart)
 SPREAD := -n auto --dist loadscope
 
 .DEFAULT_GOAL := study
 .DELETE_ON_ERROR:
-.PHONY: study test test-full test-peers bench lint notebooks gpu lab lock clean
+.PHONY: study test test-full test-peers bench lint notebooks gpu lab docs lock clean
 
 study: $(STAMP)
 	@$(PY) -m diffnum study "$(DATA)" --nfe "$(NFE)" --out "$(OUT)"
@@ -51,7 +54,7 @@ test: $(STAMP)
 # Its last line and the commit go into the README.
 test-full: SHELL := bash
 test-full: .SHELLFLAGS := -o pipefail -ec
-test-full: $(STAMP)
+test-full: $(SPHINX)
 	@$(PYTEST) -p no:nbval $(SPREAD) -m "full or not full" --timeout=3600 | tee .full.part
 	@$(PYTEST) -n auto --dist loadfile --nbval-lax --nbval-current-env notebooks
 	@$(PY) -m diffnum.lab.readme "$$(tail -n 1 .full.part)" && rm .full.part
@@ -90,13 +93,18 @@ lint: $(STAMP)
 	@$(PY) -m pyright --pythonpath $(PY)
 
 notebooks: $(STAMP)
-	@$(PY) -m nbconvert --log-level=WARN --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+	@$(PY) -m nbconvert --log-level=WARN --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
+	    --ExecutePreprocessor.store_widget_state=False notebooks/*.ipynb
+	@$(PY) -m diffnum.lab.gallery
 
 gpu: $(STAMP)
 	@$(PY) -m diffnum.lab.fullsize --device cuda
 
 lab: $(STAMP)
 	@$(PY) -m jupyterlab notebooks
+
+docs: $(SPHINX)
+	@MPLBACKEND=Agg $(PY) -m diffnum.lab.book "$(BOOK)"
 
 # Universal pins: markers cover every platform and Python from 3.11 on. torch is pinned without a local version, so
 # that 2.13.0, 2.13.0+cpu and 2.13.0+cu126 all satisfy it.
@@ -115,4 +123,9 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Installing the pinned dependencies into $(VENV): once, about two minutes and 2 GB"
 	@$(PYTHON) -m venv $(VENV)
 	@$(PY) -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $@
+
+# Only a book needs sphinx: it comes with the first one, not with the environment.
+$(SPHINX): $(STAMP)
+	@$(PY) -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	@touch $@

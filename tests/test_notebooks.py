@@ -6,11 +6,15 @@ notebook without committed outputs: hence this file.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
 
 import pytest
+
+from diffnum.lab.gallery import figure_of, made_from
+from diffnum.lab.runs.request import Notebook
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -38,15 +42,37 @@ def texts(cell: dict) -> list[str]:
     ]
 
 
-def test_notebooks_are_numbered_from_one_without_gaps():
+def test_notebooks_are_numbered_from_zero_without_gaps():
     numbers = [int(re.fullmatch(r"(\d\d)(-[a-z0-9]+)+", path.stem)[1]) for path in NOTEBOOKS]
     assert len(numbers) >= 2
-    assert numbers == list(range(1, len(numbers) + 1))
+    assert numbers == list(range(len(numbers)))
+
+
+def test_every_notebook_is_listed_with_a_picture():
+    readme = (FOLDER / "README.md").read_text()
+    for path in NOTEBOOKS:
+        (line,) = [line for line in readme.splitlines() if f"| [{path.stem}]({path.name}) |" in line]
+        (picture,) = re.findall(r"!\[[^]]*\]\(([^)]+)\)", line)
+        assert (FOLDER / picture).is_file() and made_from(FOLDER / picture), "run python -m diffnum.lab.gallery"
+
+
+@pytest.mark.full
+@notebooks
+def test_the_small_picture_is_that_of_the_notebook_as_it_is_now(path):
+    small = FOLDER / "figures" / "small" / f"{path.stem}.png"
+    assert made_from(small) == hashlib.sha256(figure_of(path)).hexdigest(), "run python -m diffnum.lab.gallery"
 
 
 @notebooks
 def test_notebook_is_small(path):
     assert path.stat().st_size < 1_000_000
+
+
+@notebooks
+def test_notebook_says_how_much_memory_it_may_hold_and_describes_parameters_it_has(path):
+    notebook = Notebook.load(path)
+    assert notebook.memory_mb is not None and 500 <= notebook.memory_mb <= 8000
+    assert notebook.schema and all(parameter.type != "any" for parameter in notebook.schema.values())
 
 
 @notebooks

@@ -213,6 +213,7 @@ def _paragraph(same: Sequence[Statement]) -> list[str]:
     name = first.name
     if len(same) > 1:
         subjects = "; ".join(s.name.partition(": ")[0] for s in same)
-        name = f"{subjects}: {first.name.partition(': ')[2]}"
+        shared = first.name.partition(": ")[2]
+        name = f"{subjects}: {shared}" if shared else subjects
     lines = ["", f"**{name}** ({first.where})", "", f"$$ {first.claim} $$"]
     return [*lines, "", f"They differ, for example by {first.counterexample}."] if first.counterexample else lines
