@@ -249,6 +249,7 @@ def test_a_pattern_chooses_and_one_that_chooses_nothing_is_refused():
         chosen(wanted, "nobody")
 
 
+@pytest.mark.full
 def test_a_function_and_an_object_that_steps_are_audited_too():
     function, right, wrong = (*cases("audit_cases:euler"), *cases("audit_cases:Steps"))
     assert [c.sampler.kind for c in (function, right)] == ["function", "stepper"]

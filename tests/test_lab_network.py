@@ -162,6 +162,7 @@ def test_the_digits_have_a_network_for_the_process_of_the_study():
     assert network.prediction == "data"
 
 
+@pytest.mark.full
 def test_a_study_without_a_network_says_so(study_folder):
     record = json.loads((study_folder / "study.json").read_text())
     assert "was trained on images of 8x8" in record["network"]["said"]

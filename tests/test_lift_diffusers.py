@@ -171,7 +171,7 @@ KNOWN = [
 ]
 
 
-@pytest.mark.parametrize("precision, tol", [("shipped", 1e-3), ("double", 1e-9)])
+@pytest.mark.parametrize("precision, tol", [pytest.param("shipped", 1e-3, marks=pytest.mark.full), ("double", 1e-9)])
 @pytest.mark.parametrize("name, config, known", KNOWN, ids=label)
 def test_the_nearest_known_sampler_is_the_one_of_its_name(name, config, known, precision, tol):
     lifted = dn.examine(made(name, config), STEPS, precision=precision)

@@ -190,7 +190,9 @@ LAWS = {"Gaussian": at_mean(gaussian(), 1), "mixture": at_mean(nonlinear(), 2)}
 MEASURED = [dn.MeanReverting(sigma_max=0.5), PROCESSES["linear"]]
 
 
-@pytest.mark.parametrize("process", MEASURED, ids=["cosine", "linear"])
+@pytest.mark.parametrize(
+    "process", [pytest.param(MEASURED[0], marks=pytest.mark.full), MEASURED[1]], ids=["cosine", "linear"]
+)
 @pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize("name, order", [(row[0], min(row[1], 2) if row[3] == 1 else 3) for row in PUBLISHED])
 def test_measured_order_about_a_mean_that_is_not_zero(name, order, law, process):

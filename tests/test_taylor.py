@@ -118,14 +118,16 @@ def slope(process, coords, order, witness, levels, counts, low):
 
 @pytest.mark.parametrize("witness", WITNESSES)
 @every_coords
-@pytest.mark.parametrize("process", [VP(), Flow()], ids=lambda p: p.name)
+@pytest.mark.parametrize("process", [VP(), pytest.param(Flow(), marks=pytest.mark.full)], ids=lambda p: p.name)
 def test_order_two_is_measured_in_all_coordinates(process, coords, witness):
     levels = near_alternating if witness == "non-linear" else near
     assert slope(process, coords, 2, witness, levels, (4, 8, 16, 32), -NEAR).holds(2)
 
 
 @pytest.mark.parametrize("levels", GRIDS)
-@pytest.mark.parametrize("process, coords", [(VP(), DATA), (Flow(), CLOCK)], ids=["VP", "Flow"])
+@pytest.mark.parametrize(
+    "process, coords", [pytest.param(VP(), DATA, marks=pytest.mark.full), (Flow(), CLOCK)], ids=["VP", "Flow"]
+)
 def test_order_two_is_measured_from_noise_to_data(process, coords, levels):
     assert slope(process, coords, 2, "non-linear", GRIDS[levels], (16, 32, 64, 128), -3.0).holds(2)
 

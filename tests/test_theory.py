@@ -165,6 +165,7 @@ def test_the_whole_page_is_what_is_derived():
     assert PAGE.read_text() == book.page(list(book.derive())), "run python -m theory"
 
 
+@pytest.mark.full
 def test_the_check_tells_an_old_page_from_a_new_one(found, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr("theory.__main__.derive", lambda jobs: iter(found))
     monkeypatch.setattr("theory.__main__.PAGE", tmp_path / "PROOFS.md")
