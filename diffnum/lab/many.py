@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,7 +23,7 @@ _SHOWN = 64
 
 def draw_many(
     job: Many,
-    out: Path,
+    out: str | os.PathLike[str],
     batch: int = 250,
     processes: Processes = ALONE,
     told: Mapping[str, Any] | None = None,
@@ -51,7 +52,7 @@ def draw_many(
     """
     if not (isinstance(batch, int) and batch >= 1):
         raise ValueError(f"batch = {batch!r} is no number of images: use a whole number >= 1")
-    address = f"{job.address()[:16]}-{batch}"
+    out, address = Path(out), f"{job.address()[:16]}-{batch}"
     found = _record(out, address)
     if found is not None:
         return found
