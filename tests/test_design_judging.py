@@ -93,3 +93,19 @@ def test_on_a_trained_network_that_it_never_saw_a_design_beats_every_hand_made_p
     x = torch.randn(128, *network.shape, generator=torch.Generator().manual_seed(1))
     found = judge(made.plan, network, x, PROCESS, "velocity")
     assert found.better, found.gain
+
+
+def test_a_plan_without_error_is_not_taken_for_better_than_the_ends_are_known():
+    """Nearly clean points of two atoms: a denoise arrives at them exactly, of few trajectories or of all."""
+    law = dn.Empirical([[-1.0, 0.0], [1.0, 0.5]])
+    process = dn.VP()
+    start = process.at(4.0)
+    trial = Trial("atoms", (Part(Trajectories.draw(law, start, 8, 0, 1e-4)),))
+    exact, other = (
+        dn.compile("ddim", dn.grid.through(process, [start, process.at(lam)], end=end))
+        for lam, end in ((6.0, "denoise"), (4.5, "stop"))
+    )
+    assert trial.error(exact) < 1e-9 < trial.error(other)
+    gain = trial.gain(other, exact)
+    assert np.isfinite([gain.low, gain.high]).all() and gain.high < 0
+    assert trial.gain(exact, exact).value == 0

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -98,7 +99,9 @@ def test_the_hash_of_a_plan_is_kept(tmp_path, out):
 def test_an_interrupted_run_ends_its_kernel_and_leaves_nothing(tmp_path):
     write_notebook(tmp_path / "slow.ipynb", "open('begun', 'w')\nimport time\ntime.sleep(300)")
     words = [sys.executable, "-m", "diffnum", "run", "slow.ipynb", "--out", "runs"]
-    with subprocess.Popen(words, cwd=tmp_path, env=one_thread(), stderr=subprocess.PIPE, text=True) as process:
+    started = partial(subprocess.Popen, cwd=tmp_path, env=one_thread(), stderr=subprocess.PIPE, text=True)
+    # a shell's background jobs ignore interrupts, and so would their children
+    with started(words, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as process:
         wait_for(lambda: list(tmp_path.glob("runs/*.part/begun")))
         family = descendants(process.pid)
         process.send_signal(signal.SIGINT)

@@ -83,6 +83,11 @@ class Joined:
         """``(n, d)``, at the clean level."""
         return np.concatenate([part.end for part in self.parts])
 
+    @property
+    def tol(self) -> float:
+        """Of the flow."""
+        return max(part.tol for part in self.parts)
+
     def __len__(self) -> int:
         return sum(map(len, self.parts))
 
