@@ -1,9 +1,10 @@
-"""Designs for guided networks: guided mixtures against classes as two laws, joined trajectories against apart."""
+"""Designs for guided networks: families as one mixture against class by class, joined trajectories against apart."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from design_cases import begun, free
 
 import diffnum as dn
@@ -14,7 +15,7 @@ from diffnum.design.sensitivity import numbers
 from diffnum.design.surrogates import chosen_by, designed_on, judged_on, split
 from diffnum.design.trajectories import Trajectories
 from diffnum.design.trial import Part, Trial
-from diffnum.targets.guided_mixture import GuidedMixture
+from diffnum.targets import Conditional, Mixture
 
 RNG = np.random.default_rng(5)
 LABELS = np.repeat(["cat", "dog"], 60)
@@ -27,25 +28,28 @@ def laws(scale=2.5):
 
 
 @pytest.mark.parametrize("quantity", ["data", "noise", "velocity", "score"])
-@pytest.mark.parametrize("scale", [0.0, 1.0, 2.5])
-def test_guided_mixture_is_guidance_between_two_laws(quantity, scale):
-    cat, dog = laws(scale)
-    whole = cat.mixture
-    apart = Guided(dn.Conditional((cat.own, dog.own), [0.5, 0.5], ("cat", "dog")), "cat", scale)
-    x = whole.sample(6, 1, level := dn.VP().level(0.4))
-    assert np.allclose(cat.predict(x, level, quantity), apart.predict(x, level, quantity), atol=1e-12)
-    assert np.allclose(cat.posterior_cov(x, level), apart.posterior_cov(x, level), atol=1e-12)
+def test_a_family_asked_as_one_mixture_is_the_family_asked_class_by_class(quantity):
+    family = laws()[0].family
+    apart = Conditional((*family.classes[:1], dn.Conditional(family.classes[1:])), family.weights)
+    assert family._joined is not None
+    assert apart._joined is None
+    x = torch.tensor(family.sample(6, 1, level := dn.VP().level(0.4)), requires_grad=True)
+    ours, theirs = (law.predict(x, level, quantity) for law in (family, apart))
+    assert torch.allclose(ours, theirs, atol=1e-12)
+    rows = x.detach().numpy()
+    assert np.allclose(family.posterior_cov(rows, level), apart.posterior_cov(rows, level), atol=1e-12)
+    slopes = [torch.autograd.grad(found.sum(), x)[0] for found in (ours, theirs)]
+    assert torch.allclose(*slopes, atol=1e-10)
 
 
-def test_guided_mixture_takes_tensors_and_their_gradients():
-    torch = pytest.importorskip("torch")
-    cat, _ = laws()
-    level = dn.VP().level(0.4)
-    x = torch.tensor(cat.sample(3, 1, level), requires_grad=True)
-    D = cat.denoise(x, level)
-    assert np.allclose(D.detach().numpy(), cat.denoise(x.detach().numpy(), level), atol=1e-12)
-    rows = torch.autograd.grad(D[0, 0], x)[0][0]
-    assert np.allclose(rows * level.sigma**2 / level.alpha, cat.posterior_cov(x.detach().numpy(), level)[0, 0])
+def test_low_rank_classes_are_asked_class_by_class():
+    for factors, diagonal in ((1, np.full((1, 3), 0.1)), (2, np.full(1, 0.1))):
+        one = Mixture.low_rank([1.0], -np.ones((1, 3)), np.ones((1, 3, 1)), diagonal)
+        other = Mixture.low_rank([1.0], np.ones((1, 3)), np.ones((1, 3, factors)), diagonal)
+        family = Conditional((one, other))
+        x = family.sample(4, 0, level := dn.VP().level(0.4))
+        assert family._joined is None
+        assert np.allclose(family.guided(x, level, 0, 0.0), family.denoise(x, level))
 
 
 def test_joined_trajectories_are_those_of_each_class():
@@ -89,7 +93,7 @@ def test_surrogates_under_guidance_reach_every_class():
             joined = trial.parts[0].trajectories
             assert isinstance(joined, Joined)
             guided = [t.target for t in joined.parts]
-            assert all(isinstance(law, GuidedMixture) for law in guided)
+            assert all(isinstance(law, Guided) for law in guided)
             assert {law.label for law in guided} == {"cat", "dog"}
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..plan import Level, Plan
-from ..targets.guided_mixture import GuidedMixture
+from ..targets.conditional import Conditional
 from ..targets.mixture import Mixture, grouped, variance_floor
+from .learned.guided import Guided
 from .trajectories import Trajectories
 
 __all__ = ["Classes", "Joined"]
@@ -35,18 +36,15 @@ class Classes:
         """Those of some samples, by index or slice."""
         return replace(self, labels=self.labels[chosen])
 
-    def laws(
-        self, y: np.ndarray, components: int, fewest: int, seed: int, floor: float | None = None
-    ) -> list[GuidedMixture]:
+    def laws(self, y: np.ndarray, components: int, fewest: int, seed: int, floor: float | None = None) -> list[Guided]:
         """The guided law of each class: a mixture of Gaussians for each, ``components`` in all, each component of
         ``fewest`` samples or more on average, one at least."""
         groups = grouped(y, self.labels)
         each = [max(1, min(components // len(groups), len(group) // fewest, _MOST)) for group in groups.values()]
         floor = variance_floor(y, floor)
         fitted = [Mixture.fit(g, k, seed, floor=floor) for g, k in zip(groups.values(), each, strict=True)]
-        whole = Mixture.join([len(group) for group in groups.values()], fitted)
-        kinds = np.repeat(np.array(list(groups)), each)
-        return [GuidedMixture(whole, kinds, label, self.scale) for label in groups]
+        family = Conditional(tuple(fitted), [len(group) for group in groups.values()], tuple(groups))
+        return [Guided(family, label, self.scale) for label in groups]
 
 
 @dataclass(frozen=True, eq=False)

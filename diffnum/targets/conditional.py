@@ -21,6 +21,7 @@ from .common import (
     score_by_predict,
     velocity_by_predict,
 )
+from .covariances import Factored
 from .mixture import Mixture, grouped, variance_floor
 from .reference import reference_flow
 from .working import above_clean, normalise, open_question, softmax, stack
@@ -104,6 +105,12 @@ class Conditional:
         return any(getattr(target, "singular", False) for target in self.classes)
 
     @cached_property
+    def _joined(self) -> Mixture | None:
+        """The whole family where its classes are mixtures of one form: asked once instead of class by class."""
+        forms = {_form(target) for target in self.classes}
+        return None if len(forms) > 1 or None in forms else Mixture.join(self.weights, list(self.classes))
+
+    @cached_property
     def rms(self) -> float:
         """Root mean square of the data's coordinates, estimated from 256 draws of each class: a scale, not a result."""
         powers = [float(np.mean(target.sample(256, 0) ** 2)) for target in self.classes]
@@ -141,6 +148,8 @@ class Conditional:
         Raises:
             ValueError: as the classes'.
         """
+        if self._joined is not None:
+            return self._joined.predict(x, level, quantity)
         rows, level = open_question(x, level, self.dim)
         each = _pile([target.predict(rows, level, quantity) for target in self.classes])
         if len(self.classes) > 1:
@@ -190,6 +199,8 @@ class Conditional:
 
     def posterior_cov(self, x: Array, level: Level) -> Array:
         """``Cov[x0 | x]``, shape ``(..., d, d)``."""
+        if self._joined is not None:
+            return self._joined.posterior_cov(x, level)
         rows, level = open_question(x, level, self.dim)
         shares = self._shares(rows, level)
         each = _pile([target.denoise(rows, level) for target in self.classes])
@@ -219,6 +230,14 @@ class Conditional:
             ValueError: the error is not verified below ``tol``; ``s`` is clean and a class has no density.
         """
         return reference_flow(self, x, s, t, tol)
+
+
+def _form(target: Any) -> Any:
+    """Mixtures of equal ones are one mixture; None of a target that joins with no other."""
+    if not isinstance(target, Mixture) or isinstance(target.covariances, Factored):
+        return None
+    form: Any = target.covariances
+    return type(form), *(np.shape(getattr(form, name))[1:] for name in form.__dataclass_fields__)
 
 
 def _plain(label: Any) -> Any:
