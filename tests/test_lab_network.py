@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import permutations
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,8 +18,10 @@ from diffnum.figures.agreement import agreement, leaders
 from diffnum.images import Dataset, load
 from diffnum.lab import run_study
 from diffnum.lab.network import Trajectories, check_ranking, network_for, spearman
+from diffnum.lab.report import spearman_of
+from diffnum.lab.study import network_table
 from diffnum.solvers import ddim, ddpm_ancestral, dpmpp_2m, exp_ab3, heun, unipc_2
-from diffnum.study import rank
+from diffnum.study import RANKED, rank
 
 PROCESS = dn.VP()
 GRIDS = {"log_snr": dn.grid.log_snr, "edm": dn.grid.edm}
@@ -149,6 +152,7 @@ def test_the_figure_names_the_best_of_the_prediction_and_of_the_network():
     ("source", "dataset", "said"),
     [
         ("folder", Dataset(np.zeros((2, 64)), (8, 8, 1), "folder"), "no network here was trained on folder, only on"),
+        ("patches", Dataset(np.zeros((2, 3072)), (32, 32, 3), "patches"), "no network here was trained on patches"),
         ("digits", load("digits", size=4, limit=2), "was trained on images of 8x8, not of 4x4"),
     ],
 )
@@ -160,6 +164,24 @@ def test_the_digits_have_a_network_for_the_process_of_the_study():
     network = network_for("digits", load("digits", limit=2), dn.EDM())
     assert network.process == dn.EDM()
     assert network.prediction == "data"
+
+
+def test_the_table_keeps_every_column_in_eighty_characters(study):
+    from rich.console import Console
+
+    console = Console(record=True, width=80)
+    longest = max((sampler.name for sampler in RANKED), key=len)
+    checks = {
+        key: tuple(replace(c, entry=replace(c.entry, sampler=longest), error=0.0391, error_se=0.0071) for c in found)
+        for key, found in study.checks.items()
+    }
+    long = replace(study, checks=checks)
+    console.print(network_table(SimpleNamespace(network=long, by="w2")))
+    shown = console.export_text()
+    for by, budget in long.checks:
+        place, among = long.place(by, budget)
+        row = f"{budget} {'W₂' if by == 'w2' else by} {longest} 0.039 ± 0.007 {place} of {among} "
+        assert row + spearman_of(long, by, budget) in " ".join(shown.split()), shown
 
 
 @pytest.mark.full

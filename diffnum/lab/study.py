@@ -143,15 +143,15 @@ def network_table(study: Study) -> Table:
         raise ValueError(f"the study asked no network ({network}): study the images of one")
     title = f"On the trained network of {network.network} (error: distance to its own trajectories)"
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    table.add_column("budget", justify="right")
+    table.add_column("budget", justify="right", no_wrap=True)
     table.add_column("by", no_wrap=True)
+    # its grid stands among the winners: with it a row would not fit into a terminal
     table.add_column("recommended", no_wrap=True)
-    table.add_column("grid", no_wrap=True)
     for name in ("error", "place", "Spearman, 95 %"):
         table.add_column(name, justify="right", no_wrap=True)
     for by, budget in sorted(network.checks, key=lambda key: (key[1], key[0] != study.by)):
         found, (place, among) = network.recommended(by, budget), network.place(by, budget)
-        words = (str(budget), "W₂" if by == "w2" else by, found.entry.sampler, found.entry.grid)
+        words = (str(budget), "W₂" if by == "w2" else by, found.entry.sampler)
         error = with_error(found.error, found.error_se)
         style = "bold" if by == study.by else None
         table.add_row(*words, error, f"{place} of {among}", spearman_of(network, by, budget), style=style)
