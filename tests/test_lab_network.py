@@ -170,7 +170,7 @@ def test_the_table_keeps_every_column_in_eighty_characters(study):
     from rich.console import Console
 
     console = Console(record=True, width=80)
-    longest = max((sampler.name for sampler in RANKED), key=len)
+    longest = max((sampler.name for sampler in RANKED if not sampler.stochastic), key=len)
 
     def lengthened(i, check):
         return replace(check, entry=replace(check.entry, sampler=longest), error=0.0391 + 1e-5 * i, error_se=0.0071)
