@@ -13,8 +13,8 @@ from .. import grid
 from ..plan import PREDICTIONS, Level, Plan
 from ..prediction import convert
 from ..read.sample import sample
-from ..solvers import dpmpp_2m
-from ..trace import Solver, compile
+from ..solvers import exp_ab4
+from ..trace import compile
 from .designing import Verdict
 from .handmade import best_on, candidates
 from .trajectories import DATA, Trajectories
@@ -22,15 +22,16 @@ from .trial import Part, Trial
 
 __all__ = ["Followed", "judge"]
 
-_FEWEST, _MOST = 100, 1600
+_FEWEST, _MOST = 25, 1600
 
 
 @dataclass(frozen=True, eq=False)
 class Followed:
     """A model as a law: predictions of any kind, and its probability flow by many small steps.
 
-    The flow is followed by ``sampler`` on equal steps in log-SNR, as many as it takes: with twice the steps the root
-    mean square change, of which ``1 / (2^order - 1)`` estimates the error, is below ``tol`` of the result.
+    The flow is followed by exponential Adams-Bashforth of order four on equal steps in log-SNR, as many as it takes:
+    with twice the steps the root mean square change, of which ``1 / (2^q - 1)`` estimates the error, is below ``tol``
+    of the result; ``q = 2`` is the order of a cold start, which caps it in the end.
     At the clean level it ends with the denoised prediction at ``stop``, below which a network knows nothing.
 
     Attributes:
@@ -40,8 +41,6 @@ class Followed:
         stop: the last level that it knows.
         like: an example of its input, whose kind, dtype, device and trailing shape are kept.
         batch: samples at a time.
-        sampler: of one evaluation a step, default the two-step method of second order.
-        fewest: steps to begin with.
     """
 
     model: Callable[[Any, Level], Any]
@@ -50,8 +49,6 @@ class Followed:
     stop: Level
     like: Any
     batch: int = 64
-    sampler: Solver = dpmpp_2m
-    fewest: int = _FEWEST
     _shape: tuple[int, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -86,11 +83,11 @@ class Followed:
         """:meth:`flow`, and the estimate of its root mean square error per number."""
         if not s.lam < t.lam:
             raise ValueError(f"a network is followed towards the data: level {t!r} is not beyond {s!r}")
-        steps, coarse = self.fewest, self._steps(x, s, t, self.fewest)
+        steps, coarse = _FEWEST, self._steps(x, s, t, _FEWEST)
         while steps < _MOST:
             steps *= 2
             fine = self._steps(x, s, t, steps)
-            error = np.sqrt(((fine - coarse) ** 2).mean() / (fine**2).mean()) / (2**self.sampler.order - 1)
+            error = np.sqrt(((fine - coarse) ** 2).mean() / (fine**2).mean()) / (2**exp_ab4.cold - 1)
             if error <= tol:
                 return fine, float(error * np.sqrt((fine**2).mean()))
             coarse = fine
@@ -103,7 +100,7 @@ class Followed:
         lams = np.linspace(s.lam, last.lam, n + 1)
         levels = [s, *(self.process.at(lam) for lam in lams[1:-1]), last]
         end = "denoise" if t.clean else "stop"
-        return sample(compile(self.sampler, grid.through(self.process, levels, end=end), "data"), self, x)
+        return sample(compile(exp_ab4, grid.through(self.process, levels, end=end), "data"), self, x)
 
     def _called(self, x: np.ndarray, level: Level) -> np.ndarray:
         rows = x.reshape(len(x), *self._shape)

@@ -21,7 +21,6 @@ from ..design.trajectories import DATA
 from ..models import Network
 from ..plan import Level, Plan
 from ..read.sample import sample
-from ..solvers import exp_ab4
 from .features import Features, as_rows
 
 __all__ = ["Apart", "Converged", "apart", "converged"]
@@ -83,7 +82,7 @@ def converged(network: Network, x: Any, start: Level, stop: Level, tol: float = 
 
     if start.pure_noise:
         raise ValueError("the start has alpha = 0, where log-SNR is infinite: start at a level with alpha > 0")
-    law = Followed(network, network.prediction, network.process, stop, x, batch=len(x), sampler=exp_ab4, fewest=25)
+    law = Followed(network, network.prediction, network.process, stop, x, batch=len(x))
     rows = x.detach().to("cpu", torch.float64).reshape(len(x), -1).numpy()
     end, error = law.verified(rows, start, DATA, tol)
     return Converged(network, x, start, stop, torch.from_numpy(end).reshape(x.shape).to(x.device), error)
