@@ -49,6 +49,11 @@ def samplers(keep: Callable[[Solver], bool] = lambda s: True) -> list[Any]:
     return [pytest.param(s, id=s.name, marks=() if s.name in SELECTED else pytest.mark.full) for s in kept]
 
 
+def names() -> list[Any]:
+    """:func:`samplers` by their names."""
+    return [pytest.param(s, id=s, marks=() if s in SELECTED else pytest.mark.full) for s in ALL]
+
+
 def deterministic() -> list[Any]:
     """:func:`samplers` without noise."""
     return samplers(lambda s: not s.stochastic)

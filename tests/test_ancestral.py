@@ -127,7 +127,13 @@ def test_published_churn_converges_as_the_number_of_steps_makes_gamma_small(kind
 
 
 @pytest.mark.parametrize(
-    "kind, power", [("euler_churn", 1), ("euler_churn_coded", 1), ("edm_churn", 2), ("kdpm2_churn", 2)]
+    "kind, power",
+    [
+        ("euler_churn", 1),
+        pytest.param("euler_churn_coded", 1, marks=pytest.mark.full),
+        ("edm_churn", 2),
+        pytest.param("kdpm2_churn", 2, marks=pytest.mark.full),
+    ],
 )
 def test_at_a_fixed_gamma_a_bias_of_its_power_stays(kind, power):
     """Where the run stops at much noise; where it stops at little, the bias there is small and comes late."""
@@ -269,7 +275,15 @@ def end_of_path(sampler: str, n: int) -> Any:
     return dn.sample(dn.compile(sampler, grid(n, -1.5, 1.5)), law, x, Brownian(3))
 
 
-@pytest.mark.parametrize("name, order", [("platen", 1.0), ("sra1", 1.5), ("sra3", 1.5), ("shark", 1.5)])
+@pytest.mark.parametrize(
+    "name, order",
+    [
+        ("platen", 1.0),
+        ("sra1", 1.5),
+        pytest.param("sra3", 1.5, marks=pytest.mark.full),
+        pytest.param("shark", 1.5, marks=pytest.mark.full),
+    ],
+)
 def test_strong_order_along_one_brownian_path(name, order):
     exact = end_of_path("sra3", 256)
     errors = [math.sqrt(float(((end_of_path(name, n) - exact) ** 2).mean())) for n in (8, 16, 32)]

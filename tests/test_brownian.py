@@ -125,6 +125,7 @@ def test_the_start_and_further_draws_are_those_of_a_counter():
     np.testing.assert_array_equal(Brownian(4)(line, x), Counter(4)(line, x))
 
 
+@pytest.mark.full
 def test_finer_grids_converge_to_one_sample_on_one_path_and_not_with_fresh_noise():
     """Strong order one of ancestral sampling, whose noise is additive, on a non-linear law."""
     from diffnum.witness import nonlinear

@@ -12,7 +12,7 @@ import pytest
 import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from selection import samplers
+from selection import names, samplers
 
 from diffnum.cli import run
 from diffnum.facts import STEP, Count, Facts, cells, families, folded, markdown, measure
@@ -51,7 +51,7 @@ def slow_start(T, grid):
 # --- costs against plans ---
 
 
-@every
+@pytest.mark.parametrize("name", names())
 def test_evaluations_and_draws_of_n_steps_are_those_of_plans(name):
     found = facts(name)
     for n in (found.nfe.least, found.nfe.least + 1, 11, 20):

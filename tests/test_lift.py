@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 from planted import Multistep, Noisy
+from selection import names
 
 import diffnum as dn
 from diffnum.lifting.frames import of_process
 from diffnum.lifting.units import Path, Session, drawing
-from diffnum.solvers import ALL
 
 CIRCLE = dn.Cosine()
 SIGMAS = [20.0, 11.0, 5.0, 2.5, 1.1, 0.4, 0.1]
@@ -30,7 +30,7 @@ def walker(plan):
 # --- round trips ---
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", names())
 def test_a_plan_that_is_run_and_lifted_is_the_plan(name):
     plan = dn.compile(name, grid())
     assert dn.distance(dn.lift(walker(plan), grid()), plan) < 1e-12

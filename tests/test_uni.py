@@ -151,6 +151,7 @@ def test_a_wrong_claim_on_b_is_not_proved(monkeypatch):
         check([uni.one_method()])
 
 
+@pytest.mark.full
 def test_a_solver_with_other_weights_is_noticed(monkeypatch):
     monkeypatch.setattr(uni, "dpm_2m", uni.dpm_2m_taylor)
     with pytest.raises(ArithmeticError, match="of this chapter"):
