@@ -43,7 +43,8 @@ class Candidate:
 def candidates(process: Any, nfe: int, samplers: Sequence[Solver] | None = None) -> list[Candidate]:
     """The longest plan within ``nfe`` evaluations of each sampler, grid and end, without those that draw noise.
 
-    From pure noise, where they cannot start, grids in log-SNR and Karras's start at ``sigma / alpha = 80`` as the EDM's.
+    From pure noise, where they cannot start, grids in log-SNR and Karras's start at ``sigma / alpha = 80``, as the
+    EDM's does.
 
     Args:
         samplers: None for :data:`diffnum.budget.RANKED`.
