@@ -33,7 +33,8 @@ def analytic_first(plan: Plan) -> Plan:
     ``eps`` is ``sigma x / (alpha^2 c + sigma^2)``, so that the guess is wrong by ``(c - 1/2) (alpha / sigma)^2`` of
     itself, where ``alpha`` is small.
 
-    The guess counts as an evaluation in all that a multistep method remembers, as in the authors' code.
+    The guess counts as an evaluation in all that a multistep method remembers, as in the authors' code. The plan is for
+    ``dn.sample``: pipelines of diffusers ask their network before a scheduler is heard.
 
     Raises:
         ValueError: a plan whose first evaluation is not that of its first state, or is its only one.
