@@ -15,8 +15,9 @@ from functools import cache
 from typing import Any
 
 from ..plan import Eval, Lin, Noise, Plan
+from .buffers import Buffers, alone, countable, narrow, plain
 from .cost import live
-from .execute import Buffers, Hooks, alone, countable, eager, narrow, plain
+from .execute import Hooks, eager, linear
 
 __all__ = ["Group", "fused", "groups", "traffic"]
 
@@ -118,7 +119,7 @@ class _Run:
     def __init__(self, plan: Plan, x: Any, hooks: Hooks, program: Sequence[Group | int]) -> None:
         self.plan, self.hooks = plan, hooks
         self.values: dict[int, Any] = {0: x, **hooks.given}
-        self.buffers = Buffers(x, live(plan) + 1)
+        self.buffers, self.combine = Buffers(x, live(plan) + 1), linear(x)
         self.home: dict[int, Any] = {}
         self.visited = -1
         self._visit(0)
@@ -139,16 +140,13 @@ class _Run:
             self._compiled(group)
         else:
             for r, terms in group.lines:
-                self.values[r] = self.buffers.combine([(c, self.values[q]) for q, c in terms])
+                self.values[r] = self.combine([(c, self.values[q]) for q, c in terms])
         self._visit(group.end)
         self._drop((*group.inputs, *group.draws, *(r for r, _ in group.lines)), group.end)
 
     def _uniform(self, group: Group) -> bool:
-        device = self.buffers.like.device
-        read = [self.values[q] for q in group.inputs]
-        return self.buffers.fits([(1.0, v) for v in read]) and all(
-            v.is_contiguous() and v.device == device for v in read
-        )
+        read, device = [self.values[q] for q in group.inputs], self.buffers.device
+        return self.buffers.fits(read) and all(v.is_contiguous() and v.device == device for v in read)
 
     def _compiled(self, group: Group) -> None:
         inputs: list[Any] = []
@@ -163,6 +161,7 @@ class _Run:
                 del self.values[q]
                 if alone(home):
                     places.append(i)
+                    del self.home[q]
                     self._put(next(kept), home)
                 else:
                     self.values[q] = home.detach()
@@ -178,7 +177,7 @@ class _Run:
 
     def _visit(self, end: int) -> None:
         for r in range(self.visited + 1, end + 1):
-            if r in self.values:
+            if r in self.values and r in self.hooks.watched:
                 self.hooks.visit(r, self.values[r])
         self.visited = end
 
@@ -186,7 +185,9 @@ class _Run:
         for r in registers:
             if self.plan.last_use[r] <= end:
                 self.values.pop(r, None)
-                self.home.pop(r, None)
+                home = self.home.pop(r, None)
+                if home is not None:
+                    self.buffers.release(home)
 
 
 def _numbers(made: Sequence[Group], device: Any) -> list[Any]:
