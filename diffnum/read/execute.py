@@ -17,8 +17,7 @@ from typing import Any
 
 from ..plan import Eval, Level, Noise, Plan
 from .buffers import Buffers, Task, countable, narrow, plain
-from .cost import live
-from .pieces import Piece, pieces
+from .pieces import Piece, held, pieces
 
 __all__ = ["Execution", "Hooks", "Registers", "eager", "fresh", "linear", "registers"]
 
@@ -70,7 +69,7 @@ def fresh(plan: Plan, x: Any, hooks: Hooks) -> tuple[Any, ...]:
 
 def registers(plan: Plan, x: Any, buffers: Callable[[Any, int], Buffers] = Buffers) -> Registers:
     """The registers of a run from ``x``, in buffers where that is possible."""
-    return Registers(x, buffers(x, live(plan) + 1) if plain(x) and countable() else None)
+    return Registers(x, buffers(x, held(plan) + 1) if plain(x) and countable() else None)
 
 
 class Registers:

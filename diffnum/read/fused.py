@@ -16,7 +16,7 @@ from typing import Any
 
 from ..plan import Eval, Lin, Noise, Plan
 from .buffers import Buffers, alone, countable, narrow, plain
-from .cost import live
+from .pieces import held
 from .execute import Hooks, eager, linear
 
 __all__ = ["Group", "fused", "groups", "traffic"]
@@ -119,7 +119,7 @@ class _Run:
     def __init__(self, plan: Plan, x: Any, hooks: Hooks, program: Sequence[Group | int]) -> None:
         self.plan, self.hooks = plan, hooks
         self.values: dict[int, Any] = {0: x, **hooks.given}
-        self.buffers, self.combine = Buffers(x, live(plan) + 1), linear(x)
+        self.buffers, self.combine = Buffers(x, held(plan) + 1), linear(x)
         self.home: dict[int, Any] = {}
         self.visited = -1
         self._visit(0)

@@ -1,18 +1,16 @@
-"""What a run needs to know of a plan, worked out once: its linear lines in pieces, when registers die, free scales."""
+"""What a run needs to know of a plan, worked out once: its linear lines in pieces, and when registers die."""
 
 from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from ..plan import Eval, Lin, Line, Noise, Plan, sources
+from ..plan import Eval, Lin, Line, Plan, sources
 
-__all__ = ["Other", "Piece", "pieces", "unit"]
+__all__ = ["Other", "Piece", "handed", "held", "once", "pieces"]
 
-# beyond these ratios a scale could cost a float32 its range
-_MOST = 2.0**20
 # by the address of a plan that lives
 _MADE: dict[int, dict[Any, Any]] = {}
 
@@ -57,22 +55,11 @@ class Other:
 
 def pieces(plan: Plan, watched: Set[int] = frozenset(), given: Set[int] = frozenset()) -> tuple[Piece | Other, ...]:
     """The plan cut at evaluations, draws, registers that are watched, and those that are given."""
-    return _once(plan, ("pieces", frozenset(watched), frozenset(given)), lambda: tuple(_cut(plan, watched, given)))
+    return once(plan, ("pieces", frozenset(watched), frozenset(given)), lambda: tuple(_cut(plan, watched, given)))
 
 
-def unit(plan: Plan, watched: Set[int] = frozenset()) -> Plan:
-    """The plan with registers that nobody sees divided by their last coefficient, so that this becomes one.
-
-    A combination whose last coefficient is one begins with ``v + c w`` in one pass over memory, instead of a product
-    and a sum in two. Whoever reads such a register multiplies its coefficient by the scale: the sample is the same but
-    for rounding, which is that of a term as before, a relative ``2^-24`` in float32. Predictions that are stored,
-    corrected states and the stages of Runge-Kutta methods are such registers, results, states at which the model is
-    asked and registers in ``watched`` are not.
-    """
-    return _once(plan, ("unit", frozenset(watched)), lambda: _unit(plan, watched))
-
-
-def _once(plan: Plan, key: Any, make: Callable[[], Any]) -> Any:
+def once(plan: Plan, key: Any, make: Callable[[], Any]) -> Any:
+    """``make()``, remembered under ``key`` as long as ``plan`` lives."""
     known = _MADE.get(id(plan))
     if known is None:
         known = _MADE[id(plan)] = {}
@@ -82,18 +69,44 @@ def _once(plan: Plan, key: Any, make: Callable[[], Any]) -> Any:
     return known[key]
 
 
-def _handed(plan: Plan) -> set[int]:
+def handed(plan: Plan) -> set[int]:
+    """Registers that others see: the model's inputs and the results."""
     return {line.x for line in plan.lines if isinstance(line, Eval)} | {r for _, r in plan.outputs}
 
 
+def held(plan: Plan) -> int:
+    """The largest number of registers that stand at once, besides the first, run line by line as ``plan`` says."""
+    return once(plan, "held", lambda: _held(plan))
+
+
+def _held(plan: Plan) -> int:
+    # what a line wrote stays with the run when it is dead, to be written again; the rest is given back
+    last, mine = plan.last_use, [False]
+    written = others = free = peak = 0
+    for r, line in enumerate(plan.lines, 1):
+        mine.append(isinstance(line, Lin))
+        if mine[r]:
+            written += 1
+            free = max(0, free - 1)
+        else:
+            others += 1
+        peak = max(peak, written + free + others)
+        for q in {*sources(line), r}:
+            if last[q] <= r and q:
+                free += mine[q]
+                written -= mine[q]
+                others -= not mine[q]
+    return max(1, peak)
+
+
 def _cut(plan: Plan, watched: Set[int], given: Set[int]) -> list[Piece | Other]:
-    last, handed = plan.last_use, _handed(plan) | watched
+    last, shown = plan.last_use, handed(plan) | watched
     found: list[Piece | Other] = []
     lines: list[tuple[int, Lin]] = []
 
     def close() -> None:
         if lines:
-            found.append(_piece(lines, last, handed, watched))
+            found.append(_piece(lines, last, shown, watched))
             lines.clear()
 
     for r, line in enumerate(plan.lines, 1):
@@ -109,7 +122,7 @@ def _cut(plan: Plan, watched: Set[int], given: Set[int]) -> list[Piece | Other]:
     return found
 
 
-def _piece(lines: list[tuple[int, Lin]], last: dict[int, int], handed: Set[int], watched: Set[int]) -> Piece:
+def _piece(lines: list[tuple[int, Lin]], last: dict[int, int], shown: Set[int], watched: Set[int]) -> Piece:
     mine, end = {r for r, _ in lines}, lines[-1][0]
     after = (end,) if end in watched and last[end] <= end else ()
     read = [q for _, line in lines for q, _ in line.terms]
@@ -121,31 +134,9 @@ def _piece(lines: list[tuple[int, Lin]], last: dict[int, int], handed: Set[int],
     return Piece(
         inputs=tuple(dict.fromkeys(q for q in read if q not in mine)),
         lines=tuple(made),
-        shown=tuple(r for r in sorted(mine) if r in handed and (last[r] > end or r in after)),
+        shown=tuple(r for r in sorted(mine) if r in shown and (last[r] > end or r in after)),
         repeated=frozenset(q for q in read if read.count(q) > 1),
         numbers=all(isinstance(c, (int, float)) for _, line in lines for _, c in line.terms),
         end=end,
         after=after,
     )
-
-
-def _unit(plan: Plan, watched: Set[int]) -> Plan:
-    seen = _handed(plan) | watched | {r for _, r in plan.inputs}
-    scales: dict[int, float] = {}
-    lines: list[Eval | Lin | Noise] = []
-    for r, line in enumerate(plan.lines, 1):
-        if isinstance(line, Lin):
-            terms = [(q, c * scales[q] if q in scales else c) for q, c in line.terms]
-            if r not in seen and _scalable([c for _, c in terms]):
-                scales[r] = terms[-1][1]
-                terms = [*((q, c / scales[r]) for q, c in terms[:-1]), (terms[-1][0], 1.0)]
-            line = replace(line, terms=tuple(terms))
-        lines.append(line)
-    return replace(plan, lines=tuple(lines))
-
-
-def _scalable(coefficients: list[Any]) -> bool:
-    if not all(isinstance(c, (int, float)) for c in coefficients) or len(coefficients) < 2:
-        return False
-    least = abs(coefficients[-1])
-    return 1 / _MOST <= least <= _MOST and max(map(abs, coefficients)) <= _MOST * least

@@ -11,7 +11,7 @@ from ..plan import Level, Plan
 from .buffers import narrow, plain
 from .execute import Execution, Hooks, eager, linear
 from .invert import from_inputs
-from .pieces import unit
+from .lean import lean, unit
 
 __all__ = ["linear", "sample"]
 
@@ -88,8 +88,10 @@ def sample(
     given = partners | {r: pinned[i] for r, i in level_of.items() if pinned and i in pinned}
     watched = frozenset(level_of if callback or keep == "states" else ())
     hooks = Hooks(evaluate, lambda line: draw(line, x), visit, given, watched)  # type: ignore[misc]
-    if plain(x) and not narrow(x.dtype):
-        plan = unit(plan, watched | given.keys())
+    if plain(x):
+        known = watched | given.keys()
+        plan = plan if known else lean(plan)
+        plan = plan if narrow(x.dtype) else unit(plan, known)
     try:
         results = execution(plan, x, hooks)
     except _Stop as stop:
