@@ -29,7 +29,7 @@ class Cost:
             caller keeps comes on top.
         moved: registers read and written by its linear lines, times ``bytes_per_register`` in ``bytes``.
         folded, stored: predictions read as another quantity and folded into their users or stored
-            once, whichever moves fewer registers (``Plan.conversions`` has both numbers of each).
+            once, whichever takes fewer terms (``Plan.conversions`` has both numbers of each).
     """
 
     nfe: int
