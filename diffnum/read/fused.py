@@ -16,6 +16,7 @@ from typing import Any
 
 from ..plan import Eval, Lin, Noise, Plan
 from .buffers import Buffers, alone, countable, narrow, plain
+from .lean import lean
 from .pieces import held
 from .execute import Hooks, eager, linear
 
@@ -86,7 +87,7 @@ def groups(plan: Plan, given: Mapping[int, Any] | None = None) -> list[Group | i
 def traffic(plan: Plan) -> int:
     """Registers moved by :func:`fused`, the least that any run can: each needed one read once between two evaluations,
     each result that is used later written once."""
-    return sum(len(g.inputs) + len(g.kept) for g in groups(plan) if isinstance(g, Group))
+    return sum(len(g.inputs) + len(g.kept) for g in groups(lean(plan)) if isinstance(g, Group))
 
 
 def fused(plan: Plan, x: Any, hooks: Hooks) -> tuple[Any, ...]:

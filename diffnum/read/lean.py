@@ -7,14 +7,16 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from ..plan import Eval, Lin, Line, Plan
+from ..plan import Eval, Lin, Line, Plan, sources
 from .pieces import handed, held, once
 
 __all__ = ["lean", "unit"]
 
 # beyond these ratios a scale could cost a float32 its range
 _RANGE = 2.0**20
-# how many times the rounding of a line may grow by solving another for one of its terms
+# of a line that is solved for one of its terms, what others may take: more would magnify what it was rounded by
+_SHARE = 1.0 + 1e-6
+# how many times the coefficients of a step, and with them the rounding of its sums, may grow
 _GROWTH = 8.0
 
 Terms = dict[int, Any]
@@ -31,8 +33,9 @@ def lean(plan: Plan) -> Plan:
     The second line gives ``x_i`` in terms of ``u_i``, so that ``x_{i+1} = u_i + b_0 D_i + sum (b - c) D``, and the next
     ``u`` is a combination of this one and the predictions: nobody needs ``x``. So a register that is not handed out is
     replaced in the first line that reads it, of the same step, by its terms, and in later lines by that line solved
-    for it. This is done where fewer registers are moved, later lines read nothing else than before, and the sizes
-    of coefficients, and with them the rounding of a step, grow at most eight-fold.
+    for it. This is done where fewer registers are moved, no more are held, later lines read nothing else than before
+    and take the line no more than once, and the sizes of coefficients, and with them the rounding of the sums of a step,
+    grow at most eight-fold.
 
     The result has registers of its own numbers; ``states`` and ``partners`` are those that are left.
     """
@@ -40,12 +43,11 @@ def lean(plan: Plan) -> Plan:
 
 
 def unit(plan: Plan, watched: Set[int] = frozenset()) -> Plan:
-    """The plan with registers that nobody sees divided by their last coefficient, so that this becomes one.
+    """The plan with stored predictions divided by their larger coefficient, so that this becomes one.
 
-    A combination whose last coefficient is one begins with ``v + c w`` in one pass over memory, instead of a product
-    and a sum in two. Whoever reads such a register multiplies its coefficient by the scale: the sample is the same but
-    for rounding, which is that of a term as before, a relative ``2^-24`` in float32. Predictions that are stored,
-    corrected states and stages that are not asked for are such registers; those in ``watched`` are not.
+    ``D = a x + b F`` takes two passes over memory, a product and a sum; ``D / a = x + (b / a) F`` takes one. Whoever
+    reads it multiplies a coefficient by ``a``: the sample is the same but for rounding, which is that of a term as
+    before, a relative ``2^-24`` in float32. Registers that others see, or that are ``watched``, stay as they are.
     """
     return once(plan, ("unit", frozenset(watched)), lambda: _unit(plan, watched)) or plan
 
@@ -76,6 +78,12 @@ def _lean(plan: Plan) -> Plan | None:
             for p, terms in changed.items():
                 for q in terms:
                     readers[q] = sorted({*readers.get(q, ()), p})
+    used = seen | {q for r, line in enumerate(plan.lines, 1) if r not in forms for q in sources(line)}
+    for r in sorted(forms, reverse=True):
+        if r in used and r not in gone:
+            used.update(forms[r])
+        else:
+            gone.add(r)
     if not gone:
         return None
     # the state first, then from the newest prediction to the oldest, which is added up first
@@ -95,7 +103,7 @@ def _without(r: int, first: int, later: list[int], forms: dict[int, Terms]) -> d
         old, share = forms[w], forms[w][r] / factor if factor else float("inf")
         new = _put(old, r, {first: share} | {q: -share * c for q, c in user.items() if q != r})
         size = _size(new) + abs(share) * _size(changed[first])
-        if not set(new) <= {*old, first} or not size <= _GROWTH * _size(old):
+        if not (set(new) <= {*old, first} and abs(share) <= _SHARE and size <= _GROWTH * _size(old)):
             return None
         changed[w] = new
     before = len(own) + 1 + sum(len(forms[p]) for p in changed)
@@ -148,21 +156,24 @@ def _renumbered(plan: Plan, forms: dict[int, Terms], gone: set[int]) -> Plan:
 
 def _unit(plan: Plan, watched: Set[int]) -> Plan | None:
     seen = handed(plan) | watched | {r for _, r in plan.inputs}
+    predictions = set(plan.evaluations)
     scales: dict[int, float] = {}
     lines: list[Line] = []
     for r, line in enumerate(plan.lines, 1):
         if isinstance(line, Lin):
             terms = [(q, c * scales[q] if q in scales else c) for q, c in line.terms]
-            if r not in seen and _scalable([c for _, c in terms]):
-                scales[r] = terms[-1][1]
-                terms = [*((q, c / scales[r]) for q, c in terms[:-1]), (terms[-1][0], 1.0)]
+            if r not in seen and _is_reading(terms, predictions):
+                # what is added first has the coefficient one; the other is at most one, where a float32 is finest
+                other, most = sorted(terms, key=lambda term: abs(term[1]))
+                scales[r] = most[1]
+                terms = [(other[0], other[1] / most[1]), (most[0], 1.0)]
             line = replace(line, terms=tuple(terms))
         lines.append(line)
     return replace(plan, lines=tuple(lines)) if scales else None
 
 
-def _scalable(coefficients: list[Any]) -> bool:
-    if len(coefficients) < 2 or not _plain(coefficients):
+def _is_reading(terms: list[tuple[int, Any]], predictions: set[int]) -> bool:
+    """Whether a line reads a prediction as another one, with coefficients that may be scaled."""
+    if len(terms) != 2 or terms[0][0] == terms[1][0] or not {q for q, _ in terms} & predictions:
         return False
-    least = abs(coefficients[-1])
-    return 1 / _RANGE <= least <= _RANGE and max(map(abs, coefficients)) <= _RANGE * least
+    return _plain(c for _, c in terms) and 1 / _RANGE <= max(abs(c) for _, c in terms) <= _RANGE
