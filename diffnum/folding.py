@@ -2,8 +2,8 @@
 
 What a network returns may be read as another prediction: a combination of it and its input, which a plan either stores
 once in a register of its own or has in every line that uses it, whichever takes fewer terms. A term is what runs are
-made of: line by line each is a pass that reads the sum so far and a register and writes the sum; where all lines between
-two evaluations are one pass, each is a register that is read, and a register stored is one that is written.
+made of: line by line each is a pass that reads the sum so far and a register and writes the sum; where all lines
+between two evaluations are one pass, each is a register that is read, and a register stored is one that is written.
 """
 
 from __future__ import annotations

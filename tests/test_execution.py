@@ -16,8 +16,6 @@ import diffnum as dn
 from diffnum.plan import Level, Lin, Plan
 from diffnum.read import buffers
 from diffnum.read.execute import eager, fresh, linear
-from diffnum.read.lean import lean, unit
-from diffnum.read.pieces import Piece, pieces
 
 # --- the same numbers ---
 

@@ -120,9 +120,7 @@ class Buffers:
     def fits(self, values: Iterable[Any]) -> bool:
         """Whether combinations of ``values`` may be written into buffers: tensors of one kind without gradients."""
         kind, dtype, shape = self.kind, self.dtype, self.shape
-        return all(
-            [type(v) is kind and v.dtype is dtype and not v.requires_grad and v.shape == shape for v in values]
-        )
+        return all([type(v) is kind and v.dtype is dtype and not v.requires_grad and v.shape == shape for v in values])
 
     def write(self, tasks: Sequence[Task], repeated: frozenset[int] = frozenset()) -> None:
         """Do ``tasks``, block by block where that saves passes over memory.

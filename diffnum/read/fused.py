@@ -16,9 +16,9 @@ from typing import Any
 
 from ..plan import Eval, Lin, Noise, Plan
 from .buffers import Buffers, alone, countable, narrow, plain
+from .execute import Hooks, eager, linear
 from .lean import lean
 from .pieces import held
-from .execute import Hooks, eager, linear
 
 __all__ = ["Group", "fused", "groups", "traffic"]
 
@@ -98,7 +98,8 @@ def fused(plan: Plan, x: Any, hooks: Hooks) -> tuple[Any, ...]:
     terms; see :mod:`diffnum.read.fused` for what a step moves. States of 16 bits are computed in float32 and rounded
     once per line. Results agree with those of :func:`~diffnum.read.execute.eager` to the rounding of sums.
 
-    Without a compiler the same functions run uncompiled, after a warning. Lines with a term that requires a gradient,
+    Without a compiler the same functions run uncompiled, after a warning, and so they do, without one, as long as a
+    dispatch mode of torch watches. Lines with a term that requires a gradient,
     and runs on arrays that are not plain tensors or with coefficients that are tensors, are left to ``dn.eager``.
     """
     numbers = all(isinstance(c, (int, float)) for line in plan.lines if isinstance(line, Lin) for _, c in line.terms)
@@ -236,6 +237,13 @@ def _source(
     return f"def lines(c, {', '.join(names)}):\n    " + "\n    ".join(body) + "\n"
 
 
+def _observed() -> bool:
+    """Whether a dispatch mode wants to see every operation, which compiled code would hide from it."""
+    from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
+
+    return any(not getattr(mode, "ignore_compile_internals", bool)() for mode in _get_current_dispatch_mode_stack())
+
+
 def _compile(function: Callable[..., None]) -> Callable[..., None]:
     import torch
 
@@ -253,6 +261,10 @@ def _announced(function: Callable[..., None]) -> Callable[..., None]:
             run(*args)
 
     def run(*args: Any) -> None:
+        if _observed():
+            # torch would not compile, now or when it is asked again
+            function(*args)
+            return
         if not chosen:
             try:
                 compiled = _compile(function)

@@ -34,8 +34,8 @@ def lean(plan: Plan) -> Plan:
     ``u`` is a combination of this one and the predictions: nobody needs ``x``. So a register that is not handed out is
     replaced in the first line that reads it, of the same step, by its terms, and in later lines by that line solved
     for it. This is done where fewer registers are moved, no more are held, later lines read nothing else than before
-    and take the line no more than once, and the sizes of coefficients, and with them the rounding of the sums of a step,
-    grow at most eight-fold.
+    and take the line no more than once, and the sizes of coefficients, and with them the rounding of the sums of a
+    step, grow at most eight-fold. Linear lines that nothing needs are left out.
 
     The result has registers of its own numbers; ``states`` and ``partners`` are those that are left.
     """
