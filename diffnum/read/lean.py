@@ -14,8 +14,8 @@ __all__ = ["lean", "unit"]
 
 # beyond these ratios a scale could cost a float32 its range
 _RANGE = 2.0**20
-# of a line that is solved for one of its terms, what others may take: more would magnify what it was rounded by
-_SHARE = 1.0 + 1e-6
+# of a line that is solved for one of its terms, others take it once: more would magnify what it was rounded by
+_CLOSE = 1e-9
 # how many times the coefficients of a step, and with them the rounding of its sums, may grow
 _GROWTH = 8.0
 
@@ -34,8 +34,8 @@ def lean(plan: Plan) -> Plan:
     ``u`` is a combination of this one and the predictions: nobody needs ``x``. So a register that is not handed out is
     replaced in the first line that reads it, of the same step, by its terms, and in later lines by that line solved
     for it. This is done where fewer registers are moved, no more are held, later lines read nothing else than before
-    and take the line no more than once, and the sizes of coefficients, and with them the rounding of the sums of a
-    step, grow at most eight-fold. Linear lines that nothing needs are left out.
+    and have the register in the same proportion, and where the sizes of coefficients, and with them the rounding of the
+    sums of a step, grow at most eight-fold. Linear lines that nothing needs are left out.
 
     The result has registers of its own numbers; ``states`` and ``partners`` are those that are left.
     """
@@ -102,8 +102,8 @@ def _without(r: int, first: int, later: list[int], forms: dict[int, Terms]) -> d
     for w in later:
         old, share = forms[w], forms[w][r] / factor if factor else float("inf")
         new = _put(old, r, {first: share} | {q: -share * c for q, c in user.items() if q != r})
-        size = _size(new) + abs(share) * _size(changed[first])
-        if not (set(new) <= {*old, first} and abs(share) <= _SHARE and size <= _GROWTH * _size(old)):
+        size = _size(new) + _size(changed[first])
+        if not (set(new) <= {*old, first} and abs(share - 1.0) <= _CLOSE and size <= _GROWTH * _size(old)):
             return None
         changed[w] = new
     before = len(own) + 1 + sum(len(forms[p]) for p in changed)
