@@ -96,26 +96,20 @@ class Evaluation:
     @property
     def slope(self) -> Form:
         """``dx/dc = alpha' D + sigma' E[eps | x]``, the probability-flow ODE in the process's own clock ``c``."""
-        return self._once("slope", lambda: self.read(self.trace.process.rates(self.level)))
+        return self.read(self.trace.process.rates(self.level), "slope")
 
-    def read(self, target: str | tuple[Any, Any]) -> Form:
+    def read(self, target: str | tuple[Any, Any], name: str = "") -> Form:
         """``target`` as a form in the native prediction and the input, see :func:`diffnum.prediction.convert`.
 
-        What is read again is the register of the first time, so that whether to store it is decided once.
+        What has a name and is read again is the register of the first time: whether to store it is decided once.
         """
-        return self._once(target, lambda: self._read(target)) if isinstance(target, str) else self._read(target)
-
-    def _once(self, name: str, make: Callable[[], Form]) -> Form:
-        known, key = self.trace._conversions_of, (self.register, name)
-        if key not in known:
-            known[key] = make()
-        return known[key]
-
-    def _read(self, target: str | tuple[Any, Any]) -> Form:
         if self.trace.prediction == target or (target == self.level.v and self.trace.prediction == "velocity"):
             return Form(((self.register, 1.0),))
-        a, b = convert(self.level, self.trace.prediction, target)
-        return self.trace._converted(((self.x, a), (self.register, b)), self.name)
+        key = self.register, target if isinstance(target, str) else name
+        if key not in self.trace._read or not key[1]:
+            a, b = convert(self.level, self.trace.prediction, target)
+            self.trace._read[key] = self.trace._converted(((self.x, a), (self.register, b)), self.name)
+        return self.trace._read[key]
 
 
 @dataclass
@@ -141,7 +135,7 @@ class Trace:
     _increments: dict[tuple[int, int], Any] = field(default_factory=dict)
     _drawn: dict[tuple[int, int], int] = field(default_factory=dict)
     _levels: list[Level] = field(default_factory=list)
-    _conversions_of: dict[tuple[int, str], Form] = field(default_factory=dict)
+    _read: dict[tuple[int, str], Form] = field(default_factory=dict)
 
     def steps(self, grid: Any) -> Iterator[tuple[Level, Level]]:
         """The grid's pairs ``(s, t)`` from noise to data; pins the state to a register at every boundary."""

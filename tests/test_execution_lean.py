@@ -12,7 +12,7 @@ from selection import samplers
 
 import diffnum as dn
 from diffnum.lab.bench import Traffic
-from diffnum.plan import Eval, Lin, Plan
+from diffnum.plan import Eval, Lin, Plan, sources
 from diffnum.read.execute import Hooks, eager
 from diffnum.read.lean import lean, unit
 from diffnum.read.pieces import Other, Piece, handed, held, pieces
@@ -71,7 +71,7 @@ def test_who_watches_sees_every_state_and_changes_no_more_than_rounding(name):
 def test_the_corrected_state_of_a_predictor_corrector_is_not_needed():
     # from one prediction to the next: u, D, D', D'', D''' to u on data, one line of a step; the last keeps its own
     plan = plan_of("unipc_3", 12, "data")
-    lines = [[len(line.terms) for _, line in piece] for piece in by_evaluation(lean(plan))]
+    lines = [[len(sources(line)) for _, line in piece] for piece in by_evaluation(lean(plan))]
     assert lines[5:-1] == [[5]] * (len(lines) - 6)
     assert [len(piece) for piece in by_evaluation(plan)][5:-1] == [2] * (len(lines) - 6)
 
