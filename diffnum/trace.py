@@ -101,15 +101,16 @@ class Evaluation:
     def read(self, target: str | tuple[Any, Any], name: str = "") -> Form:
         """``target`` as a form in the native prediction and the input, see :func:`diffnum.prediction.convert`.
 
-        What has a name and is read again is the register of the first time: whether to store it is decided once.
-        """
+        What has a name and is read again is the same register; it belongs to the step that reads it last."""
         if self.trace.prediction == target or (target == self.level.v and self.trace.prediction == "velocity"):
             return Form(((self.register, 1.0),))
-        key = self.register, target if isinstance(target, str) else name
-        if key not in self.trace._read or not key[1]:
+        key, known = (self.register, target if isinstance(target, str) else name), self.trace._read
+        if key not in known or not key[1]:
             a, b = convert(self.level, self.trace.prediction, target)
-            self.trace._read[key] = self.trace._converted(((self.x, a), (self.register, b)), self.name)
-        return self.trace._read[key]
+            known[key] = self.trace._converted(((self.x, a), (self.register, b)), self.name)
+        register = known[key].terms[0][0]
+        self.trace.lines[register - 1] = replace(self.trace.lines[register - 1], step=self.trace.step)
+        return known[key]
 
 
 @dataclass

@@ -142,7 +142,7 @@ def test_exact_history_includes_what_a_predictor_corrector_evaluated(name):
     for n in (32, 64, 128):
         plan = dn.compile(ALL[name], near(dn.VP(), n))
         warm.append(norm(path_errors(plan, run, True)))
-        pinned = {i: run.exact(plan.levels[i]) for i in range(1, plan.depth)}
+        pinned = {i: run.exact(plan.levels[i]) for i in range(1, plan.depth + 1)}
         states.append(norm(dn.sample(plan, run.target, run.x, pinned=pinned) - run.exact(plan.stop)))
     assert np.log2(warm[0] / warm[2]) / 2 == pytest.approx(4, abs=0.15)
     assert np.log2(states[0] / states[2]) / 2 == pytest.approx(3, abs=0.15)
