@@ -1,7 +1,9 @@
 """Conversions between predictions, folded into the lines that use them.
 
 What a network returns may be read as another prediction: a combination of it and its input, which a plan either stores
-once in a register of its own or has in every line that uses it, whichever moves fewer registers.
+once in a register of its own or has in every line that uses it, whichever takes fewer terms. A term is what runs are
+made of: line by line each is a pass that reads the sum so far and a register and writes the sum; where all lines
+between two evaluations are one pass, each is a register that is read, and a register stored is one that is written.
 """
 
 from __future__ import annotations
@@ -21,28 +23,54 @@ def product(c: Any, a: Any) -> Any:
 def fold(
     lines: list[Line], conversions: set[int], states: list[int], outputs: list[int]
 ) -> tuple[list[Line], list[int], list[int], list[tuple[int, str, int, int]]]:
-    """Fold a conversion into its users where that moves fewer registers than storing it, and renumber.
+    """Fold a conversion into its users where that takes no more terms than storing it, and renumber.
 
-    A stored conversion costs two reads, one write and one read per use; a folded one costs a read
-    of the prediction per use, and a read of its input where the user does not read that already.
+    A stored conversion costs one pass, ``x + c F`` but for a factor that its users take over, and a term per use; a
+    folded one a term per use for the prediction, and another for its input where the user does not read that already.
     """
     keep = {*states, *outputs, *(line.x for line in lines if isinstance(line, Eval))}
-    report: list[tuple[int, str, int, int]] = []
     readers, forms = _readers(lines, conversions)
+    counted: dict[int, tuple[int, int]] = {}
     folded: set[int] = set()
-    for r in sorted(conversions):
-        line = lines[r - 1]
-        assert isinstance(line, Lin)
-        users = readers[r]
-        inlined = sum([q not in forms[i] for i in users for q, _ in line.terms])
-        stored = 3 + len(users)
-        report.append((line.step, line.name, stored + 1 if r in keep else inlined, stored))
-        if r not in keep and inlined <= stored:
-            folded.add(r)
-            for i in users:
-                _substitute(forms[i], r, line.terms)
+
+    def consider(some: list[int]) -> bool:
+        """Fold some readings of one prediction if that pays."""
+        users = {i for r in some for i in readers[r]}
+        of = {q for r in some for q, _ in _terms(lines[r - 1])}
+        inlined = sum(len(of - forms[i].keys()) for i in users)
+        stored = sum(1 + len(readers[r]) for r in some)
+        counted.update(dict.fromkeys(some, (inlined, stored)))
+        if inlined > stored:
+            return False
+        folded.update(some)
+        for r in some:
+            for i in readers[r]:
+                _substitute(forms[i], r, _terms(lines[r - 1]))
+        return True
+
+    for readings in _by_prediction(lines, conversions):
+        free = [r for r in readings if r not in keep]
+        # two readings of one prediction have the same terms, which a line of both needs once
+        if len(free) < 2 or not consider(free):
+            for r in free:
+                consider([r])
+        counted.update({r: (2 + len(readers[r]), 1 + len(readers[r])) for r in readings if r in keep})
+    report = [(lines[r - 1].step, lines[r - 1].name, *counted[r]) for r in sorted(conversions)]
     kept, number = _renumbered(lines, forms, folded)
     return kept, [number[r] for r in states], [number[r] for r in outputs], report
+
+
+def _terms(line: Line) -> tuple[tuple[int, Any], ...]:
+    assert isinstance(line, Lin)
+    return line.terms
+
+
+def _by_prediction(lines: list[Line], conversions: set[int]) -> list[list[int]]:
+    """Conversions of one prediction together, in order."""
+    found: dict[int, list[int]] = {}
+    for r in sorted(conversions):
+        found.setdefault(_terms(lines[r - 1])[-1][0], []).append(r)
+    return list(found.values())
 
 
 def _readers(lines: list[Line], conversions: set[int]) -> tuple[dict[int, list[int]], dict[int, dict[int, Any]]]:

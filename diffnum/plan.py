@@ -122,7 +122,7 @@ class Plan:
         solver, process, end: where the plan comes from, for people and for JSON.
         prior: standard deviation from which users draw ``x_T``.
         conversions: for each prediction read as another quantity ``(step, name, folded, stored)``,
-            the registers moved if it is folded into its users or stored once; the smaller was taken.
+            the terms that it takes folded into its users or stored once; the smaller was taken.
         inputs: named registers from which a run may start; register 0 is the first. Further ones, the partner states
             of a reversible sampler, hold what their line says unless they are given.
         partners: for each second state that goes along with the first its registers at the grid levels, like

@@ -96,14 +96,21 @@ class Evaluation:
     @property
     def slope(self) -> Form:
         """``dx/dc = alpha' D + sigma' E[eps | x]``, the probability-flow ODE in the process's own clock ``c``."""
-        return self.read(self.trace.process.rates(self.level))
+        return self.read(self.trace.process.rates(self.level), "slope")
 
-    def read(self, target: str | tuple[Any, Any]) -> Form:
-        """``target`` as a form in the native prediction and the input, see :func:`diffnum.prediction.convert`."""
+    def read(self, target: str | tuple[Any, Any], name: str = "") -> Form:
+        """``target`` as a form in the native prediction and the input, see :func:`diffnum.prediction.convert`.
+
+        What has a name and is read again is the same register; it belongs to the step that reads it last."""
         if self.trace.prediction == target or (target == self.level.v and self.trace.prediction == "velocity"):
             return Form(((self.register, 1.0),))
-        a, b = convert(self.level, self.trace.prediction, target)
-        return self.trace._converted(((self.x, a), (self.register, b)), self.name)
+        key, known = (self.register, target if isinstance(target, str) else name), self.trace._read
+        if key not in known or not key[1]:
+            a, b = convert(self.level, self.trace.prediction, target)
+            known[key] = self.trace._converted(((self.x, a), (self.register, b)), self.name)
+        register = known[key].terms[0][0]
+        self.trace.lines[register - 1] = replace(self.trace.lines[register - 1], step=self.trace.step)
+        return known[key]
 
 
 @dataclass
@@ -129,6 +136,7 @@ class Trace:
     _increments: dict[tuple[int, int], Any] = field(default_factory=dict)
     _drawn: dict[tuple[int, int], int] = field(default_factory=dict)
     _levels: list[Level] = field(default_factory=list)
+    _read: dict[tuple[int, str], Form] = field(default_factory=dict)
 
     def steps(self, grid: Any) -> Iterator[tuple[Level, Level]]:
         """The grid's pairs ``(s, t)`` from noise to data; pins the state to a register at every boundary."""

@@ -158,11 +158,11 @@ def test_the_ideal_of_a_plan_written_by_hand():
 
 @pytest.mark.parametrize(
     "name, data, noise",
-    [("ddim", 3, 3), ("dpmpp_2m", 4, 5), ("dpmpp_3m", 5, 6), ("unipc_2", 6, 8), ("unipc_3", 7, 9)],
+    [("ddim", 3, 3), ("dpmpp_2m", 4, 5), ("dpmpp_3m", 5, 6), ("unipc_2", 5, 6), ("unipc_3", 6, 7)],
 )
 def test_ideals_of_published_samplers_by_hand(name, data, noise):
-    """UniPC 2 on data reads ``x, D, D', D''`` and writes ``x`` and ``u``; on noise it reads ``u`` and the noise in the
-    place of ``D``, and keeps ``D``."""
+    """UniPC 2 on data reads ``u, D, D', D''`` and writes the next ``u``; on noise it reads the noise in the place of
+    ``D``, and keeps ``D``."""
     found = [least(dn.solvers.ALL[name], levels(STEPS), p, 4) for p in ("data", "noise")]
     assert [ideal.moved for ideal in found] == [data, noise]
 

@@ -14,8 +14,8 @@ from torch.utils._pytree import tree_leaves
 
 import diffnum as dn
 from diffnum.plan import Level, Lin, Plan
-from diffnum.read import execute
-from diffnum.read.execute import eager, fresh
+from diffnum.read import buffers
+from diffnum.read.execute import eager, fresh, linear
 
 # --- the same numbers ---
 
@@ -209,7 +209,10 @@ def test_a_line_of_sixteen_bits_is_rounded_once(dtype, coefficients, size):
     terms = list(zip(coefficients, values, strict=True))
     exact = sum(c * v.double() for c, v in terms)
     scale = sum(abs(c) * v.double().abs() for c, v in terms)
-    for total in (execute.Buffers(values[0], 2).combine(terms), execute.linear(values[0])(terms)):
+    memory = buffers.Buffers(values[0], 2)
+    task = buffers.Task(0, memory.take(), range(len(values))[::-1], coefficients[::-1], values[::-1])
+    memory.write([task])
+    for total in (task.out, linear(values[0])(terms)):
         assert total.dtype == dtype
         half = torch.finfo(dtype).eps / 2
         error = (total.double() - exact).abs()
@@ -222,11 +225,15 @@ def test_a_run_is_that_in_float64_within_its_rounding(name, dtype):
     within_rounding(plan_of(name, 8, "data"), start(4, 16, dtype=dtype), eager)
 
 
-def test_blocks_make_no_difference(monkeypatch):
-    x, plan = start(3, 50, dtype=torch.bfloat16), plan_of("unipc_3")
-    whole = run(plan, x)[0]
-    monkeypatch.setitem(execute._BLOCK, "cpu", 7)
-    assert torch.equal(run(plan, x)[0], whole)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
+@pytest.mark.parametrize("name", KINDS)
+def test_blocks_make_no_difference(monkeypatch, name, dtype):
+    x, plan = start(3, 50, dtype=dtype), plan_of(name)
+    whole = run(plan, x)
+    monkeypatch.setitem(buffers._WIDE, "cpu", 7)
+    monkeypatch.setattr(buffers, "_BLOCK", 11)
+    assert all(torch.equal(a, b) for a, b in zip(run(plan, x), whole, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(run(plan, x, execution=fresh), whole, strict=True))
 
 
 # --- memory ---
@@ -280,9 +287,9 @@ def test_any_plan_holds_the_registers_that_cost_predicts(plan):
 def test_without_the_private_count_runs_are_fresh_and_alike(monkeypatch):
     plan, x = plan_of("dpmpp_2m"), start(2, 4)
     expected = run(plan, x)[0]
-    execute.countable.cache_clear()
+    buffers.countable.cache_clear()
     monkeypatch.delattr(torch._C, "_storage_Use_Count")
     try:
-        assert not execute.countable() and torch.equal(run(plan, x)[0], expected)
+        assert not buffers.countable() and torch.equal(run(plan, x)[0], expected)
     finally:
-        execute.countable.cache_clear()
+        buffers.countable.cache_clear()

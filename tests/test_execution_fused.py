@@ -9,6 +9,7 @@ import pytest
 import torch
 from execution_cases import KINDS, network, plan_of, plans, run, start, within_rounding
 from hypothesis import given, settings
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import diffnum as dn
 from diffnum.read import captured as whole
@@ -152,6 +153,27 @@ def test_without_a_compiler_a_warning_says_so_and_numbers_are_the_same(monkeypat
         fusing._function.cache_clear()
 
 
+def test_a_mode_that_watches_sees_operations_and_leaves_the_compiler_for_later(monkeypatch):
+    asked = []
+
+    class Watching(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            asked.append(func)
+            return func(*args, **(kwargs or {}))
+
+    compiled = []
+    monkeypatch.setattr(fusing, "_compile", lambda function: compiled.append(function) or function)
+    fusing._function.cache_clear()
+    plan, x = plan_of("dpmpp_2m", 3), start(2, 3)
+    try:
+        with Watching():
+            watched = run(plan, x, execution=dn.fused)[0]
+        assert asked and not compiled
+        assert torch.equal(run(plan, x, execution=dn.fused)[0], watched) and compiled
+    finally:
+        fusing._function.cache_clear()
+
+
 # --- whole runs ---
 
 
@@ -215,6 +237,22 @@ def test_compiled_lines_are_within_rounding_too(compiler, name):
     for dtype in (torch.float32, torch.bfloat16):
         for shape in ((3, 2, 5), (2, 40)):
             within_rounding(plan_of(name, 6, "data"), start(*shape, dtype=dtype), dn.fused)
+
+
+@compiled
+def test_what_ran_under_a_mode_compiles_later(compiler):
+    from torch._inductor import metrics
+
+    class Watching(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            return func(*args, **(kwargs or {}))
+
+    metrics.reset()
+    with Watching():
+        run(plan_of("ddim", 5), start(4, 64), execution=dn.fused)
+    assert metrics.generated_kernel_count == 0
+    run(plan_of("ddim", 5), start(4, 64), execution=dn.fused)
+    assert metrics.generated_kernel_count == 2
 
 
 @compiled

@@ -228,6 +228,25 @@ def test_conversions_are_folded_or_stored_by_the_bytes_they_move():
         assert all(isinstance(a, int) and isinstance(b, int) for _, _, a, b in plan.conversions)
 
 
+def test_a_prediction_that_is_read_twice_is_one_register():
+    def twice(T, levels):
+        for s, _t in T.steps(levels):
+            e = T.evaluate(T.x, s)
+            y = 0.5 * e.data + 0.5 * e.slope
+            T.x = y + 0.25 * e.data + 0.25 * e.slope
+
+    def once(T, levels):
+        for s, _t in T.steps(levels):
+            e = T.evaluate(T.x, s)
+            D, v = e.data, e.slope
+            T.x = 0.75 * D + 0.75 * v
+
+    for prediction in ("noise", "velocity", "data"):
+        plans = [dn.compile(f, grid(dn.VP(), 4), prediction) for f in (twice, once)]
+        assert len({len(plan.lines) for plan in plans}) == len({plan.conversions for plan in plans}) == 1
+        np.testing.assert_allclose(*(dn.tableau(plan) for plan in plans), rtol=1e-13, atol=1e-13)
+
+
 def test_compile_refuses_what_it_cannot_build():
     with pytest.raises(ValueError, match="'dpmpp_9m' is unknown"):
         dn.compile("dpmpp_9m", grid(dn.VP(), 2))

@@ -40,7 +40,8 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
     The state is ``x = alpha x0 + sigma eps`` (``init_noise_sigma`` is near 1 but for EDM); ``timesteps`` lists a time
     for every evaluation, so that a method of two stages lists two a step, and ``order`` is their number where all steps
     have the same. A call of ``step`` runs the plan's lines up to the next evaluation: Python floats times tensors,
-    in the dtype of the state, or float32 where that is a half; positions are counted and nothing on the device is read.
+    in the dtype of the state; halves are added up in float32 and rounded once per line. Positions are counted and
+    nothing on the device is read. What ``step`` returns is written again once nobody holds it any more, not before.
     With ``clip_sample = True`` in the config every data prediction is cut before it is used, as DDPM does; that is no
     part of :attr:`plan`, and thresholding is refused.
 
@@ -267,12 +268,15 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
             raise ValueError(
                 f"the plan has done its {self._plan.nfe} evaluations: call set_timesteps before another run"
             )
-        kind = torch.float32 if sample.dtype in HALVES else sample.dtype
-        x = sample.to(kind)
-        native = self.convention.answer(x, model_output.to(kind), self._levels[k])
-        moved = self._walk.give(x, native, partial(_drawn, generator)).to(sample.dtype)
+        moved = self._walk.give(sample, self._native(model_output, sample, k), partial(_drawn, generator))
         self._step_index = k + 1
         return SchedulerOutput(prev_sample=moved) if return_dict else (moved,)
+
+    def _native(self, output: Any, x: Any, k: int) -> Any:
+        conv, level = self.convention, self._levels[k]
+        if x.dtype not in HALVES or (output.dtype == x.dtype and conv.clip is None):
+            return conv.answer(x, output.to(x.dtype), level)
+        return conv.answer(x.float(), output.float(), level).to(x.dtype)
 
     def _position(self, timestep: Any) -> int:
         self._check_set()
@@ -350,7 +354,8 @@ def _asked(plan: Plan) -> list[Level]:
 
 
 def _drawn(generator: Any, line: Noise, x: Any) -> Any:
-    return randn_tensor(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+    kind = torch.float32 if x.dtype in HALVES else x.dtype
+    return randn_tensor(x.shape, generator=generator, device=x.device, dtype=kind).to(x.dtype)
 
 
 def _listed(timesteps: Any) -> list[float]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..plan import Eval, Level, Lin, Noise, Plan, sources
-from ..read.sample import linear
+from ..read.buffers import narrow, plain
+from ..read.execute import Registers, registers
+from ..read.lean import unit
+from ..read.pieces import Other, Piece, pieces
 
 __all__ = ["Walk", "starts"]
 
@@ -18,7 +21,8 @@ class Walk:
 
     The caller shows the state at which the model was asked, and what it answered; what comes back is the state at which
     to ask next, and after the last evaluation the output. Coefficients are Python floats, indices are Python integers:
-    nothing on a device is read.
+    nothing on a device is read. Lines are computed as by :func:`~diffnum.read.execute.eager`, in memory that is written
+    again when nobody holds it any more: what was returned stays as it is as long as it is kept.
 
     Args:
         plan: what to run; its first evaluation must be at ``x_T``.
@@ -38,7 +42,8 @@ class Walk:
                 "asked its network already: use a sampler that evaluates first"
             )
         self.plan, self.next = plan, first
-        self._values: dict[int, Any] = {}
+        self._registers: Registers | None = None
+        self._parts: list[list[Piece | Other]] = []
         if first:
             _check_start(plan, first)
 
@@ -55,34 +60,46 @@ class Walk:
             prediction: the model's answer, of ``plan.prediction`` and in the dtype of ``x``.
             draw: ``draw(line, x)``, a standard normal for a :class:`~diffnum.plan.Noise` line.
         """
-        plan, values = self.plan, self._values
-        here = plan.evaluations[self.next]
+        plan = self.plan
+        run = self._registers or self._begin(x)
         if self.next == 0:
-            values[0] = x
-            self._run(1, here - 1, x, draw)
-        values[_asked(plan, here).x] = x
-        values[here] = prediction
-        self._forget(here)
+            run.values[0] = x
+            _go(run, self._parts[0], x, draw)
+        here, *parts = self._parts[self.next + 1]
+        asked = _asked(plan, here.register).x  # type: ignore[union-attr]
+        if run.values.get(asked) is not x:
+            run.forget([asked])
+            run.values[asked] = x
+        run.values[here.register] = prediction  # type: ignore[union-attr]
+        del prediction
+        run.forget(here.after)
         self.next += 1
-        end = len(plan.lines) if self.done else plan.evaluations[self.next] - 1
-        self._run(here + 1, end, x, draw)
-        return values[plan.outputs[0][1] if self.done else _asked(plan, plan.evaluations[self.next]).x]
+        _go(run, parts, x, draw)
+        result = run.values[plan.outputs[0][1] if self.done else _asked(plan, plan.evaluations[self.next]).x]
+        if self.done:
+            self._registers = None
+        return result
 
-    def _run(self, first: int, last: int, x: Any, draw: Draw) -> None:
-        lin = linear(x)
-        for r in range(first, last + 1):
-            line = self.plan.lines[r - 1]
-            if isinstance(line, Lin):
-                self._values[r] = lin([(c, self._values[source]) for source, c in line.terms])
-            elif isinstance(line, Noise):
-                self._values[r] = draw(line, x)
-            self._forget(r)
+    def _begin(self, x: Any) -> Registers:
+        plan = unit(self.plan) if plain(x) and not narrow(x.dtype) else self.plan
+        self._parts = [[]]
+        for part in pieces(plan):
+            if isinstance(part, Other) and isinstance(part.line, Eval):
+                self._parts.append([])
+            self._parts[-1].append(part)
+        self._registers = registers(plan, x)
+        return self._registers
 
-    def _forget(self, r: int) -> None:
-        last = self.plan.last_use
-        for source in {*sources(self.plan.lines[r - 1]), r}:
-            if last[source] <= r:
-                self._values.pop(source, None)
+
+def _go(run: Registers, parts: Iterable[Piece | Other], x: Any, draw: Draw) -> None:
+    """Lines and draws up to the next evaluation."""
+    for part in parts:
+        if isinstance(part, Piece):
+            run.run(part)
+        else:
+            assert isinstance(part.line, Noise)
+            run.values[part.register] = draw(part.line, x)
+        run.forget(part.after)
 
 
 def starts(plan: Plan) -> list[int | None]:

@@ -79,7 +79,15 @@ class Network:
         Raises:
             ValueError: ``x`` is no tensor.
         """
-        return self._answers([x], [level])[0]
+        import torch
+
+        n, dtype, scale = self._batch(x), self._dtype(x), self.convention.scale(level)
+        seen = x if scale == 1.0 else x * scale
+        # filled where it is needed: a copy from the host would be waited for
+        told = torch.full((n,), self.told(level), dtype=torch.float32, device=x.device)
+        output = self._ask(seen if seen.dtype is dtype else seen.to(dtype), told, self.conditions)
+        output = output[0] if isinstance(output, tuple) else output.sample
+        return self.convention.answer(x, output if output.dtype is x.dtype else output.to(x.dtype), level)
 
     def at(self, xs: Any, levels: Sequence[Level]) -> Any:
         """``(p, batch, channels, ...)`` at ``p`` levels, in one call of the module; see
@@ -93,23 +101,26 @@ class Network:
         """
         import torch
 
-        return torch.stack(self._answers(xs, levels))
-
-    def _answers(self, xs: Any, levels: Sequence[Level]) -> list[Any]:
-        import torch
-
-        if not isinstance(xs[0], torch.Tensor):
-            raise ValueError(f"a network of diffusers was given a {type(xs[0]).__name__}: give a torch tensor as x_T")
-        n, dtype = len(xs[0]), next(iter(self.module.parameters()), xs[0]).dtype
+        n, dtype = self._batch(xs[0]), self._dtype(xs[0])
         scales = [self.convention.scale(level) for level in levels]
         seen = [(x if scale == 1.0 else x * scale).to(dtype) for x, scale in zip(xs, scales, strict=True)]
-        # filled where it is needed: a copy from the host would be waited for
         told = [torch.full((n,), self.told(level), dtype=torch.float32, device=xs[0].device) for level in levels]
-        whole, times = (parts[0] if len(parts) == 1 else torch.cat(parts) for parts in (seen, told))
-        output = self._ask(whole, times, _repeated(self.conditions, n, len(levels)))
+        output = self._ask(torch.cat(seen), torch.cat(told), _repeated(self.conditions, n, len(levels)))
         output = output[0] if isinstance(output, tuple) else output.sample
         parts = output.to(xs[0].dtype).split(n)
-        return [self.convention.answer(x, part, level) for x, part, level in zip(xs, parts, levels, strict=True)]
+        answers = [self.convention.answer(x, part, level) for x, part, level in zip(xs, parts, levels, strict=True)]
+        return torch.stack(answers)
+
+    def _batch(self, x: Any) -> int:
+        import torch
+
+        if not isinstance(x, torch.Tensor):
+            raise ValueError(f"a network of diffusers was given a {type(x).__name__}: give a torch tensor as x_T")
+        return x.shape[0]
+
+    def _dtype(self, x: Any) -> Any:
+        """What the module computes in, which may have been changed since it was asked last."""
+        return next(iter(self.module.parameters()), x).dtype
 
     @cached_property
     def _ask(self) -> Callable[[Any, Any, Mapping[str, Any]], Any]:

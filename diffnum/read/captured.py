@@ -12,7 +12,8 @@ from typing import Any
 
 from ..noise import as_source
 from ..plan import Eval, Lin, Noise, Plan
-from .execute import Execution, eager, narrow
+from .buffers import narrow
+from .execute import Execution, eager
 from .fused import fused
 from .sample import adapted_model, as_like, sample
 

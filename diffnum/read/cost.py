@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..plan import Eval, Level, Lin, Plan, sources
+from .lean import lean
+from .pieces import held
 
 __all__ = ["Cost", "cost", "live"]
 
@@ -21,12 +23,13 @@ class Cost:
         repeated: evaluations at a level evaluated before (correctors).
         wasted: evaluations that never reach an output.
         draws: draws of noise.
-        live: largest number of registers that a run holds at once, to the tensor the memory that it takes besides
-            ``x_T``, its caller's, and the model's own. A line's result stands beside what it reads; predictions and
-            draws are registers that the model and the source of noise allocate; what the caller keeps comes on top.
-        moved: registers read and written by linear lines, times ``bytes_per_register`` in ``bytes``.
+        live: largest number of registers that a run of :func:`~diffnum.read.lean.lean` holds at once, to the tensor the
+            memory that it takes besides ``x_T``, its caller's, and the model's own. A line's result stands beside what
+            it reads; predictions and draws are registers that the model and the source of noise allocate; what the
+            caller keeps comes on top.
+        moved: registers read and written by its linear lines, times ``bytes_per_register`` in ``bytes``.
         folded, stored: predictions read as another quantity and folded into their users or stored
-            once, whichever moves fewer registers (``Plan.conversions`` has both numbers of each).
+            once, whichever takes fewer terms (``Plan.conversions`` has both numbers of each).
     """
 
     nfe: int
@@ -58,7 +61,7 @@ def cost(plan: Plan, calls_per_evaluation: int | Callable[[Level], int] = 1, byt
         repeated += line.level.lam in seen
         seen.add(line.level.lam)
     needed = _needed(plan)
-    moved = sum(len(line.terms) + 1 for line in plan.lines if isinstance(line, Lin))
+    moved = sum(len(line.terms) + 1 for line in lean(plan).lines if isinstance(line, Lin))
     folded = sum(a <= b for _, _, a, b in plan.conversions)
     return Cost(
         nfe=plan.nfe,
@@ -90,17 +93,4 @@ def _needed(plan: Plan) -> set[int]:
 
 def live(plan: Plan) -> int:
     """``live`` of :class:`Cost`."""
-    # what a line wrote stays with the run when it is dead, to be written again; the rest is given back
-    mine, held, free, peak = set[int](), set[int](), 0, 1
-    for r, line in enumerate(plan.lines, 1):
-        if isinstance(line, Lin):
-            mine.add(r)
-            free = max(0, free - 1)
-        else:
-            held.add(r)
-        peak = max(peak, len(mine) + free + len(held))
-        dead = {q for q in (*sources(line), r) if plan.last_use[q] <= r}
-        free += len(mine & dead)
-        mine -= dead
-        held -= dead
-    return peak
+    return held(lean(plan))

@@ -15,8 +15,10 @@ from functools import cache
 from typing import Any
 
 from ..plan import Eval, Lin, Noise, Plan
-from .cost import live
-from .execute import Buffers, Hooks, alone, countable, eager, narrow, plain
+from .buffers import Buffers, alone, countable, narrow, plain
+from .execute import Hooks, eager, linear
+from .lean import lean
+from .pieces import held
 
 __all__ = ["Group", "fused", "groups", "traffic"]
 
@@ -85,7 +87,7 @@ def groups(plan: Plan, given: Mapping[int, Any] | None = None) -> list[Group | i
 def traffic(plan: Plan) -> int:
     """Registers moved by :func:`fused`, the least that any run can: each needed one read once between two evaluations,
     each result that is used later written once."""
-    return sum(len(g.inputs) + len(g.kept) for g in groups(plan) if isinstance(g, Group))
+    return sum(len(g.inputs) + len(g.kept) for g in groups(lean(plan)) if isinstance(g, Group))
 
 
 def fused(plan: Plan, x: Any, hooks: Hooks) -> tuple[Any, ...]:
@@ -96,7 +98,8 @@ def fused(plan: Plan, x: Any, hooks: Hooks) -> tuple[Any, ...]:
     terms; see :mod:`diffnum.read.fused` for what a step moves. States of 16 bits are computed in float32 and rounded
     once per line. Results agree with those of :func:`~diffnum.read.execute.eager` to the rounding of sums.
 
-    Without a compiler the same functions run uncompiled, after a warning. Lines with a term that requires a gradient,
+    Without a compiler the same functions run uncompiled, after a warning, and so they do, without one, as long as a
+    dispatch mode of torch watches. Lines with a term that requires a gradient,
     and runs on arrays that are not plain tensors or with coefficients that are tensors, are left to ``dn.eager``.
     """
     numbers = all(isinstance(c, (int, float)) for line in plan.lines if isinstance(line, Lin) for _, c in line.terms)
@@ -118,7 +121,7 @@ class _Run:
     def __init__(self, plan: Plan, x: Any, hooks: Hooks, program: Sequence[Group | int]) -> None:
         self.plan, self.hooks = plan, hooks
         self.values: dict[int, Any] = {0: x, **hooks.given}
-        self.buffers = Buffers(x, live(plan) + 1)
+        self.buffers, self.combine = Buffers(x, held(plan) + 1), linear(x)
         self.home: dict[int, Any] = {}
         self.visited = -1
         self._visit(0)
@@ -139,16 +142,13 @@ class _Run:
             self._compiled(group)
         else:
             for r, terms in group.lines:
-                self.values[r] = self.buffers.combine([(c, self.values[q]) for q, c in terms])
+                self.values[r] = self.combine([(c, self.values[q]) for q, c in terms])
         self._visit(group.end)
         self._drop((*group.inputs, *group.draws, *(r for r, _ in group.lines)), group.end)
 
     def _uniform(self, group: Group) -> bool:
-        device = self.buffers.like.device
-        read = [self.values[q] for q in group.inputs]
-        return self.buffers.fits([(1.0, v) for v in read]) and all(
-            v.is_contiguous() and v.device == device for v in read
-        )
+        read, device = [self.values[q] for q in group.inputs], self.buffers.device
+        return self.buffers.fits(read) and all(v.is_contiguous() and v.device == device for v in read)
 
     def _compiled(self, group: Group) -> None:
         inputs: list[Any] = []
@@ -163,6 +163,7 @@ class _Run:
                 del self.values[q]
                 if alone(home):
                     places.append(i)
+                    del self.home[q]
                     self._put(next(kept), home)
                 else:
                     self.values[q] = home.detach()
@@ -178,7 +179,7 @@ class _Run:
 
     def _visit(self, end: int) -> None:
         for r in range(self.visited + 1, end + 1):
-            if r in self.values:
+            if r in self.values and r in self.hooks.watched:
                 self.hooks.visit(r, self.values[r])
         self.visited = end
 
@@ -186,7 +187,9 @@ class _Run:
         for r in registers:
             if self.plan.last_use[r] <= end:
                 self.values.pop(r, None)
-                self.home.pop(r, None)
+                home = self.home.pop(r, None)
+                if home is not None:
+                    self.buffers.release(home)
 
 
 def _numbers(made: Sequence[Group], device: Any) -> list[Any]:
@@ -234,6 +237,13 @@ def _source(
     return f"def lines(c, {', '.join(names)}):\n    " + "\n    ".join(body) + "\n"
 
 
+def _observed() -> bool:
+    """Whether a dispatch mode wants to see every operation, which compiled code would hide from it."""
+    from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
+
+    return any(not getattr(mode, "ignore_compile_internals", bool)() for mode in _get_current_dispatch_mode_stack())
+
+
 def _compile(function: Callable[..., None]) -> Callable[..., None]:
     import torch
 
@@ -251,6 +261,10 @@ def _announced(function: Callable[..., None]) -> Callable[..., None]:
             run(*args)
 
     def run(*args: Any) -> None:
+        if _observed():
+            # torch would not compile, now or when it is asked again
+            function(*args)
+            return
         if not chosen:
             try:
                 compiled = _compile(function)

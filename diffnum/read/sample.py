@@ -8,8 +8,10 @@ from typing import Any
 
 from ..noise import as_source
 from ..plan import Level, Plan
+from .buffers import narrow, plain
 from .execute import Execution, Hooks, eager, linear
 from .invert import from_inputs
+from .lean import lean, unit
 
 __all__ = ["linear", "sample"]
 
@@ -77,17 +79,21 @@ def sample(
         return prediction
 
     def visit(r: int, value: Any) -> None:
-        i = level_of.get(r)
-        if i is None:
-            return
+        i = level_of[r]
         if keep == "states":
             states.append(value)
         if callback and i and callback(i, plan.levels[i], value, seen[-1] if seen else None):
             raise _Stop(value)
 
     given = partners | {r: pinned[i] for r, i in level_of.items() if pinned and i in pinned}
+    watched = frozenset(level_of if callback or keep == "states" else ())
+    hooks = Hooks(evaluate, lambda line: draw(line, x), visit, given, watched)  # type: ignore[misc]
+    if plain(x):
+        known = watched | given.keys()
+        plan = plan if known else lean(plan)
+        plan = plan if narrow(x.dtype) else unit(plan, known)
     try:
-        results = execution(plan, x, Hooks(evaluate, lambda line: draw(line, x), visit, given))  # type: ignore[misc]
+        results = execution(plan, x, hooks)
     except _Stop as stop:
         results = stop.args
     if keep == "states":

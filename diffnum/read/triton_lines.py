@@ -7,9 +7,9 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from ..plan import Plan, interpret
-from .cost import live
-from .execute import Buffers, Hooks, countable, eager, plain
+from ..plan import Plan
+from .buffers import Buffers, Task, countable, plain
+from .execute import Hooks, eager, registers, walked
 
 __all__ = ["triton_lines"]
 
@@ -29,17 +29,18 @@ def triton_lines(plan: Plan, x: Any, hooks: Hooks) -> tuple[Any, ...]:
         raise ValueError("triton is not installed, which CUDA builds of torch bring along: use dn.eager or dn.fused")
     if not plain(x) or not countable() or x.device.type == "cpu" or x.dtype.itemsize > 4:
         return eager(plan, x, hooks)
-    return interpret(plan, x, Lines(x, live(plan) + 1).combine, hooks.evaluate, hooks.noise, hooks.see)
+    return walked(plan, hooks, registers(plan, x, Lines))
 
 
 class Lines(Buffers):
     """Buffers that the kernel writes."""
 
-    def write(self, out: Any, terms: Sequence[tuple[Any, Any]]) -> None:
-        """One kernel, where it can."""
+    def write(self, tasks: Sequence[Task], repeated: frozenset[int] = frozenset()) -> None:
+        """One kernel for each task, where it can."""
         kernel = import_module(".triton_kernel", __package__)
-        whole = all(v.is_contiguous() for v in (out, *(v for _, v in terms)))
-        if whole and 0 < len(terms) <= kernel.MOST:
-            kernel.add_up(out, terms)
-        else:
-            super().write(out, terms)
+        for task in tasks:
+            whole = all(v.is_contiguous() for v in (task.out, *task.values))
+            if whole and 0 < len(task.values) <= kernel.MOST:
+                kernel.add_up(task.out, list(zip(task.coefficients, task.values, strict=True))[::-1])
+            else:
+                super().write([task])

@@ -20,6 +20,7 @@ from itertools import pairwise
 from typing import Any
 
 from ...plan import Eval, Lin, Plan, sources
+from ...read.lean import lean
 from ...trace import compile
 
 __all__ = ["Ideal", "ideals", "least", "of_step", "stages"]
@@ -55,7 +56,9 @@ class Ideal:
 
 
 def ideals(plan: Plan) -> list[Ideal]:
-    """The ideal of every piece of ``plan``: before the first evaluation, after each of them, the last to the end."""
+    """The ideal of every piece of ``plan``, without the registers that nobody needs
+    (:func:`~diffnum.read.lean.lean`): before the first evaluation, after each of them, the last to the end."""
+    plan = lean(plan)
     cuts = [0, *plan.evaluations, len(plan.lines)]
     return [_piece(plan, range(a + 1, b + 1)) for a, b in pairwise(cuts)]
 
@@ -75,7 +78,7 @@ def least(sampler: Any, levels: Any, prediction: str, step: int) -> Ideal:
     own = of_step(compile(sampler, levels, prediction), step)
     if prediction == "data":
         return own
-    plan = compile(sampler, levels, "data")
+    plan = lean(compile(sampler, levels, "data"))
     pieces = ideals(plan)[pieces_of(plan, step)]
     first = step * stages(plan)
     made = [_made(plan, r, piece) for r, piece in zip(plan.evaluations[first:], pieces, strict=False)]
