@@ -128,35 +128,41 @@ def _at(coefficients: Mapping[Tree, tuple[Any, ...]], theta: Series, order: int)
     return out
 
 
-def exact_state(process: GenericProcess, level: Level, order: int) -> dict[Tree, Series]:
+@lru_cache(maxsize=128)
+def exact_state(process: GenericProcess, level: Level, order: int) -> Expansion:
+    """The exact solution at a level; levels of the random grids are those of many samplers."""
     return combine([(level.sigma, _at(_exact_flow(process, order)[0], level.t, order))], order)
 
 
-def exact_field(process: GenericProcess, level: Level, order: int) -> dict[Tree, Series]:
+@lru_cache(maxsize=128)
+def exact_field(process: GenericProcess, level: Level, order: int) -> Expansion:
+    """``G`` along the exact solution at a level."""
     return _at(_exact_flow(process, order)[1], level.t, order)
 
 
 def combine(terms: Sequence[tuple[Any, Expansion]], order: int) -> dict[Tree, Series]:
-    """A linear combination up to ``O(h^order)``, known as far as its terms are."""
+    """A linear combination up to ``O(h^order)``, known as far as its terms are; trees that begin later are left out."""
     sums: dict[Tree, Raw] = {}
     for c, value in terms:
-        factor = _raw(c, order + GUARD) if isinstance(c, Series) else (0, _ONE._lift(c)[0])
+        low, x = _raw(c, order + GUARD) if isinstance(c, Series) else (0, None)
+        factor = _ONE._lift(c)[0] if x is None else None
         for t, s in value.items():
-            product = _product(factor, s, order)
+            y, skip = s.c, 0
+            while skip < len(y) and not y[skip]:
+                skip += 1
+            v = low + s.v + skip
+            n = min(len(y) - skip, order - v)
+            # a state is looked for, and may be nothing
+            if n <= 0 and v >= order and t != STATE:
+                continue
+            if x is None:
+                product = (v, [factor * b for b in y[skip : skip + max(n, 0)]])
+            elif n == 1 and x:
+                product = (v, [x[0] * y[skip]])
+            else:
+                product = (v, cauchy(x, y[skip : skip + max(n, 0)]))
             sums[t] = _sum(sums[t], product) if t in sums else product
     return {t: Series(v, tuple(c)) for t, (v, c) in sums.items()}
-
-
-def _product(factor: tuple[int, Any], s: Series, order: int) -> Raw:
-    v, x = factor
-    y = s.c
-    skip = 0
-    while skip < len(y) and not y[skip]:
-        skip += 1
-    v, y = v + s.v + skip, y[skip : max(order - v - s.v, 0)]
-    if not isinstance(x, list):
-        return v, [x * b for b in y]
-    return v, cauchy(x, y)
 
 
 def _sum(a: Raw, b: Raw) -> Raw:

@@ -5,7 +5,9 @@ Tolerances, intervals and step counts are set here and in :mod:`diffnum.witness`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import gc
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from typing import Any
@@ -38,6 +40,8 @@ __all__ = ["Certificate", "Slope", "certify", "certify_all"]
 
 FLOAT32_CONSTANT = 16.0
 MUTANT_COUNTS = (16, 32, 64)
+# a proof makes millions of numbers and hardly a cycle: Python would look for cycles a fifth of the time
+ALLOCATIONS = 200_000
 
 
 @dataclass(frozen=True)
@@ -203,6 +207,18 @@ def _noticed(errors: np.ndarray, order: int, floor: Callable[[int], float]) -> b
     return used == 3 and errors[-1] > floor(MUTANT_COUNTS[-1]) and abs(value - order) > TOLERANCE
 
 
+@contextmanager
+def _cycles_sought_rarely() -> Iterator[None]:
+    known = gc.get_threshold()
+    # nothing at all where the caller switched it off
+    gc.set_threshold(max(ALLOCATIONS, known[0]) if known[0] else 0, *known[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*known)
+
+
+@_cycles_sought_rarely()
 def certify(solver: Solver | Callable[..., None]) -> Certificate:
     """Prove and measure one sampler.
 

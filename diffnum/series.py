@@ -68,6 +68,11 @@ class Series:
         """First unknown power of ``h``."""
         return self.v + len(self.c)
 
+    @property
+    def exact(self) -> bool:
+        """Whether all coefficients are fractions."""
+        return all([type(c) is _KIND for c in self.c])
+
     def __getitem__(self, power: int) -> Any:
         """Coefficient of ``h^power``; IndexError where it is not known."""
         if power >= self.end:

@@ -274,9 +274,7 @@ LEVELS = [dn.VP().level(0.02), dn.VP().level(0.5), dn.VP().level(1.0), dn.Flow()
 def test_subspace_predicts_what_the_full_mixture_predicts(pair, level, quantity):
     thin, full = pair
     x = full.sample(20, 0, level)
-    np.testing.assert_allclose(
-        thin.predict(x, level, quantity), full.predict(x, level, quantity), rtol=1e-9, atol=1e-9
-    )
+    np.testing.assert_allclose(thin.predict(x, level, quantity), full.predict(x, level, quantity), rtol=1e-9, atol=1e-9)
 
 
 def test_subspace_flows_where_the_full_mixture_flows(pair):
