@@ -26,6 +26,8 @@ def fold(
     A stored conversion costs two reads, one write and one read per use; a folded one costs a read
     of the prediction per use, and a read of its input where the user does not read that already.
     """
+    if not conversions:
+        return lines, states, outputs, []
     keep = {*states, *outputs, *(line.x for line in lines if isinstance(line, Eval))}
     report: list[tuple[int, str, int, int]] = []
     readers, forms = _readers(lines, conversions)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from .extended_numbers import digits
-from .order import Inconsistent, generic_plan, history, local_errors, traced_depth
+from .order import Inconsistent, generic_plan, history, local_errors, outline, traced_depth
 from .plan import Eval, Level, Lin, Line, Plan
 from .series import Series
 from .trace import Solver
@@ -218,7 +218,7 @@ def _proof_plan(solver: Solver | Callable[..., None], order: int, seed: int, smo
     """Generic steps, without the terms that vanish for good: up to one that looks back on none of the start-up where
     all are alike and forget their predictions, else enough for every kind and for what is remembered."""
     depth = traced_depth(solver)
-    plan = generic_plan(solver, 2 * depth + 3, 3, seed)[1]
+    plan = outline(solver, 2 * depth + 3)
     alike = len(_kinds(plan)) == 1 and not history(solver, 3, seed).exact
     process, plan = generic_plan(solver, 2 * depth + 1 if alike else plan.steps, order + 2, seed, smooth=smooth)
     lines = (replace(line, terms=_present(line)) if isinstance(line, Lin) else line for line in plan.lines)

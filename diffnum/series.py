@@ -53,7 +53,7 @@ def _is_zero(c: Any) -> bool:
     return bool(c == 0 or c.simplify() == 0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Series:
     """``sum(c[i] h^(v + i)) + O(h^(v + len(c)))``."""
 
@@ -62,6 +62,12 @@ class Series:
 
     # numpy scalars must not take the operation over
     __array_ufunc__ = None
+
+    def __init__(self, v: int, c: tuple[Any, ...]) -> None:
+        # a proof makes millions: past the frozen door they take half the time
+        fields = self.__dict__
+        fields["v"] = v
+        fields["c"] = c
 
     @property
     def end(self) -> int:
