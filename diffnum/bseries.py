@@ -38,6 +38,15 @@ def _times(a: Raw, b: Raw, order: int) -> Raw:
     return v, cauchy(a[1], b[1], order - v)
 
 
+def _times_power(a: Raw, power: Raw, order: int, k: int) -> Raw:
+    """:func:`_times` of a power of the clock: the first of them is one, and on the levels of a grid all are monomials."""
+    (v, x), (w, y) = a, power
+    if any(y[1:]):
+        return _times(a, power, order)
+    n = min(len(x), len(y), order - v - w)
+    return v + w, x[:n] if k == 0 else [y[0] * c for c in x[:n]]
+
+
 def field(u: Expansion, theta: Series, order: int) -> dict[Tree, Series]:
     """``G(u, c0 + theta)`` by Taylor's theorem, up to ``O(h^order)``."""
     delta = {t: s for t, s in u.items() if s.valuation < min(order, s.end)}
@@ -58,13 +67,13 @@ def field(u: Expansion, theta: Series, order: int) -> dict[Tree, Series]:
         for k, power in enumerate(clock):
             if weight[0] + power[0] >= order:
                 break
-            v, c = _times(weight, power, order)
+            v, c = _times_power(weight, power, order, k)
             out[(k, *children)] = Series(v, tuple(c))
         for i in range(first, len(keys)):
             if weight[0] + moved[i][0] < order:
                 times = repeated + 1 if i == first and children and children[-1] == keys[i] else 1
-                v, c = _times(weight, moved[i], order)
-                visit(i, (*children, keys[i]), times, (v, [a / times for a in c]))
+                v, c = _times(weight, moved[i], order) if children else moved[i]
+                visit(i, (*children, keys[i]), times, (v, c if times == 1 else [a / times for a in c]))
 
     visit(0, (), 0, (0, [rational(1)] + [rational(0)] * (order - 1)))
     return out
@@ -115,6 +124,8 @@ def _integral(g: Series, order: int) -> Series:
 def _at(coefficients: Mapping[Tree, tuple[Any, ...]], theta: Series, order: int) -> dict[Tree, Series]:
     """Power series in the displacement, at ``theta``."""
     step = _raw(theta.cut(order), order)
+    if step[0] == 1 < order == len(step[1]) + 1 and not any(step[1][1:]):
+        return _scaled(coefficients, step[1][0], order)
     powers: list[Raw] = [(0, [rational(1)] + [rational(0)] * (order - 1))]
     while step[1] and powers[-1][0] + step[0] < order:
         powers.append(_times(powers[-1], step, order))
@@ -125,6 +136,16 @@ def _at(coefficients: Mapping[Tree, tuple[Any, ...]], theta: Series, order: int)
     for t, c in coefficients.items():
         v = next((k for k, a in enumerate(c) if a), order)
         out[t] = Series(v, tuple(sum(map(mul, c[v : i + 1], columns[i][v:]), rational(0)) for i in range(v, end)))
+    return out
+
+
+def _scaled(coefficients: Mapping[Tree, tuple[Any, ...]], a: Any, order: int) -> dict[Tree, Series]:
+    """:func:`_at` a displacement ``a h``."""
+    powers = [a**k for k in range(order)]
+    out: dict[Tree, Series] = {}
+    for t, c in coefficients.items():
+        v = next((k for k, b in enumerate(c) if b), order)
+        out[t] = Series(v, tuple(map(mul, c[v:], powers[v:])))
     return out
 
 

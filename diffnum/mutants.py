@@ -148,8 +148,9 @@ def measured_mutants(build: Callable[[int], Plan], n: int) -> Iterator[tuple[str
         yield mutation.name, lambda m, broken=mutation: applied(broken, build(m))
 
 
-def bundle(plan: Plan, broken: Sequence[Mutation]) -> Plan:
-    """All mutants as one plan, so that one run measures them all: coefficients and levels are ``(mutants, 1, 1)``."""
+def bundle(plan: Plan, broken: Sequence[Mutation], directions: int = 0) -> Plan:
+    """All mutants as one plan, so that one run measures them all: coefficients and levels are ``(mutants, 1, 1)``, or,
+    where a number of directions is given, ``(mutants * directions,)``."""
     lines = list(plan.lines)
     for kind, steps in _kinds(plan).items():
         for j in range(len(kind)):
@@ -157,16 +158,16 @@ def bundle(plan: Plan, broken: Sequence[Mutation]) -> Plan:
             for registers in steps if mine else []:
                 r = registers[j]
                 changed = [(m, slip.of(r, plan.lines[r - 1], plan)) for m, slip in mine]
-                lines[r - 1] = _stacked(plan.lines[r - 1], changed, len(broken))
+                lines[r - 1] = _stacked(plan.lines[r - 1], changed, len(broken), directions)
     return replace(plan, lines=tuple(lines))
 
 
-def _stacked(line: Line, changed: Iterable[tuple[int, Any]], count: int) -> Line:
+def _stacked(line: Line, changed: Iterable[tuple[int, Any]], count: int, directions: int) -> Line:
     def column(pick: Callable[[Any], Any]) -> np.ndarray:
         values = np.full((count, 1, 1), float(pick(line)))
         for m, other in changed:
             values[m] = pick(other)
-        return values
+        return np.repeat(values, directions) if directions else values
 
     changed = list(changed)
     if isinstance(line, Eval):

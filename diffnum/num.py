@@ -318,18 +318,10 @@ def extended(formula: Callable[..., Any], *arguments: Any) -> Any:
         floats, in the same nesting; fractions and integers that the formula returns stay exact.
     """
     if not all(isinstance(a, (int, float, Fraction)) for a in arguments):
-        if all([isinstance(a, (int, float, Fraction)) or getattr(a, "exact", False) for a in arguments]):
-            return _exactly(formula, *arguments)
         kinds = {type(a).__module__.partition(".")[0] for a in arguments}
         plain = bool(kinds & {"torch", "numpy"})
         return formula(*(float(a) if plain and isinstance(a, Fraction) else a for a in arguments))
     return _extended(formula, arguments)
-
-
-# samplers of one family ask for the same weights of the same random steps
-@lru_cache(maxsize=256, typed=True)
-def _exactly(formula: Callable[..., Any], *arguments: Any) -> Any:
-    return formula(*arguments)
 
 
 # the steps of a grid ask for few different weights

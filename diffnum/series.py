@@ -26,6 +26,8 @@ __all__ = ["Series", "compose", "h_series", "rational", "revert"]
 # as exact as fractions and several times quicker, where it is installed
 rational: Any = getattr(gmpy2, "mpq", Fraction)
 _KIND = type(rational(0))
+# a product of so many terms is quicker in whole numbers
+LONG = 7
 _FLOATING = type(getattr(gmpy2, "mpfr", float)(0))
 
 
@@ -276,9 +278,23 @@ def cauchy(x: Sequence[Any], y: Sequence[Any], most: int | None = None) -> list[
     n = min(len(x), len(y)) if most is None else min(len(x), len(y), most)
     if n <= 0:
         return []
+    if n >= LONG and type(x[0]) is _KIND is type(y[0]):
+        return _over_common(x[:n], y[:n])
     first, back = x[0], y[n - 1 :: -1] if n < len(y) else y[::-1]
     # the same sums, in the same order, whatever the kind of number
     return [first * y[0], *[sum(map(mul, x[1 : k + 1], back[n - k :]), first * y[k]) for k in range(1, n)]]
+
+
+def _over_common(x: Sequence[Any], y: Sequence[Any]) -> list[Any]:
+    """:func:`cauchy` of fractions, over one denominator for each factor."""
+    (d, a), (e, b) = _whole(x), _whole(y)
+    back, both, n = b[::-1], d * e, len(x)
+    return [rational(sum(map(mul, a[: k + 1], back[n - 1 - k :])), both) for k in range(n)]
+
+
+def _whole(x: Sequence[Any]) -> tuple[Any, list[Any]]:
+    common = math.lcm(*[int(c.denominator) for c in x]) if gmpy2 is None else gmpy2.lcm(*[c.denominator for c in x])
+    return common, [c.numerator * (common // c.denominator) for c in x]
 
 
 def _root(c: Any) -> Any:

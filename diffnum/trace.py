@@ -18,7 +18,6 @@ same source runs on floats, torch leaves, sympy expressions and truncated series
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
