@@ -39,7 +39,7 @@ def _times(a: Raw, b: Raw, order: int) -> Raw:
 
 
 def _times_power(a: Raw, power: Raw, order: int, k: int) -> Raw:
-    """:func:`_times` of a power of the clock: the first of them is one, and on the levels of a grid all are monomials."""
+    """:func:`_times` of a power of the clock: the first is one, and on the levels of a grid all are monomials."""
     (v, x), (w, y) = a, power
     if any(y[1:]):
         return _times(a, power, order)

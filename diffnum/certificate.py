@@ -287,13 +287,17 @@ def certify(solver: Solver | Callable[..., None]) -> Certificate:
 def certify_all(
     solvers: Iterable[Solver], on_done: Callable[[Certificate], None] | None = None, jobs: int = 1
 ) -> list[Certificate]:
-    """Certificates of many samplers, ``jobs`` at a time; ``on_done`` sees each as it is made, in order."""
+    """Certificates of many samplers, ``jobs`` at a time; ``on_done`` sees each as it is made, high orders first."""
     from joblib import Parallel, delayed
 
-    out: list[Certificate] = []
-    for made in Parallel(n_jobs=jobs, return_as="generator")(delayed(certify)(solver) for solver in solvers):
+    every = list(solvers)
+    # they take longest, and samplers of one order share grids
+    places = sorted(range(len(every)), key=lambda i: -every[i].order)
+    out: dict[int, Certificate] = {}
+    found = Parallel(n_jobs=jobs, return_as="generator")(delayed(certify)(every[i]) for i in places)
+    for i, made in zip(places, found, strict=True):
         assert isinstance(made, Certificate)
-        out.append(made)
+        out[i] = made
         if on_done:
             on_done(made)
-    return out
+    return [out[i] for i in range(len(every))]

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from numbers import Rational
 from operator import mul
 from typing import Any
@@ -260,6 +261,9 @@ class Series:
     def phi(self, k: int) -> Series:
         """``phi_k(self)`` by its power series ``sum z^j / (j + k)!``."""
         self._regular("phi")
+        return _phis(self, max(k, 3))[k] if self.exact else self._phi(k)
+
+    def _phi(self, k: int) -> Series:
         total, power = self._lift(rational(1, math.factorial(k))), self._lift(1)
         for j in range(1, self.end):
             power = (power * self).cut(self.end)
@@ -267,6 +271,15 @@ class Series:
                 break
             total = total + power * rational(1, math.factorial(j + k))
         return total
+
+
+@lru_cache(maxsize=256)
+def _phis(z: Series, top: int) -> tuple[Series, ...]:
+    """``phi_0(z), ..., phi_top(z)``, of which a formula asks for several: ``phi_k = 1/k! + z phi_{k+1}``."""
+    found = [z._phi(top)]
+    for k in reversed(range(top)):
+        found.append(z * found[-1] + rational(1, math.factorial(k)))
+    return tuple(reversed(found))
 
 
 def _lifted(series: Series, other: Any) -> Series:
