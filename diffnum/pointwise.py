@@ -8,7 +8,7 @@ formula as it stands, written out number by number, is several times quicker.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -56,13 +56,9 @@ class Pointwise:
             rows = zip(law.weights, law.means, law.covariances.variances, strict=True)
             return ((tuple(range(law.dim)), tuple(_component(*row) for row in rows)),)
         assert isinstance(law, Product1D)
-        return tuple(
-            (
-                (i,),
-                tuple(_component(w, [m], [v]) for w, m, v in zip(one.weights, one.means, one.variances, strict=True)),
-            )
-            for i, one in enumerate(law.laws)
-        )
+        laws: Sequence[Any] = law.laws
+        parts = (zip(one.weights, one.means, one.variances, strict=True) for one in laws)
+        return tuple(((i,), tuple(_component(w, [m], [v]) for w, m, v in part)) for i, part in enumerate(parts))
 
     def predict(self, x: np.ndarray, level: Level, quantity: str) -> np.ndarray:
         """As the law's own; another quantity than data is asked of the law."""

@@ -17,6 +17,7 @@ from numbers import Rational
 from operator import mul
 from typing import Any
 
+gmpy2: Any
 try:
     import gmpy2
 except ImportError:  # pragma: no cover
