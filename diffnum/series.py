@@ -292,7 +292,8 @@ def cauchy(x: Sequence[Any], y: Sequence[Any], most: int | None = None) -> list[
     n = min(len(x), len(y)) if most is None else min(len(x), len(y), most)
     if n <= 0:
         return []
-    if n >= LONG and type(x[0]) is _KIND is type(y[0]):
+    # surds may stand among fractions
+    if n >= LONG and {*map(type, x[:n]), *map(type, y[:n])} == {_KIND}:
         return _over_common(x[:n], y[:n])
     first, back = x[0], y[n - 1 :: -1] if n < len(y) else y[::-1]
     # the same sums, in the same order, whatever the kind of number
