@@ -38,6 +38,15 @@ def _times(a: Raw, b: Raw, order: int) -> Raw:
     return v, cauchy(a[1], b[1], order - v)
 
 
+def _times_power(a: Raw, power: Raw, order: int, k: int) -> Raw:
+    """:func:`_times` of a power of the clock: the first is one, and on the levels of a grid all are monomials."""
+    (v, x), (w, y) = a, power
+    if any(y[1:]):
+        return _times(a, power, order)
+    n = min(len(x), len(y), order - v - w)
+    return v + w, x[:n] if k == 0 else [y[0] * c for c in x[:n]]
+
+
 def field(u: Expansion, theta: Series, order: int) -> dict[Tree, Series]:
     """``G(u, c0 + theta)`` by Taylor's theorem, up to ``O(h^order)``."""
     delta = {t: s for t, s in u.items() if s.valuation < min(order, s.end)}
@@ -58,13 +67,13 @@ def field(u: Expansion, theta: Series, order: int) -> dict[Tree, Series]:
         for k, power in enumerate(clock):
             if weight[0] + power[0] >= order:
                 break
-            v, c = _times(weight, power, order)
+            v, c = _times_power(weight, power, order, k)
             out[(k, *children)] = Series(v, tuple(c))
         for i in range(first, len(keys)):
             if weight[0] + moved[i][0] < order:
                 times = repeated + 1 if i == first and children and children[-1] == keys[i] else 1
-                v, c = _times(weight, moved[i], order)
-                visit(i, (*children, keys[i]), times, (v, [a / times for a in c]))
+                v, c = _times(weight, moved[i], order) if children else moved[i]
+                visit(i, (*children, keys[i]), times, (v, c if times == 1 else [a / times for a in c]))
 
     visit(0, (), 0, (0, [rational(1)] + [rational(0)] * (order - 1)))
     return out
@@ -115,6 +124,8 @@ def _integral(g: Series, order: int) -> Series:
 def _at(coefficients: Mapping[Tree, tuple[Any, ...]], theta: Series, order: int) -> dict[Tree, Series]:
     """Power series in the displacement, at ``theta``."""
     step = _raw(theta.cut(order), order)
+    if step[0] == 1 < order == len(step[1]) + 1 and not any(step[1][1:]):
+        return _scaled(coefficients, step[1][0], order)
     powers: list[Raw] = [(0, [rational(1)] + [rational(0)] * (order - 1))]
     while step[1] and powers[-1][0] + step[0] < order:
         powers.append(_times(powers[-1], step, order))
@@ -128,35 +139,51 @@ def _at(coefficients: Mapping[Tree, tuple[Any, ...]], theta: Series, order: int)
     return out
 
 
-def exact_state(process: GenericProcess, level: Level, order: int) -> dict[Tree, Series]:
+def _scaled(coefficients: Mapping[Tree, tuple[Any, ...]], a: Any, order: int) -> dict[Tree, Series]:
+    """:func:`_at` a displacement ``a h``."""
+    powers = [a**k for k in range(order)]
+    out: dict[Tree, Series] = {}
+    for t, c in coefficients.items():
+        v = next((k for k, b in enumerate(c) if b), order)
+        out[t] = Series(v, tuple(map(mul, c[v:], powers[v:])))
+    return out
+
+
+@lru_cache(maxsize=128)
+def exact_state(process: GenericProcess, level: Level, order: int) -> Expansion:
+    """The exact solution at a level; levels of the random grids are those of many samplers."""
     return combine([(level.sigma, _at(_exact_flow(process, order)[0], level.t, order))], order)
 
 
-def exact_field(process: GenericProcess, level: Level, order: int) -> dict[Tree, Series]:
+@lru_cache(maxsize=128)
+def exact_field(process: GenericProcess, level: Level, order: int) -> Expansion:
+    """``G`` along the exact solution at a level."""
     return _at(_exact_flow(process, order)[1], level.t, order)
 
 
 def combine(terms: Sequence[tuple[Any, Expansion]], order: int) -> dict[Tree, Series]:
-    """A linear combination up to ``O(h^order)``, known as far as its terms are."""
+    """A linear combination up to ``O(h^order)``, known as far as its terms are; trees that begin later are left out."""
     sums: dict[Tree, Raw] = {}
     for c, value in terms:
-        factor = _raw(c, order + GUARD) if isinstance(c, Series) else (0, _ONE._lift(c)[0])
+        low, x = _raw(c, order + GUARD) if isinstance(c, Series) else (0, None)
+        factor = _ONE._lift(c)[0] if x is None else None
         for t, s in value.items():
-            product = _product(factor, s, order)
+            y, skip = s.c, 0
+            while skip < len(y) and not y[skip]:
+                skip += 1
+            v = low + s.v + skip
+            n = min(len(y) - skip, order - v)
+            # a state is looked for, and may be nothing
+            if n <= 0 and v >= order and t != STATE:
+                continue
+            if x is None:
+                product = (v, [factor * b for b in y[skip : skip + max(n, 0)]])
+            elif n == 1 and x:
+                product = (v, [x[0] * y[skip]])
+            else:
+                product = (v, cauchy(x, y[skip : skip + max(n, 0)]))
             sums[t] = _sum(sums[t], product) if t in sums else product
     return {t: Series(v, tuple(c)) for t, (v, c) in sums.items()}
-
-
-def _product(factor: tuple[int, Any], s: Series, order: int) -> Raw:
-    v, x = factor
-    y = s.c
-    skip = 0
-    while skip < len(y) and not y[skip]:
-        skip += 1
-    v, y = v + s.v + skip, y[skip : max(order - v - s.v, 0)]
-    if not isinstance(x, list):
-        return v, [x * b for b in y]
-    return v, cauchy(x, y)
 
 
 def _sum(a: Raw, b: Raw) -> Raw:

@@ -28,6 +28,8 @@ def fold(
     A stored conversion costs one pass, ``x + c F`` but for a factor that its users take over, and a term per use; a
     folded one a term per use for the prediction, and another for its input where the user does not read that already.
     """
+    if not conversions:
+        return lines, states, outputs, []
     keep = {*states, *outputs, *(line.x for line in lines if isinstance(line, Eval))}
     readers, forms = _readers(lines, conversions)
     counted: dict[int, tuple[int, int]] = {}

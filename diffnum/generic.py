@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -61,6 +61,9 @@ class GenericProcess:
 
     def level(self, theta: Series) -> Level:
         """The level at clock displacement ``theta``; ``lam`` is relative to ``theta = 0``."""
+        return _fresh(_known_level(self, theta)) if theta.exact else self._of_clock(theta)
+
+    def _of_clock(self, theta: Series) -> Level:
         return self._level(theta, compose(self._lams, theta))
 
     def _level(self, theta: Series, lam: Series) -> Level:
@@ -69,6 +72,9 @@ class GenericProcess:
 
     def at(self, lam: Series) -> Level:
         """The level at relative log-SNR ``lam``."""
+        return _fresh(_known_node(self, lam)) if lam.exact else self._of_lam(lam)
+
+    def _of_lam(self, lam: Series) -> Level:
         # at a distance that does not shrink with the step the inverse is no series in it
         near = lam.valuation > 0
         return self._level(compose(self._thetas, lam) if near else revert(self._lams, lam), lam)
@@ -96,6 +102,22 @@ class GenericProcess:
     def to_json(self) -> dict[str, Any]:
         """A name for printing."""
         return {"name": self.name}
+
+
+# samplers ask for the same levels inside the same steps; extended numbers may have had other digits
+@lru_cache(maxsize=2**12)
+def _known_level(process: GenericProcess, theta: Series) -> Level:
+    return process._of_clock(theta)
+
+
+@lru_cache(maxsize=2**12)
+def _known_node(process: GenericProcess, lam: Series) -> Level:
+    return process._of_lam(lam)
+
+
+def _fresh(u: Level) -> Level:
+    """A level of its own, since increments are kept by identity."""
+    return Level(u.t, u.alpha, u.sigma, u.lam, u.v, u.pure_noise, u.clean)
 
 
 def random_rational(rng: random.Random) -> Any:

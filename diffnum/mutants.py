@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from .extended_numbers import digits
-from .order import Inconsistent, generic_plan, history, local_errors, traced_depth
+from .order import Inconsistent, generic_plan, history, local_errors, outline, traced_depth
 from .plan import Eval, Level, Lin, Line, Plan
 from .series import Series
 from .trace import Solver
@@ -153,8 +153,9 @@ def measured_mutants(build: Callable[[int], Plan], n: int) -> Iterator[tuple[str
         yield mutation.name, lambda m, broken=mutation: applied(broken, build(m))
 
 
-def bundle(plan: Plan, broken: Sequence[Mutation]) -> Plan:
-    """All mutants as one plan, so that one run measures them all: coefficients and levels are ``(mutants, 1, 1)``."""
+def bundle(plan: Plan, broken: Sequence[Mutation], directions: int = 0) -> Plan:
+    """All mutants as one plan, so that one run measures them all: coefficients and levels are ``(mutants, 1, 1)``, or,
+    where a number of directions is given, ``(mutants * directions,)``."""
     lines = list(plan.lines)
     for kind, steps in _kinds(plan).items():
         for j in range(len(kind)):
@@ -162,16 +163,16 @@ def bundle(plan: Plan, broken: Sequence[Mutation]) -> Plan:
             for registers in steps if mine else []:
                 r = registers[j]
                 changed = [(m, slip.of(r, plan.lines[r - 1], plan)) for m, slip in mine]
-                lines[r - 1] = _stacked(plan.lines[r - 1], changed, len(broken))
+                lines[r - 1] = _stacked(plan.lines[r - 1], changed, len(broken), directions)
     return replace(plan, lines=tuple(lines))
 
 
-def _stacked(line: Line, changed: Iterable[tuple[int, Any]], count: int) -> Line:
+def _stacked(line: Line, changed: Iterable[tuple[int, Any]], count: int, directions: int) -> Line:
     def column(pick: Callable[[Any], Any]) -> np.ndarray:
         values = np.full((count, 1, 1), float(pick(line)))
         for m, other in changed:
             values[m] = pick(other)
-        return values
+        return np.repeat(values, directions) if directions else values
 
     changed = list(changed)
     if isinstance(line, Eval):
@@ -223,7 +224,7 @@ def _proof_plan(solver: Solver | Callable[..., None], order: int, seed: int, smo
     """Generic steps, without the terms that vanish for good: up to one that looks back on none of the start-up where
     all are alike and forget their predictions, else enough for every kind and for what is remembered."""
     depth = traced_depth(solver)
-    plan = generic_plan(solver, 2 * depth + 3, 3, seed)[1]
+    plan = outline(solver, 2 * depth + 3)
     alike = len(_kinds(plan)) == 1 and not history(solver, 3, seed).exact
     process, plan = generic_plan(solver, 2 * depth + 1 if alike else plan.steps, order + 2, seed, smooth=smooth)
     lines = (replace(line, terms=_present(line)) if isinstance(line, Lin) else line for line in plan.lines)

@@ -35,6 +35,8 @@ __all__ = ["atan", "cos", "exp", "expm1", "extended", "log", "log1p", "phi", "sc
 _FAR = 24.0
 # of a quadrature that is exact to rounding up to there
 _NODES = 26
+# what the exponential of a float bears
+_LARGEST = 709.78
 # a sixth divided difference over steps of 1e-8 would cost 48 digits
 _EXTENDED = Context(prec=110, Emax=10**9, Emin=-(10**9))
 
@@ -46,24 +48,31 @@ def _apply(name: str, x: Any) -> Any:
         return getattr(cmath, name)(x)
     if isinstance(x, Decimal):
         return _decimal(name, x)
-    own = getattr(x, name, None)
     kind = type(x).__module__.partition(".")[0]
-    if kind not in ("numpy", "torch", "sympy", "mpmath", "gmpy2") and own is not None:
+    if kind == "gmpy2":
+        return getattr(_gmpy2(), name)(x)
+    own = getattr(x, name, None)
+    if kind not in ("numpy", "torch", "sympy", "mpmath") and own is not None:
         return own()
     if kind == "sympy":
         return _sympy(name, x)
-    if kind in ("numpy", "torch", "mpmath", "gmpy2"):
+    if kind in ("numpy", "torch", "mpmath"):
         module = import_module(kind)
         return getattr(module, "arctan" if name == "atan" and kind == "numpy" else name)(x)
     kinds = "float, numpy, torch, sympy, mpmath or gmpy2 numbers"
     raise TypeError(f"{name} of {type(x).__name__} is not defined: use {kinds}")
 
 
+@lru_cache(maxsize=1)
+def _gmpy2() -> Any:
+    return import_module("gmpy2")
+
+
 def _plain(name: str, x: float) -> float:
     # IEEE ends instead of Python's exceptions: an infinite log-SNR is a legitimate level
     if name == "log" and x == 0:
         return -math.inf
-    if name in ("exp", "expm1") and x > 709.78:
+    if name in ("exp", "expm1") and x > _LARGEST:
         return math.inf
     return getattr(math, name)(x)
 
@@ -92,21 +101,29 @@ def _sympy(name: str, x: Any) -> Any:
 
 def exp(x: Any) -> Any:
     """``e**x``; ``inf`` on overflow for floats."""
+    if type(x) is float and x <= _LARGEST:
+        return math.exp(x)
     return _apply("exp", x)
 
 
 def log(x: Any) -> Any:
     """Natural logarithm; ``-inf`` at a float zero."""
+    if type(x) is float and x > 0:
+        return math.log(x)
     return _apply("log", x)
 
 
 def sqrt(x: Any) -> Any:
     """Square root."""
+    if type(x) is float:
+        return math.sqrt(x)
     return _apply("sqrt", x)
 
 
 def expm1(x: Any) -> Any:
     """``e**x - 1`` without cancellation."""
+    if type(x) is float and x <= _LARGEST:
+        return math.expm1(x)
     return _apply("expm1", x)
 
 

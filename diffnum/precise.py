@@ -9,7 +9,6 @@ from order five on cannot be seen.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
 from typing import Any
@@ -20,6 +19,7 @@ from .extended_numbers import digits, number
 from .grid import Grid
 from .num import cos
 from .plan import Level, Plan
+from .pointwise import Pointwise
 from .process_shared import pi
 from .slopes import Slope, measured, settled
 from .trace import Solver, compile
@@ -46,25 +46,12 @@ def near(process: Any, pattern: str, n: int) -> Grid:
 @lru_cache(maxsize=64)
 def precise_run(witness: str, process: Any) -> Run:
     """A few points of a witness with their flow to :data:`DIGITS` digits, closed or integrated."""
-    target, start = _Arrayed(WITNESSES[witness]()), process.at(-number(NEAR))
+    target, start = Pointwise(WITNESSES[witness]()), process.at(-number(NEAR))
     drawn = target.law.sample(POINTS, SEED, process.at(-NEAR))
     x = np.asarray(np.frompyfunc(number, 1, 1)(drawn.astype(object)))
     if witness == "coupled":
         return Run(target, start, x, verified_flow(target, process, x))
     return Run(target, start, x, lambda level: target.law.flow(x, start, level))
-
-
-@dataclass(frozen=True, eq=False)
-class _Arrayed:
-    """A target that is asked at levels of arrays: an extended number writes out every array to the right of it."""
-
-    law: Any
-
-    def predict(self, x: np.ndarray, level: Level, quantity: str) -> np.ndarray:
-        a, b = level.v
-        arrays = (np.array([c]) for c in (level.alpha, level.sigma, a, b))
-        alpha, sigma, *v = arrays
-        return self.law.predict(x, replace(level, alpha=alpha, sigma=sigma, v=tuple(v)), quantity)
 
 
 def precise_slopes(solver: Solver, process: Any, patterns: Sequence[str]) -> list[Slope]:
@@ -114,7 +101,11 @@ def _floor(n: int) -> float:
 @lru_cache(maxsize=32)
 def compiled(solver: Solver, process: Any, pattern: str, n: int) -> Plan:
     """A plan of extended numbers, shared by the witnesses."""
-    return compile(solver, near(process, pattern, n))
+    return compile(solver, known_near(process, pattern, n))
+
+
+# of the same digits as what is compiled on it
+known_near = lru_cache(maxsize=64)(near)
 
 
 def verified_flow(target: Any, process: Any, x: np.ndarray) -> Callable[[Level], np.ndarray]:

@@ -166,7 +166,7 @@ def of_lam(f: Method) -> Method:
         at = as_float(lam)
         if at is None:
             return f(self, lam)
-        noisiest, cleanest = self.lam(self.t_start), self.lam(self.t_clean)
+        noisiest, cleanest = _ends(self)
         _check_lam(self, at, noisiest, cleanest)
         if not noisiest < at < cleanest:
             return self.t_start if at <= noisiest else self.t_clean
@@ -176,6 +176,19 @@ def of_lam(f: Method) -> Method:
         return t if self.t_clean <= value <= self.t_start else min(max(value, self.t_clean), self.t_start)
 
     return _each(functools.wraps(f)(checked))
+
+
+def _ends(process: Any) -> tuple[float, float]:
+    """The log-SNR of the noisiest and of the cleanest level."""
+    # a tensor among the parameters may change in place
+    if all([type(value) is float for value in vars(process).values()]):
+        return _known_ends(process)
+    return process.lam(process.t_start), process.lam(process.t_clean)
+
+
+@functools.lru_cache(maxsize=256)
+def _known_ends(process: Any) -> tuple[float, float]:
+    return process.lam(process.t_start), process.lam(process.t_clean)
 
 
 def _check_lam(process: Any, lam: float, noisiest: float, cleanest: float) -> None:
@@ -216,12 +229,16 @@ def asin(x: Any) -> Any:
 
 def noisy(lam: Any) -> bool:
     """Is the log-SNR a negative number? Only chooses between equal formulas."""
+    if type(lam) is float:
+        return lam < 0
     at = as_float(lam)
     return at is not None and at < 0
 
 
 def softplus(x: Any) -> Any:
     """``log(1 + e^x)``."""
+    if type(x) is float:
+        return log1p(exp(x)) if x < 0 else x + log1p(exp(-x))
     return log1p(exp(x)) if noisy(x) or as_float(x) is None else x + log1p(exp(-x))
 
 

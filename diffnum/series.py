@@ -12,10 +12,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from numbers import Rational
 from operator import mul
 from typing import Any
 
+gmpy2: Any
 try:
     import gmpy2
 except ImportError:  # pragma: no cover
@@ -26,6 +28,8 @@ __all__ = ["Series", "compose", "h_series", "rational", "revert"]
 # as exact as fractions and several times quicker, where it is installed
 rational: Any = getattr(gmpy2, "mpq", Fraction)
 _KIND = type(rational(0))
+# a product of so many terms is quicker in whole numbers
+LONG = 7
 _FLOATING = type(getattr(gmpy2, "mpfr", float)(0))
 
 
@@ -53,7 +57,7 @@ def _is_zero(c: Any) -> bool:
     return bool(c == 0 or c.simplify() == 0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Series:
     """``sum(c[i] h^(v + i)) + O(h^(v + len(c)))``."""
 
@@ -63,10 +67,21 @@ class Series:
     # numpy scalars must not take the operation over
     __array_ufunc__ = None
 
+    def __init__(self, v: int, c: tuple[Any, ...]) -> None:
+        # a proof makes millions: past the frozen door they take half the time
+        fields = self.__dict__
+        fields["v"] = v
+        fields["c"] = c
+
     @property
     def end(self) -> int:
         """First unknown power of ``h``."""
         return self.v + len(self.c)
+
+    @property
+    def exact(self) -> bool:
+        """Whether all coefficients are fractions."""
+        return all([type(c) is _KIND for c in self.c])
 
     def __getitem__(self, power: int) -> Any:
         """Coefficient of ``h^power``; IndexError where it is not known."""
@@ -247,6 +262,9 @@ class Series:
     def phi(self, k: int) -> Series:
         """``phi_k(self)`` by its power series ``sum z^j / (j + k)!``."""
         self._regular("phi")
+        return _phis(self, max(k, 3))[k] if self.exact else self._phi(k)
+
+    def _phi(self, k: int) -> Series:
         total, power = self._lift(rational(1, math.factorial(k))), self._lift(1)
         for j in range(1, self.end):
             power = (power * self).cut(self.end)
@@ -254,6 +272,15 @@ class Series:
                 break
             total = total + power * rational(1, math.factorial(j + k))
         return total
+
+
+@lru_cache(maxsize=256)
+def _phis(z: Series, top: int) -> tuple[Series, ...]:
+    """``phi_0(z), ..., phi_top(z)``, of which a formula asks for several: ``phi_k = 1/k! + z phi_{k+1}``."""
+    found = [z._phi(top)]
+    for k in reversed(range(top)):
+        found.append(z * found[-1] + rational(1, math.factorial(k)))
+    return tuple(reversed(found))
 
 
 def _lifted(series: Series, other: Any) -> Series:
@@ -265,9 +292,24 @@ def cauchy(x: Sequence[Any], y: Sequence[Any], most: int | None = None) -> list[
     n = min(len(x), len(y)) if most is None else min(len(x), len(y), most)
     if n <= 0:
         return []
+    # surds may stand among fractions
+    if n >= LONG and {*map(type, x[:n]), *map(type, y[:n])} == {_KIND}:
+        return _over_common(x[:n], y[:n])
     first, back = x[0], y[n - 1 :: -1] if n < len(y) else y[::-1]
     # the same sums, in the same order, whatever the kind of number
     return [first * y[0], *[sum(map(mul, x[1 : k + 1], back[n - k :]), first * y[k]) for k in range(1, n)]]
+
+
+def _over_common(x: Sequence[Any], y: Sequence[Any]) -> list[Any]:
+    """:func:`cauchy` of fractions, over one denominator for each factor."""
+    (d, a), (e, b) = _whole(x), _whole(y)
+    back, both, n = b[::-1], d * e, len(x)
+    return [rational(sum(map(mul, a[: k + 1], back[n - 1 - k :])), both) for k in range(n)]
+
+
+def _whole(x: Sequence[Any]) -> tuple[Any, list[Any]]:
+    common = math.lcm(*[int(c.denominator) for c in x]) if gmpy2 is None else gmpy2.lcm(*[c.denominator for c in x])
+    return common, [c.numerator * (common // c.denominator) for c in x]
 
 
 def _root(c: Any) -> Any:

@@ -18,7 +18,6 @@ same source runs on floats, torch leaves, sympy expressions and truncated series
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -32,7 +31,7 @@ from .prediction import convert
 __all__ = ["Evaluation", "Form", "Solver", "Trace", "compile", "solver"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Form:
     """A linear combination of registers; ``+ -`` with forms, ``* /`` with coefficients."""
 
@@ -40,6 +39,10 @@ class Form:
 
     # numpy scalars and arrays must not swallow a Form from the left
     __array_ufunc__ = None
+
+    def __init__(self, terms: tuple[tuple[int, Any], ...] = ()) -> None:
+        # two for every term of a formula: past the frozen door they take half the time
+        self.__dict__["terms"] = terms
 
     def __add__(self, other: Form | int) -> Form:
         if not isinstance(other, Form):
@@ -357,8 +360,9 @@ def compile(sampler: Solver | Callable[..., None], levels: Any, prediction: str 
         roots = [*(r for _, r in named), *(r for rows in kept for r in rows)]
         lines, states, registers, conversions = fold(lines, trace.conversions, trace.states, roots)
         pairs = iter(registers[len(named) :])
-        # products of finite coefficients may overflow
-        _finite(lines)
+        if trace.conversions:
+            # products of finite coefficients may overflow
+            _finite(lines)
     except (ArithmeticError, _Infinite) as error:
         # decimal's exceptions are among the former: extended precision meets infinite nodes
         step = error.args[0] if isinstance(error, _Infinite) else trace.step
@@ -397,7 +401,8 @@ def _finite(lines: list[Line]) -> list[Line]:
     for line in lines:
         if isinstance(line, Lin):
             for _, c in line.terms:
-                if isinstance(c, float) and not math.isfinite(c):
+                # infinite, or no number
+                if isinstance(c, float) and c - c != 0:
                     raise _Infinite(line.step)
     return lines
 

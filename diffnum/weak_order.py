@@ -29,6 +29,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from .extended_numbers import digits, number
@@ -130,13 +131,20 @@ def _settled(solver: Solver | Callable[..., None]) -> int:
 def _compiled(
     solver: Solver | Callable[..., None], seed: int, preserving: bool, steps: int, order: int
 ) -> tuple[GenericProcess, Plan]:
+    grid = _generic_grid(seed, preserving, steps, order, type(number(0)))
+    return grid.process, compile(solver, grid)
+
+
+@lru_cache(maxsize=64)
+def _generic_grid(seed: int, preserving: bool, steps: int, order: int, kind: type) -> GenericGrid:
+    """Of :func:`_compiled`, the same for all samplers, in :data:`DIGITS` digits of one kind of number."""
     rng = random.Random(1000 + seed)
     process = _random_process(seed, preserving, order + GUARD)
     # zeros of one kind with the rest: a sum over mixed kinds converts every term
     square = Series(0, tuple(number(int(i == 2)) for i in range(order + GUARD)))
     ratios = [Fraction(rng.randint(4, 8), rng.randint(4, 8)) for _ in range(steps)]
     thetas = [square * sum(ratios[i:], Fraction(0)) for i in range(steps + 1)]
-    return process, compile(solver, GenericGrid.through(process, thetas))
+    return GenericGrid.through(process, thetas)
 
 
 def _random_process(seed: int, preserving: bool, order: int) -> GenericProcess:

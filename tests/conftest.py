@@ -1,5 +1,6 @@
 """One thread, no display, and the same Hypothesis examples on every run."""
 
+import gc
 import os
 
 # Before torch or numpy is imported: on few cores a second thread can cost hundreds of times what it brings.
@@ -10,6 +11,9 @@ from functools import lru_cache
 
 import pytest
 from hypothesis import settings
+
+# proofs make millions of numbers and hardly a cycle
+gc.set_threshold(100_000, 10, 10)
 
 settings.register_profile("diffnum", deadline=None, derandomize=True)
 settings.load_profile("diffnum")

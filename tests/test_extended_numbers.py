@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import diffnum as dn
-from diffnum import extended_numbers, precise
+from diffnum import extended_numbers, pointwise, precise
 from diffnum.extended_numbers import digits, number, quick
 from diffnum.plan import PREDICTIONS
 from diffnum.series import compose, h_series, revert
@@ -96,9 +96,10 @@ def test_processes_have_levels_of_both_kinds(process):
 @pytest.mark.parametrize("name", ["exp_ab5", "deis_tab_3", "gauss4", "luan_ostermann5"])
 def test_slopes_do_not_depend_on_the_kind_of_number(name, monkeypatch):
     """Surds, quadrature and phi among the coefficients."""
+    caches = (precise.compiled, precise.precise_run, precise.known_near)
 
     def errors():
-        for cache in (precise.compiled, precise.precise_run):
+        for cache in caches:
             cache.cache_clear()
         with digits(50):
             return precise.precise_errors(ALL[name], dn.VP(), "alternating", (16, 32), lambda plan: plan)
@@ -106,5 +107,18 @@ def test_slopes_do_not_depend_on_the_kind_of_number(name, monkeypatch):
     found = errors()
     monkeypatch.setattr(extended_numbers, "gmpy2", None)
     assert found == pytest.approx(errors(), rel=1e-12)
-    precise.compiled.cache_clear()
-    precise.precise_run.cache_clear()
+    for cache in caches:
+        cache.cache_clear()
+
+
+@pytest.mark.parametrize("witness", precise.WITNESSES)
+def test_laws_number_by_number_and_as_arrays(witness):
+    process = dn.VP()
+    with digits(precise.DIGITS):
+        law = pointwise.Pointwise(precise.WITNESSES[witness]())
+        level = process.at(extended_numbers.number(0.3))
+        x = np.frompyfunc(extended_numbers.number, 1, 1)(law.law.sample(3, 1, process.at(0.3)).astype(object))
+        arrays = pointwise.arrays(level)
+        off = abs(law.predict(x, level, "data") - law.law.predict(x, arrays, "data")).max()
+        assert off < 1e-45
+        assert (law.predict(x, level, "noise") == law.law.predict(x, arrays, "noise")).all()

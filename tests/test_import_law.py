@@ -34,7 +34,7 @@ ROOMS = """
     gradients
     likelihood
     lifting
-    witness together mutants slopes precise measure
+    witness together mutants slopes precise pointwise measure
     inversion
     certificate
     budget

@@ -147,8 +147,7 @@ def on_slopes(points: int, at: Callable[[int], Sequence[F]] = times) -> Build:
     """
 
     def build(T: Trace, grid: Any, stages: int = 50) -> None:
-        *_, weights = table_of(0, stages)
-        moments = [sum((b * c**m for b, c in zip(weights, at(stages), strict=True)), F(0)) for m in range(points)]
+        moments = _moments(stages, at, points)
         past: tuple[tuple[Form, Any], ...] = ()
         for s, t in T.steps(grid):
             clock, step = T.process.clock(s), T.dt(s, t)
@@ -157,6 +156,13 @@ def on_slopes(points: int, at: Callable[[int], Sequence[F]] = times) -> Build:
             T.x = _added(T.x, [step * w for w in shares], past)
 
     return build
+
+
+@lru_cache(maxsize=16)
+def _moments(stages: Any, at: Callable[[int], Sequence[F]], points: int) -> tuple[F, ...]:
+    *_, weights = table_of(0, stages)
+    pairs = list(zip(weights, at(stages), strict=True))
+    return tuple(sum((b * c**m for b, c in pairs), F(0)) for m in range(points))
 
 
 def _added(x: Form, shares: Sequence[Any], past: Sequence[tuple[Form, Any]]) -> Form:

@@ -113,7 +113,7 @@ def root(d: int) -> Surd:
 
 def _plain(a: Any, b: Any, d: int) -> Any:
     # a rational result is one, so that what is zero is seen to be zero
-    return a if b == 0 else Surd(a, b, d)
+    return Surd(a, b, d) if b else a
 
 
 def _ratio(a: Any, b: Any) -> Any:

@@ -14,6 +14,8 @@ from ..plan import Level
 from .common import (
     Array,
     denoise_by_predict,
+    elementwise,
+    extended,
     generator,
     is_torch,
     leave,
@@ -302,7 +304,12 @@ class Mixture:
         return points, max(1, most // (points * self.dim))
 
     def _log_weights(self, rows: Array) -> Array:
-        return self.weights.log() if is_torch(rows) else np.log(self.weights)  # type: ignore[attr-defined]
+        if is_torch(rows):
+            return self.weights.log()  # type: ignore[attr-defined]
+        if rows.dtype != object:
+            return np.log(self.weights)
+        # logarithms of float64 would cap the digits
+        return elementwise("log", np.asarray(np.frompyfunc(extended(rows)[1], 1, 1)(self.weights.astype(object))))
 
 
 def _averaged(
