@@ -8,6 +8,7 @@ between two evaluations are one pass, each is a register that is read, and a reg
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .plan import Eval, Lin, Line
@@ -21,12 +22,17 @@ def product(c: Any, a: Any) -> Any:
 
 
 def fold(
-    lines: list[Line], conversions: set[int], states: list[int], outputs: list[int]
+    lines: list[Line], conversions: Mapping[int, str], states: list[int], outputs: list[int]
 ) -> tuple[list[Line], list[int], list[int], list[tuple[int, str, int, int]]]:
     """Fold a conversion into its users where that takes no more terms than storing it, and renumber.
 
     A stored conversion costs one pass, ``x + c F`` but for a factor that its users take over, and a term per use; a
     folded one a term per use for the prediction, and another for its input where the user does not read that already.
+    Noise counts two more when it is stored: ``(x - alpha D) / sigma`` is rounded at the size of ``x / sigma``, and
+    Adams weights that cancel multiply that.
+
+    Args:
+        conversions: registers of readings, and what each reads.
     """
     if not conversions:
         return lines, states, outputs, []
@@ -34,13 +40,14 @@ def fold(
     readers, forms = _readers(lines, conversions)
     counted: dict[int, tuple[int, int]] = {}
     folded: set[int] = set()
+    pass_of = {r: 3 if quantity == "noise" else 1 for r, quantity in conversions.items()}
 
     def consider(some: list[int]) -> bool:
         """Fold some readings of one prediction if that pays."""
         users = {i for r in some for i in readers[r]}
         of = {q for r in some for q, _ in _terms(lines[r - 1])}
         inlined = sum(len(of - forms[i].keys()) for i in users)
-        stored = sum(1 + len(readers[r]) for r in some)
+        stored = sum(pass_of[r] + len(readers[r]) for r in some)
         counted.update(dict.fromkeys(some, (inlined, stored)))
         if inlined > stored:
             return False
@@ -56,7 +63,7 @@ def fold(
         if len(free) < 2 or not consider(free):
             for r in free:
                 consider([r])
-        counted.update({r: (2 + len(readers[r]), 1 + len(readers[r])) for r in readings if r in keep})
+        counted.update({r: (4 + len(readers[r]), pass_of[r] + len(readers[r])) for r in readings if r in keep})
     report = [(lines[r - 1].step, lines[r - 1].name, *counted[r]) for r in sorted(conversions)]
     kept, number = _renumbered(lines, forms, folded)
     return kept, [number[r] for r in states], [number[r] for r in outputs], report
@@ -67,7 +74,7 @@ def _terms(line: Line) -> tuple[tuple[int, Any], ...]:
     return line.terms
 
 
-def _by_prediction(lines: list[Line], conversions: set[int]) -> list[list[int]]:
+def _by_prediction(lines: list[Line], conversions: Iterable[int]) -> list[list[int]]:
     """Conversions of one prediction together, in order."""
     found: dict[int, list[int]] = {}
     for r in sorted(conversions):
@@ -75,7 +82,7 @@ def _by_prediction(lines: list[Line], conversions: set[int]) -> list[list[int]]:
     return list(found.values())
 
 
-def _readers(lines: list[Line], conversions: set[int]) -> tuple[dict[int, list[int]], dict[int, dict[int, Any]]]:
+def _readers(lines: list[Line], conversions: Iterable[int]) -> tuple[dict[int, list[int]], dict[int, dict[int, Any]]]:
     """The lines that read each conversion, in order, and the terms of these lines."""
     readers: dict[int, list[int]] = {r: [] for r in conversions}
     forms: dict[int, dict[int, Any]] = {}

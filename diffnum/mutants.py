@@ -59,7 +59,7 @@ class Mutation:
         what: "scale", "swap" or "level".
         back: the terms meant, as how many registers they lie back; the same in all steps of a kind.
         factor: what "scale" applies.
-        terms: how many terms a line of neighbours has: at the start other registers may lie as far back.
+        read: the types of the lines that neighbours read: at the start other registers may lie as far back.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Mutation:
     what: str
     back: tuple[int, ...] = ()
     factor: Any = 1
-    terms: int | None = None
+    read: tuple[type | None, ...] = ()
 
     def of(self, r: int, line: Line, plan: Plan) -> Line:
         """The broken line; the line itself where it has no such term."""
@@ -76,7 +76,7 @@ class Mutation:
             return replace(line, level=_other_end(line, plan))
         assert isinstance(line, Lin)
         old = {r - q: c for q, c in line.terms}
-        if not set(self.back) <= set(old) or self.terms not in (None, len(old)):
+        if not set(self.back) <= set(old) or self.read not in ((), _read(plan, r, self.back)):
             return line
         new = {self.back[0]: old[self.back[-1]] * self.factor, self.back[-1]: old[self.back[0]] * self.factor}
         return replace(line, terms=tuple((q, new.get(r - q, c)) for q, c in line.terms))
@@ -116,11 +116,11 @@ def mutations(plan: Plan) -> list[Mutation]:
             if isinstance(line, Eval):
                 found.append(Mutation(f"level of evaluation in line {j}{where}", kind, j, "level"))
             elif isinstance(line, Lin):
-                found += _slips(line, r, f"line {j}{where}", kind, j)
+                found += _slips(line, r, f"line {j}{where}", kind, j, plan)
     return found
 
 
-def _slips(line: Lin, r: int, where: str, kind: Kind, j: int) -> Iterator[Mutation]:
+def _slips(line: Lin, r: int, where: str, kind: Kind, j: int, plan: Plan) -> Iterator[Mutation]:
     back = [r - q for q, _ in line.terms]
     for k, b in enumerate(back):
         for label, factor in (("sign", -1), ("factor 2", 2)):
@@ -128,9 +128,14 @@ def _slips(line: Lin, r: int, where: str, kind: Kind, j: int) -> Iterator[Mutati
     for k in range(len(back) - 1):
         # what is equal but for rounding, as the weights of the trapezoidal rule, is no other method when swapped
         if abs(line.terms[k][1] - line.terms[k + 1][1]) > 1e-12 * abs(line.terms[k][1]):
-            yield Mutation(
-                f"terms {k} and {k + 1} swapped in {where}", kind, j, "swap", (back[k], back[k + 1]), terms=len(back)
-            )
+            pair = (back[k], back[k + 1])
+            read = _read(plan, r, pair)
+            yield Mutation(f"terms {k} and {k + 1} swapped in {where}", kind, j, "swap", pair, read=read)
+
+
+def _read(plan: Plan, r: int, back: tuple[int, ...]) -> tuple[type | None, ...]:
+    """The types of the lines so far back; None for the first state."""
+    return tuple(type(plan.lines[r - b - 1]) if r > b else None for b in back)
 
 
 def applied(mutation: Mutation, plan: Plan) -> Plan:

@@ -110,7 +110,7 @@ class Evaluation:
         key, known = (self.register, target if isinstance(target, str) else name), self.trace._read
         if key not in known or not key[1]:
             a, b = convert(self.level, self.trace.prediction, target)
-            known[key] = self.trace._converted(((self.x, a), (self.register, b)), self.name)
+            known[key] = self.trace._converted(((self.x, a), (self.register, b)), self.name, key[1])
         register = known[key].terms[0][0]
         self.trace.lines[register - 1] = replace(self.trace.lines[register - 1], step=self.trace.step)
         return known[key]
@@ -131,7 +131,7 @@ class Trace:
     x: Form = field(default_factory=lambda: Form(((0, 1.0),)))
     lines: list[Line] = field(default_factory=list)
     states: list[int] = field(default_factory=lambda: [0])
-    conversions: set[int] = field(default_factory=set)
+    conversions: dict[int, str] = field(default_factory=dict)
     step: int = 0
     inputs: list[tuple[str, int]] = field(default_factory=lambda: [("x", 0)])
     others: list[tuple[str, int]] = field(default_factory=list)
@@ -240,9 +240,9 @@ class Trace:
         self.lines.append(Lin(terms, name, self.step))
         return len(self.lines)
 
-    def _converted(self, terms: tuple[tuple[int, Any], ...], name: str) -> Form:
+    def _converted(self, terms: tuple[tuple[int, Any], ...], name: str, quantity: str) -> Form:
         self.lines.append(Lin(terms, name, self.step))
-        self.conversions.add(len(self.lines))
+        self.conversions[len(self.lines)] = quantity
         return Form(((len(self.lines), 1.0),))
 
     def _remember(self, s: Level, t: Level, h: Any) -> None:
