@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,8 @@ __all__ = ["Design", "Verdict", "design"]
 
 ROUNDS = 20
 RIDGE = 1e-4
+HARD = 64
+_MOST = 24
 BOTH, SHARP = ("soft_l1", "linear"), ("linear",)
 
 
@@ -84,17 +86,21 @@ class _Chain:
     Attributes:
         free, theta: the family, and where to start.
         stages: names, surrogates, units of their errors, losses.
+        rivals: hand-made plans, for which trajectories are hard or easy.
     """
 
     free: Free
     theta: np.ndarray
     stages: list[tuple[str, list[Trial], list[float], tuple[str, ...]]]
+    rivals: list[Plan]
 
     def run(self) -> list[tuple[str, Fit]]:
         found: list[tuple[str, Fit]] = []
         theta = self.theta
         for name, trials, units, losses in self.stages:
-            made = fit(self.free, theta, trials, units, ROUNDS, RIDGE, losses)
+            plans = [self.free.plan(theta.tolist()), *self.rivals]
+            strata = [trial.strata(plans, HARD) for trial in trials]
+            made = fit(self.free, theta, strata, units, ROUNDS, RIDGE, losses)
             found.append((name, made))
             theta = made.theta
         return found
@@ -154,7 +160,11 @@ def design(
         data, spectrum, start, seed, jobs, classes, lambda done: say("surrogates", done, 3)
     )
     by_hand = candidates(process, nfe, samplers)
-    field = _Field(process, start, nfe, choosing, by_hand)
+    say("hand-made", 0, len(choosing))
+    ranked = _together(
+        [partial(_best, trial, by_hand) for trial in choosing], jobs, lambda done: say("hand-made", done, len(choosing))
+    )
+    field = _Field(process, start, nfe, choosing, ranked)
     first = field.first(training)
     say("fits", 0, len(first) + 1)
     begun = _together([chain.run for chain in first], jobs, lambda done: say("fits", done, len(first) + 1))
@@ -167,13 +177,9 @@ def design(
     scores = [field.score(found.plan()) for found in fits]
     best = int(np.argmin(scores))
     plan = fits[best].plan()
-    verdicts = []
-    for done, trial in enumerate(judging):
-        say("judging", done, len(judging))
-        rival = best_on(trial, by_hand)[0]
-        gain = trial.gain(plan, rival.plan, seed)
-        verdicts.append(Verdict(trial.name, rival, trial.error(rival.plan), trial.error(plan), gain))
-    say("judging", len(judging), len(judging))
+    say("judging", 0, len(judging))
+    works = [partial(_judged, trial, by_hand, plan, seed) for trial in judging]
+    verdicts = _together(works, jobs, lambda done: say("judging", done, len(judging)))
     tried = tuple((name, found.free.order, score) for (name, found), score in zip(named, scores, strict=True))
     return Design(nfe, fits[best], fits[best].plan(prediction), tuple(verdicts), named[best][0], tried)
 
@@ -202,18 +208,19 @@ def _trials(
 
 @dataclass(frozen=True, eq=False)
 class _Field:
-    """What fits start from and are compared with."""
+    """What fits start from and are compared with; ``ranked``, the best hand-made plans on each surrogate to choose by,
+    the best first."""
 
     process: Any
     start: Any
     nfe: int
     choosing: list[Trial]
-    by_hand: list[Candidate]
+    ranked: list[list[Candidate]]
 
-    @cached_property
-    def ranked(self) -> list[list[Candidate]]:
-        """Hand-made plans on each surrogate to choose by, the best first."""
-        return [best_on(trial, self.by_hand) for trial in self.choosing]
+    @property
+    def rivals(self) -> list[Plan]:
+        """The best on the first surrogate to choose by and on the last."""
+        return [ranked[0].plan for ranked in (self.ranked[0], self.ranked[-1])]
 
     def score(self, plan: Plan) -> float:
         """Logarithm of the error in units of the best hand-made plan's, on the worst surrogate."""
@@ -234,9 +241,9 @@ class _Field:
             free = Free(self.process, self.start, limit, self.nfe, order)
             of_points, of_mixture = self.ranked[0], self.ranked[-1]
             chains += [
-                _Chain(free, self._near(free, of_mixture), smooth),
-                _Chain(free, self._near(free, of_points), rougher),
-                _Chain(free, self._levels(free, of_points), rough),
+                _Chain(free, self._near(free, of_mixture), smooth, self.rivals),
+                _Chain(free, self._near(free, of_points), rougher, self.rivals),
+                _Chain(free, self._levels(free, of_points), rough, self.rivals),
             ]
         return chains
 
@@ -244,7 +251,7 @@ class _Field:
         """From the best fit to the smoothest surrogate to the rougher ones."""
         ends = [fit for pairs in begun for name, fit in pairs if name == training[0].name]
         made = min(ends, key=lambda fit: fit.error)
-        return [_Chain(made.free, made.theta, self._rougher(training, self._units(training)))]
+        return [_Chain(made.free, made.theta, self._rougher(training, self._units(training)), self.rivals)]
 
     def _rougher(self, training: list[Trial], units: list[float]) -> list[tuple[str, list[Trial], list[float], Any]]:
         """One rougher surrogate after the other, then all of them."""
@@ -267,6 +274,15 @@ class _Field:
                 return free.vector(inside[: free.levels])
         first = free.start.lam if math.isfinite(free.start.lam) else min(-6.0, free.limit - 6.0)
         return free.vector(np.linspace(first, free.limit, free.nfe + 1)[1:-1].tolist()[: free.levels])
+
+
+def _best(trial: Trial, by_hand: Sequence[Candidate]) -> list[Candidate]:
+    return best_on(trial, by_hand)[:_MOST]
+
+
+def _judged(trial: Trial, by_hand: Sequence[Candidate], plan: Plan, seed: int) -> Verdict:
+    rival = best_on(trial, by_hand)[0]
+    return Verdict(trial.name, rival, trial.error(rival.plan), trial.error(plan), trial.gain(plan, rival.plan, seed))
 
 
 def _together(works: Sequence[Callable[[], Any]], jobs: int, done: Callable[[int], None]) -> list[Any]:

@@ -26,18 +26,21 @@ from ..plan import Level
 from ..targets.empirical import Empirical
 from ..targets.mixture import Mixture
 from .classes import Classes, Joined
-from .trajectories import Trajectories
+from .following import follow
+from .trajectories import Trajectories, verified
 from .trial import Part, Trial, gaussian_part, gaussian_trial
 
 __all__ = ["Split", "chosen_by", "designed_on", "judged_on", "of_spectrum", "split"]
 
+PATHS = 1024
+"""Trajectories of a law: of few evaluations one in a hundred lands in another mode, and these few are the error."""
 RANK = 64
 """Leading coordinates of a law to design on."""
 POINTS = 320
 """Points of a law of points to design on."""
 WORK = 200_000
 """Coordinates in all of a law of points to choose by or to judge on."""
-TOLERANCE = 1e-4
+TOLERANCE = 3e-4
 """Of trajectories' ends, relative: far below what a plan of few evaluations leaves."""
 _MOST_CLASSES = 64
 
@@ -102,7 +105,7 @@ def _check(classes: Classes, n: int, rows: list[np.ndarray]) -> None:
 def designed_on(
     data: np.ndarray,
     start: Level,
-    paths: int = 128,
+    paths: int = PATHS,
     components: int = 10,
     seed: int = 0,
     others: Any = None,
@@ -121,18 +124,13 @@ def designed_on(
     fine = _mixture(y, 3 * components, 8, seed, classes, 0.003 * float(y.var(axis=0).mean()))
     points = Empirical(y[:: -(-len(y) // POINTS)]) if classes is None else _narrow(y, seed, classes)
     laws = {"mixture": rough, "fine mixture": fine, "points": points}
-    # few points land in another mode, and they decide: it takes more to weigh them
-    counts = (paths, paths, 2 * paths)
-    return [
-        _trial(name, law, rest, start, count, seed + 1 + i, classes)
-        for i, ((name, law), count) in enumerate(zip(laws.items(), counts, strict=True))
-    ]
+    return [_trial(name, law, rest, start, paths, seed + 1 + i, classes) for i, (name, law) in enumerate(laws.items())]
 
 
 def chosen_by(
     data: np.ndarray,
     start: Level,
-    paths: int = 256,
+    paths: int = PATHS,
     components: int = 12,
     seed: int = 0,
     classes: Classes | None = None,
@@ -145,7 +143,6 @@ def chosen_by(
     tilted = {power: _mixture(z * _tilt(z, power), components, 4, seed + 19, classes) for power in (0.85, 1.1)}
     return [
         _trial("other points", points, alone, start, paths, seed + 11, classes),
-        # a plan that is good but for one trajectory in a hundred is told from one that is good by many of them
         _trial("flatter spectrum", tilted[0.85], rest, start, paths, seed + 13, classes),
         _trial("a little steeper", tilted[1.1], rest, start, paths, seed + 14, classes),
         _trial("other mixture", mixture, rest, start, paths, seed + 12, classes),
@@ -155,7 +152,7 @@ def chosen_by(
 def judged_on(
     data: np.ndarray,
     start: Level,
-    paths: int = 256,
+    paths: int = PATHS,
     components: int = 16,
     seed: int = 0,
     classes: Classes | None = None,
@@ -214,11 +211,9 @@ def _narrow(y: np.ndarray, seed: int, classes: Classes) -> Any:
 def _trial(
     name: str, law: Any, rest: Any, start: Level, paths: int, seed: int, classes: Classes | None = None
 ) -> Trial:
-    if classes is None:
-        drawn = Trajectories.draw(law, start, paths, seed, TOLERANCE)
-    else:
-        drawn = Joined.draw(law, start, paths, seed, TOLERANCE)
-    parts = [Part(drawn)]
+    draw: Any = Trajectories.draw if classes is None else Joined.draw
+    # equal steps in log-SNR have no beginning at pure noise
+    parts = [Part(draw(law, start, paths, seed, TOLERANCE, verified if start.pure_noise else follow))]
     if rest is not None:
         parts.append(gaussian_part(rest, start))
     return Trial(name, tuple(parts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -51,6 +52,37 @@ class Trial:
     def first(self, n: int) -> Trial:
         """The same with at most ``n`` trajectories."""
         return Trial(self.name, tuple(Part(part.trajectories.first(n), part.weight) for part in self.parts))
+
+    def take(self, rows: np.ndarray) -> Trial:
+        """The same with some of the trajectories; of a Gaussian part with the one that it has."""
+        taken = (p.trajectories if len(p.trajectories) < len(self) else p.trajectories.take(rows) for p in self.parts)
+        return Trial(self.name, tuple(Part(t, p.weight) for t, p in zip(taken, self.parts, strict=True)))
+
+    def strata(self, plans: Sequence[Plan], each: int, seed: int = 0) -> Trial:
+        """The trajectories that are hardest for some plans, and as many others at random that stand for all others.
+
+        Of few evaluations one trajectory in a hundred ends in another mode, and these few are most of the error: in a
+        random tenth of the trajectories there are hardly any. The mean of squares is that of all trajectories in
+        expectation, because each stratum counts for as many as it stands for.
+
+        Args:
+            plans: hardness is the sum over them of a trajectory's square in units of the mean.
+            each: trajectories of either kind.
+            seed: of the others.
+        """
+        if len(self) <= 2 * each:
+            return self
+        means = [squares / max(squares.mean(), 1e-300) for squares in map(self.squares, plans)]
+        order = np.argsort(-np.sum(means, axis=0), kind="stable")
+        others = np.random.default_rng(seed).choice(order[each:], each, replace=False)
+        strata = ((order[:each], each / len(self)), (np.sort(others), 1 - each / len(self)))
+        parts = []
+        for part in self.parts:
+            if len(part.trajectories) < len(self):
+                parts.append(part)
+            else:
+                parts += [Part(part.trajectories.take(rows), share * part.weight) for rows, share in strata]
+        return Trial(self.name, tuple(parts))
 
     def squares(self, plan: Plan) -> np.ndarray:
         """Squared distance to the end, per trajectory."""

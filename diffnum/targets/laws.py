@@ -27,6 +27,7 @@ __all__ = ["Atoms1D", "Laplace1D", "Law", "Mixture1D", "Uniform1D", "cdf"]
 
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
+
 @dataclass(frozen=True)
 class Uniform1D:
     """The uniform law on ``[a, b]``.
