@@ -24,7 +24,8 @@ __all__ = ["Design", "Verdict", "design"]
 
 ROUNDS = 20
 RIDGE = 1e-4
-HARD = 64
+HARD = 160
+MANY = 6
 _MOST = 24
 BOTH, SHARP = ("soft_l1", "linear"), ("linear",)
 
@@ -229,23 +230,18 @@ class _Field:
         return math.log(worst) if math.isfinite(worst) else math.inf
 
     def first(self, training: list[Trial]) -> list[_Chain]:
-        """Fits to the smoothest surrogate and to the rougher ones, each from the hand-made plan that is best there, and
-        to the roughest from its levels alone; of order two as well where steps are many."""
+        """Fits to the smoothest surrogate, of order two as well where steps are many, and to the rougher ones, each
+        from the hand-made plan that is best there."""
         limit = float(self.process.level(self.process.t_stop).lam)
         units = self._units(training)
         smooth = [(training[0].name, training[:1], units[:1], BOTH)]
-        rough = [(training[-1].name, training[-1:], units[-1:], SHARP), ("all", training, units, BOTH)]
-        rougher = self._rougher(training, units)
-        chains = []
-        for order in (1, 2) if self.nfe > 8 else (1,):
-            free = Free(self.process, self.start, limit, self.nfe, order)
-            of_points, of_mixture = self.ranked[0], self.ranked[-1]
-            chains += [
-                _Chain(free, self._near(free, of_mixture), smooth, self.rivals),
-                _Chain(free, self._near(free, of_points), rougher, self.rivals),
-                _Chain(free, self._levels(free, of_points), rough, self.rivals),
-            ]
-        return chains
+        plain, second = (Free(self.process, self.start, limit, self.nfe, order) for order in (1, 2))
+        of_points, of_mixture = self.ranked[0], self.ranked[-1]
+        return [
+            _Chain(plain, self._near(plain, of_mixture), smooth, self.rivals),
+            *([_Chain(second, self._near(second, of_mixture), smooth, self.rivals)] if self.nfe > MANY else []),
+            _Chain(plain, self._near(plain, of_points), self._rougher(training, units), self.rivals),
+        ]
 
     def second(self, begun: list[list[tuple[str, Fit]]], training: list[Trial]) -> list[_Chain]:
         """From the best fit to the smoothest surrogate to the rougher ones."""

@@ -4,7 +4,8 @@ A denoiser depends on ``u = x / rho`` and on the angle ``phi`` of its level alon
 ``sigma = rho sin phi``. Of one Gaussian component, with ``z = B^T (u - c m)`` in its eigenvectors, ``c = cos phi``,
 ``s = sin phi``, ``v = c^2 lam + s^2`` and ``n = B^T m``,
 
-    mu = m + B (c lam / v) z,    d mu/dphi = B [ (c lam s / v) n - (s lam / v + c lam v' / v^2) z ],    v' = 2 c s (1 - lam),
+    mu = m + B (c lam / v) z,    d mu/dphi = B [ (c lam s / v) n - (s lam / v + c lam v' / v^2) z ],
+    v' = 2 c s (1 - lam),
     -2 log p = sum z^2 / v + log v,    d(-2 log p)/dphi = sum 2 s n z / v - z^2 v' / v^2 + v' / v,
 
 and a law of many components or points with shares ``w_k`` and centres ``mu_k`` has
