@@ -24,8 +24,10 @@ __all__ = ["Design", "Verdict", "design"]
 
 ROUNDS = 20
 RIDGE = 1e-4
-HARD = 160
+HARD = 96
+"""Trajectories of a law that a fit sees because they are hard, and as many others."""
 MANY = 6
+"""Evaluations above which the family of order two is tried as well."""
 _MOST = 24
 BOTH, SHARP = ("soft_l1", "linear"), ("linear",)
 
@@ -167,11 +169,11 @@ def design(
     )
     field = _Field(process, start, nfe, choosing, ranked)
     first = field.first(training)
-    say("fits", 0, len(first) + 1)
-    begun = _together([chain.run for chain in first], jobs, lambda done: say("fits", done, len(first) + 1))
+    say("fits", 0, len(first) + 2)
+    begun = _together([chain.run for chain in first], jobs, lambda done: say("fits", done, len(first) + 2))
     second = field.second(begun, training)
     ended = _together(
-        [chain.run for chain in second], jobs, lambda done: say("fits", len(first) + done, len(first) + 1)
+        [chain.run for chain in second], jobs, lambda done: say("fits", len(first) + done, len(first) + 2)
     )
     named = [pair for pairs in [*begun, *ended] for pair in pairs]
     fits = [found for _, found in named]
@@ -244,10 +246,13 @@ class _Field:
         ]
 
     def second(self, begun: list[list[tuple[str, Fit]]], training: list[Trial]) -> list[_Chain]:
-        """From the best fit to the smoothest surrogate to the rougher ones."""
+        """From the best fit to the smoothest surrogate to all, and by way of the rougher ones to all; then once more to
+        what is hard for the plan that this made."""
         ends = [fit for pairs in begun for name, fit in pairs if name == training[0].name]
         made = min(ends, key=lambda fit: fit.error)
-        return [_Chain(made.free, made.theta, self._rougher(training, self._units(training)), self.rivals)]
+        units = self._units(training)
+        rougher = [*self._rougher(training, units), ("all", training, units, SHARP)]
+        return [_Chain(made.free, made.theta, stages, self.rivals) for stages in (rougher, rougher[-2:])]
 
     def _rougher(self, training: list[Trial], units: list[float]) -> list[tuple[str, list[Trial], list[float], Any]]:
         """One rougher surrogate after the other, then all of them."""

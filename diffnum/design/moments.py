@@ -83,30 +83,36 @@ def _full(law: Mixture) -> bool:
 
 
 def _of_components(law: Mixture, x: np.ndarray, level: Level, dtype: Any) -> Posterior:
+    """Components first, ``(K, n, d)``; what is diagonal is folded into the products."""
     form: Any = law.covariances
-    K, d = law.means.shape
     u, c, s = _turned(x, level)
-    basis = form.basis.transpose(1, 0, 2).reshape(d, -1)
-    n = np.einsum("kij,ki->kj", form.basis, law.means)
-    lam = form.spectrum
+    basis, lam = form.basis, form.spectrum
+    back = basis.swapaxes(1, 2)
+    m = (law.means[:, None] @ basis)[:, 0]
     v, dv = lam * c**2 + s**2, 2 * c * s * (1 - lam)
-    z = (u @ basis).reshape(-1, K, d) - c * n
-    over = z / v
+    z = u @ basis
+    z -= (c * m)[:, None]
+    squares = (z * z) @ np.stack([1 / v, dv / v**2], axis=-1)
+    crossed = (z @ (m / v)[..., None])[..., 0]
     share, bend = _weighed(
-        np.log(law.weights) - ((z * over).sum(-1) + np.log(v).sum(-1)) / 2,
-        (over * (over * dv - (2 * s) * n)).sum(-1) / 2 - (dv / v).sum(-1) / 2,
+        (np.log(law.weights) - np.log(v).sum(-1) / 2) - squares[..., 0].T / 2,
+        (squares[..., 1].T - (dv / v).sum(-1)) / 2 - s * crossed.T,
     )
     gain = c * lam / v
-    back = form.basis.transpose(0, 2, 1)
-    mu = law.means + np.stack([(gain[k] * z[:, k]) @ back[k] for k in range(K)], axis=1)
-    mean = np.einsum("nk,nkj->nj", share, mu)
-    moved = share[..., None] * ((gain * s) * n - (s * lam / v + gain * dv / v) * z)
-    turn = moved.reshape(len(u), -1) @ back.reshape(-1, d) + np.einsum("nk,nkj->nj", share * bend, mu)
-    inner = ((form.basis * (lam * s**2 / v)[:, None]) @ back).astype(dtype)
-    few = share.astype(dtype)
-    apart = (mu - mean[:, None]).astype(dtype)
-    cov = (few @ inner.reshape(K, -1)).reshape(-1, d, d)
-    cov += apart.transpose(0, 2, 1) @ (few[..., None] * apart)
+    mu = z @ (gain[..., None] * back)
+    mu += law.means[:, None]
+    few = share.T[..., None]
+    mean = (few * mu).sum(0)
+    mu -= mean
+    moved = ((gain * s * m)[:, None] @ back)[:, 0]
+    z *= few
+    turn = share @ moved - (z @ ((s * lam / v + gain * dv / v)[..., None] * back)).sum(0)
+    # shares change by nothing in all, so that the centre of the means is free
+    turn += (few * bend.T[..., None] * mu).sum(0)
+    inner = (basis * (lam * s**2 / v)[:, None]) @ back
+    apart = np.ascontiguousarray(mu.swapaxes(0, 1), dtype)
+    cov = (share.astype(dtype) @ inner.reshape(len(inner), -1).astype(dtype)).reshape(-1, *inner.shape[1:])
+    cov += apart.swapaxes(1, 2) @ (share.astype(dtype)[..., None] * apart)
     return Posterior(mean, cov, turn)
 
 

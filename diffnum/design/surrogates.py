@@ -7,6 +7,9 @@ to judge the choice. Each part becomes trials of its own:
     choose   the points, a mixture, and two with a flatter and a steeper spectrum
     judge    the points, a mixture of another number of components, and that mixture with a steeper spectrum
 
+Every law has a thousand trajectories: of few evaluations one in a hundred ends in another mode, and these few are most
+of the error. Fits see those that are hard and as many others (:meth:`.trial.Trial.strata`).
+
 Coordinates are principal ones. In more than 64 dimensions a law to design on lives in the leading 64, and a Gaussian
 has the others; the points of the other parts keep all the directions that they span, in which alone they move.
 
@@ -33,7 +36,7 @@ from .trial import Part, Trial, gaussian_part, gaussian_trial
 __all__ = ["Split", "chosen_by", "designed_on", "judged_on", "of_spectrum", "split"]
 
 PATHS = 1024
-"""Trajectories of a law: of few evaluations one in a hundred lands in another mode, and these few are the error."""
+"""Trajectories of a law."""
 RANK = 64
 """Leading coordinates of a law to design on."""
 POINTS = 320
