@@ -108,7 +108,8 @@ def uniform(process: Process, n: int, start: Any = None, stop: Any = None, end: 
         n: number of steps, >= 1.
         start, stop: a :class:`~diffnum.plan.Level` of the process or a time; default the process's own ends.
         end: the end policy. With ``"zero"`` the schedule has ``n - 1`` steps and one more goes to the clean level;
-            for ``n = 1`` that is the only one.
+            for ``n = 1`` that is the only one. A schedule whose ``stop`` is the clean level has ``n`` steps of its own,
+            the last of which goes there.
 
     Raises:
         ValueError: ``n`` is no positive integer; an end outside the process; ``start`` not noisier than ``stop``;
@@ -173,8 +174,8 @@ def custom(
         lams: log-SNR, kept exactly. A last ``inf`` is the clean level, a first ``-inf`` pure noise.
         end: the end policy; ``"zero"`` appends the clean level where the list does not end there.
 
-    Entries may be Python numbers, numpy, mpmath, sympy, or torch tensors; through those that require a gradient it
-    flows into the levels and ``h`` (in float64), others become floats.
+    Entries may be Python numbers, numpy, mpmath, sympy, or torch tensors; through those that require a gradient, or
+    carry a forward-mode tangent, it flows into the levels and ``h`` (in float64), others become floats.
 
     Raises:
         ValueError: not exactly one list; NaN; an entry outside the process; a list that is not strictly
@@ -209,9 +210,7 @@ def _schedule(process: Process, n: int, start: Any, stop: Any, end: str, between
     first = _end_level(process, process.t_start if start is None else start, "start")
     last = _end_level(process, process.t_stop if stop is None else stop, "stop")
     _check_ends(first, last)
-    if end == "zero" and last.clean:
-        raise ValueError("stop is the clean level already: use end='stop', or a stop with sigma > 0")
-    if end != "zero":
+    if end != "zero" or last.clean:
         return _grid(process, *between(process, n, first, last), end)
     levels, h = between(process, n - 1, first, last) if n > 1 else ([first], [])
     return _grid(process, [*levels, process.at(math.inf)], [*h, math.inf], end)
@@ -299,8 +298,15 @@ def _number(x: Any) -> Any:
     if isinstance(x, (int, float, np.generic, np.ndarray)):
         return float(x)
     if hasattr(x, "requires_grad"):
-        return x.double() if x.requires_grad else float(x)
+        return x.double() if x.requires_grad or _moves(x) else float(x)
     return x
+
+
+def _moves(x: Any) -> bool:
+    """Does a tensor carry a forward-mode tangent, such as that of ``torch.func.jvp``?"""
+    from torch.autograd.forward_ad import unpack_dual
+
+    return unpack_dual(x).tangent is not None
 
 
 def _count(n: Any) -> int:

@@ -14,18 +14,21 @@ from hypothesis import settings
 settings.register_profile("diffnum", deadline=None, derandomize=True)
 settings.load_profile("diffnum")
 
+# by parts of their names; a design is judged for minutes
+ALONE = ("test_claims.py::", "test_design.py::test_on_digits_the_design_beats")
+
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """A file is one piece of work, since its tests share fixtures; claims share none, and are done last, one by one,
-    where a process has time left."""
+    """A file is one piece of work, since its tests share fixtures; those of ALONE share none, and are done last, one by
+    one, where a process has time left."""
     # xdist 3.8 marks groups in an attribute that pytest 9.2 no longer reads: every test went where there was room
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid):
             path = nodeid.partition("::")[0]
-            return nodeid if path.endswith("test_claims.py") else path
+            return nodeid if any(alone in nodeid for alone in ALONE) else path
 
     return ByFile(config, log)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -96,3 +97,56 @@ def test_a_saved_pipeline_gives_process_and_prediction(tmp_path):
     (tmp_path / "scheduler" / "scheduler_config.json").write_text("{")
     with pytest.raises(ValueError, match="is no JSON"):
         convention_of(tmp_path)
+
+
+@pytest.fixture
+def latents(tmp_path):
+    """64 smooth fields of 6400 numbers, and a folder with a flow pipeline whose network takes them."""
+    diffusers = pytest.importorskip("diffusers")
+    import torch
+
+    rng = np.random.default_rng(0)
+    frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(40), np.fft.fftfreq(40)))
+    waves = np.fft.fft2(rng.standard_normal((64, 4, 40, 40))) / np.maximum(frequency, 1 / 40)
+    fields = np.fft.ifft2(waves).real
+    np.save(tmp_path / "latents.npy", np.float32(fields / fields.std()))
+    down, up = ("DownBlock2D", "DownBlock2D"), ("UpBlock2D", "UpBlock2D")
+    torch.manual_seed(0)
+    net = diffusers.UNet2DModel(
+        40, 4, 4, down_block_types=down, up_block_types=up, block_out_channels=(8, 16), norm_num_groups=4
+    )
+    theirs = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
+    diffusers.DDPMPipeline(net, theirs).save_pretrained(tmp_path / "pipeline")
+    return tmp_path
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1200)
+def test_latents_of_6400_dimensions_are_designed_for_a_flow_pipeline_that_runs_the_plan(latents, capsys):
+    diffusers = pytest.importorskip("diffusers")
+    import torch
+
+    from diffnum.interop.diffusers import PlanScheduler
+
+    words = [str(latents / "latents.npy"), "--for", str(latents / "pipeline"), "--nfe", "4", "--jobs", "1", "--json"]
+    tracemalloc.start()
+    run(["design", *words, "--out", str(latents / "plan.json")])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6400**2 * 8 / 2
+    said = json.loads(capsys.readouterr().out)
+    for verdict in said["verdicts"]:
+        assert verdict["low"] <= verdict["gain"] <= verdict["high"]
+        assert verdict["better"] == (verdict["low"] > 0)
+    plan = dn.Plan.load(latents / "plan.json")
+    assert plan.start.pure_noise and plan.prediction == "velocity" and plan.nfe == 4
+    network = dn.models.from_diffusers(latents / "pipeline", local_files_only=True)
+    x = torch.randn(2, 4, 40, 40, generator=torch.Generator().manual_seed(1))
+    expected = dn.sample(plan, network, x)
+    pipe = diffusers.DiffusionPipeline.from_pretrained(latents / "pipeline", local_files_only=True)
+    pipe.scheduler = PlanScheduler.from_config(pipe.scheduler.config, plan=plan)
+    pipe.scheduler.set_timesteps(4)
+    with torch.no_grad():
+        for t in pipe.scheduler.timesteps:
+            x = pipe.scheduler.step(pipe.unet(x, t).sample, t, x).prev_sample
+    assert torch.allclose(x, expected, atol=1e-5 * float(expected.abs().max()))

@@ -26,20 +26,59 @@ def network(x, level):
     return torch.tanh(x + x.roll(1, -1) / 2) * float(level.sigma)
 
 
+PROCESSES = [PROCESS, dn.VE(), dn.EDM(), dn.Cosine(), dn.Flow(3.0)]
+every_process = pytest.mark.parametrize("process", PROCESSES, ids=lambda process: process.name)
+by_default = [p if p.name in ("VP", "Flow") else pytest.param(p, marks=pytest.mark.full) for p in PROCESSES]
+
+
+def first(process):
+    return process.level(process.t_start)
+
+
 @pytest.fixture(scope="module")
 def plan():
     return dn.within("dpmpp_2m", PROCESS, 6, dn.grid.quadratic, "zero")
 
 
-def test_a_function_is_judged_as_the_law_behind_it(plan):
-    x = LAW.sample(24, 0, START)
-    found = judge(plan, velocity, x, PROCESS, "velocity", SAMPLERS, tol=1e-4)
-    exact = Trial("law", (Part(Trajectories(LAW, START, x, LAW.flow(x, START, DATA))),))
-    by_hand = [c for c in candidates(PROCESS, 6, SAMPLERS) if c.plan.start == START]
-    rival = best_on(exact, by_hand)[0]
+@pytest.mark.parametrize("process", by_default, ids=lambda process: process.name)
+def test_a_function_is_judged_as_the_law_behind_it(process):
+    plan = dn.within("dpmpp_2m", process, 6, dn.grid.quadratic, "zero")
+    start = plan.start
+    assert start == first(process)
+    x = LAW.sample(24, 0, start)
+    found = judge(plan, velocity, x, process, "velocity", SAMPLERS, tol=1e-4)
+    exact = Trial("law", (Part(Trajectories(LAW, start, x, LAW.flow(x, start, DATA, 1e-6), 1e-6)),))
+    rival = best_on(exact, candidates(process, 6, SAMPLERS))[0]
     assert str(found.hand_made) == str(rival)
     assert found.error == pytest.approx(exact.error(plan), rel=0.03)
+    assert found.hand_made_error == pytest.approx(exact.error(rival.plan), rel=0.03)
     assert found.gain.value == pytest.approx(exact.gain(plan, rival.plan).value, abs=0.03)
+
+
+@every_process
+def test_the_trajectories_of_a_function_are_those_of_the_law_behind_it_to_the_error_they_claim(process):
+    start, stop = first(process), process.level(process.t_stop)
+    x = LAW.sample(8, 1, start)
+    law = Followed(velocity, "velocity", process, stop, x)
+    end = LAW.denoise(LAW.flow(x, start, stop, 1e-6), stop)
+    for tol in (1e-3, 1e-4):
+        found, error = law.verified(x, start, DATA, tol)
+        assert np.sqrt(((found - end) ** 2).mean()) <= error <= tol * np.sqrt((found**2).mean())
+    at = process.at(-1.0)
+    assert np.allclose(law.flow(x, start, at, 1e-5), LAW.flow(x, start, at, 1e-6), atol=1e-4)
+
+
+@every_process
+def test_a_plan_that_is_exact_has_no_error(process):
+    """Where the data are one point, every exponential method that ends clean arrives there, from anywhere."""
+    point = np.array([0.5, -2.0])
+    x = np.random.default_rng(0).standard_normal((6, 2)) * first(process).sigma
+    for sampler in (ddim, dpmpp_2m):
+        plan = dn.within(sampler, process, 4, dn.grid.quadratic, "zero")
+        found = judge(plan, lambda x, level: point + 0 * x, x, process, samplers=[ddim])
+        assert found.error < 1e-12
+        assert found.gain.value == 0
+        assert not found.better
 
 
 def test_images_of_a_torch_network_keep_their_kind_and_a_plan_gains_nothing_over_itself(plan):
@@ -72,17 +111,30 @@ def rough(x, level):
         ({"model": rough}, "trajectories of this network still change by"),
     ],
 )
-def test_what_cannot_be_judged_is_refused(plan, asked, said):
+def test_what_cannot_be_judged_is_refused(plan, asked, said, monkeypatch):
+    monkeypatch.setattr("diffnum.design.judging._MOST", 100)
     given = {"model": velocity, "x": LAW.sample(4, 0, START), "prediction": "velocity", **asked}
     with pytest.raises(ValueError, match=said):
         judge(plan, process=PROCESS, samplers=SAMPLERS, **given)
 
 
-def test_a_plan_that_starts_where_log_snr_is_infinite_is_refused():
+def test_a_prediction_of_noise_says_nothing_from_pure_noise():
     flow = dn.Flow()
-    plan = dn.compile("ddim", dn.grid.uniform(flow, 4, start=1.0))
-    with pytest.raises(ValueError, match="starts at alpha = 0"):
-        judge(plan, velocity, LAW.sample(4, 0), flow, "velocity")
+    plan = dn.compile("ddim", dn.grid.uniform(flow, 4))
+    with pytest.raises(ValueError, match="a prediction of noise says nothing of the data"):
+        judge(plan, velocity, LAW.sample(4, 0), flow, "noise", [ddim])
+
+
+def test_a_plan_that_starts_after_all_others_has_no_rival():
+    plan = dn.compile("ddim", dn.grid.log_snr(PROCESS, 4, PROCESS.at(3.0)))
+    with pytest.raises(ValueError, match=r"no hand-made plan of 4 evaluations starts at log-SNR 3 or later"):
+        judge(plan, velocity, LAW.sample(4, 0, plan.start), PROCESS, "velocity", [ddim])
+
+
+def test_a_plan_that_draws_noise_follows_no_trajectory():
+    plan = dn.compile("ddpm_ancestral", dn.grid.uniform(PROCESS, 4))
+    with pytest.raises(ValueError, match="draws noise and follows no trajectory"):
+        judge(plan, velocity, LAW.sample(4, 0, START), PROCESS, "velocity", [ddim])
 
 
 @pytest.mark.full

@@ -237,6 +237,23 @@ def test_gradients_flow_through_custom_lams(process):
     assert torch.autograd.gradcheck(read, lams)
 
 
+@pytest.mark.parametrize("process", [VE(), EDM(), VP(), Flow(), DDPM()])
+@pytest.mark.parametrize("name", ["sigmas", "lams", "times"])
+def test_forward_derivatives_of_custom_grids_are_the_backward_ones(process, name):
+    listed = [0.7, 0.5, 0.2] if name == "sigmas" else [-0.5, 0.2, 1.5]
+    values = [process.at(lam).t for lam in listed] if name == "times" else listed
+    x = torch.tensor(values, dtype=torch.float64)
+
+    def read(x):
+        grid = custom(process, **{name: x})
+        return torch.stack([grid.h[0] ** 2, grid.h[1] * grid[2].sigma, grid[1].lam * grid[1].alpha])
+
+    backward = torch.autograd.functional.jacobian(read, x)
+    assert torch.allclose(torch.func.jacfwd(read)(x), backward, rtol=1e-12)
+    direction = torch.tensor([0.3, -1.0, 2.0], dtype=torch.float64)
+    assert torch.allclose(torch.func.jvp(read, (x,), (direction,))[1], backward @ direction, rtol=1e-12)
+
+
 def test_gradients_flow_through_the_ends_of_a_schedule():
     process = EDM()
 

@@ -132,6 +132,8 @@ def test_the_reader_of_imports_sees_relative_nested_and_submodule_imports(tmp_pa
     for module in ("diffnum/__init__.py", "diffnum/num.py", "diffnum/read/__init__.py", "diffnum/read/moments.py"):
         (tmp_path / module).touch()
     source = room_ / "distance.py"
-    source.write_text("from ..num import exp\nfrom .. import num\nfrom . import moments\n"
-                      "def f():\n    import numpy.linalg\n    from diffnum import Plan\n")
+    source.write_text(
+        "from ..num import exp\nfrom .. import num\nfrom . import moments\n"
+        "def f():\n    import numpy.linalg\n    from diffnum import Plan\n"
+    )
     assert imports(source) == {"diffnum.num", "diffnum.read.moments", "numpy.linalg", "diffnum"}

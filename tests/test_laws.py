@@ -175,7 +175,10 @@ def test_flow_against_the_quantile_found_at_fifty_digits(law, s, t):
 
 @settings(deadline=None, max_examples=60)
 @given(
-    gap=st.floats(0.5, 12), width=st.floats(0.05, 1), weight=st.floats(1e-6, 0.5), where=st.floats(-4, 4),
+    gap=st.floats(0.5, 12),
+    width=st.floats(0.05, 1),
+    weight=st.floats(1e-6, 0.5),
+    where=st.floats(-4, 4),
     angles=st.tuples(st.floats(0.01, 1.57), st.floats(0.01, 1.57)),
 )
 def test_flow_is_refused_or_right_to_1e_10(gap, width, weight, where, angles):

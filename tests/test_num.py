@@ -73,16 +73,28 @@ def test_phi_of_arrays_matches_phi_of_floats(z):
         assert float(num.phi(k, mpmath.mpf(z))) == pytest.approx(num.phi(k, z), rel=1e-13)
 
 
-def test_phi_of_torch_has_the_derivative_of_phi():
+def exact_derivative(k: int, z: float, q: int) -> mpmath.mpf:
+    """``phi_k' = phi_k - k phi_{k+1}``, ``q`` times."""
+    with mpmath.workdps(60):
+        return exact_derivative(k, z, q - 1) - k * exact_derivative(k + 1, z, q - 1) if q else exact_phi(k, z)
+
+
+@pytest.mark.parametrize("k", range(1, 8))
+def test_phi_of_tensors_and_its_derivatives_have_the_digits_of_floats(k):
     import torch
 
-    z = torch.tensor([-30.0, -2.0, -0.02, -0.005, 0.0, 0.005, 0.5, 3.0], dtype=torch.float64, requires_grad=True)
-    for k in (1, 2):
-        assert torch.autograd.gradcheck(lambda x, k=k: num.phi(k, x), (z,))
-        # phi_k' = phi_k - k phi_{k+1}, which subtracts what z divides
-        (slopes,) = torch.autograd.grad(num.phi(k, z).sum(), z)
-        exact = [float(exact_phi(k, x) - k * exact_phi(k + 1, x)) for x in z.tolist()]
-        assert slopes.tolist() == pytest.approx(exact, rel=1e-12)
+    z = torch.tensor([-40.0, -24.0, -7.0, -1.0, -1e-9, 0.0, 0.01, 3.0, 24.0, 30.0], dtype=torch.float64)
+
+    def value(x):
+        return num.phi(k, x)
+
+    slope = torch.func.vmap(torch.func.grad(value))
+    curvature = torch.func.vmap(torch.func.grad(torch.func.grad(value)))
+    for q, found in enumerate([value(z), slope(z), curvature(z)]):
+        exact = [exact_derivative(k, x, q) for x in z.tolist()]
+        assert max(abs(mpmath.mpf(a) / b - 1) for a, b in zip(found.tolist(), exact, strict=True)) < 1e-14
+    forward = torch.func.jvp(value, (z,), (torch.ones_like(z),))[1]
+    assert torch.allclose(forward, slope(z), rtol=1e-14, atol=0)
 
 
 def test_phi_of_a_symbol_is_its_closed_form():

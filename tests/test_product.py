@@ -199,8 +199,12 @@ def test_log_prob_of_the_data_is_the_density_of_the_laws():
     x = MIXED.sample(20, 4)
     u = x @ ROTATION
     want = -np.log(3) + stats.laplace(0.3, 0.7).logpdf(u[:, 2])
-    want = want + np.log(sum(w * stats.norm(m, s).pdf(u[:, 1]) for w, m, s in zip(
-        MIXTURE.weights, MIXTURE.means, MIXTURE.stds, strict=True)))
+    want = want + np.log(
+        sum(
+            w * stats.norm(m, s).pdf(u[:, 1])
+            for w, m, s in zip(MIXTURE.weights, MIXTURE.means, MIXTURE.stds, strict=True)
+        )
+    )
     np.testing.assert_allclose(MIXED.log_prob(x), want, rtol=1e-12)
 
 

@@ -28,7 +28,7 @@ def study(
     out: Annotated[Path, typer.Option(help="Folder of results; an earlier study is replaced.")] = Path("study"),
     process: Annotated[str, typer.Option(help=f"Noise process: {', '.join(PROCESSES)}.")] = "vp",
     components: Components = 10,
-    by: Annotated[str, typer.Option(help="What decides: w2 on the Gaussian, or path on the mixture.")] = "w2",
+    by: Annotated[str, typer.Option(help="What decides: path on the mixture, or w2 on the Gaussian.")] = "path",
     seed: Seed = 0,
     size: Size = None,
     limit: Limit = None,

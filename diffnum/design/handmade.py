@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any
 
 import numpy as np
 
-from ..budget import ENDS, GRIDS, RANKED, within
+from .. import grid as grids
+from ..budget import ENDS, GRIDS, RANKED, MakeGrid, within
 from ..plan import Plan
 from ..trace import Solver
 from .trial import Trial
@@ -42,6 +44,9 @@ class Candidate:
 def candidates(process: Any, nfe: int, samplers: Sequence[Solver] | None = None) -> list[Candidate]:
     """The longest plan within ``nfe`` evaluations of each sampler, grid and end, without those that draw noise.
 
+    From pure noise, where they cannot start, grids in log-SNR and Karras's start at ``sigma / alpha = 80``, as the
+    EDM's does.
+
     Args:
         samplers: None for :data:`diffnum.budget.RANKED`.
     """
@@ -50,7 +55,7 @@ def candidates(process: Any, nfe: int, samplers: Sequence[Solver] | None = None)
 
 def _candidates(process: Any, nfe: int, samplers: Sequence[Solver]) -> Iterator[Candidate]:
     seen: set[str] = set()
-    for sampler, (name, make), end in product(samplers, GRIDS.items(), ENDS):
+    for sampler, (name, make), end in product(samplers, _grids(process).items(), ENDS):
         if sampler.stochastic:
             continue
         try:
@@ -61,6 +66,14 @@ def _candidates(process: Any, nfe: int, samplers: Sequence[Solver]) -> Iterator[
         if not plan.draws and plan.hash not in seen:
             seen.add(plan.hash)
             yield Candidate(sampler.name, name, end, plan)
+
+
+def _grids(process: Any) -> Mapping[str, MakeGrid]:
+    if not process.level(process.t_start).pure_noise:
+        return GRIDS
+    first = grids.edm(process, 1)[0]
+    late = (grids.log_snr, grids.karras, grids.exponential)
+    return {name: partial(make, start=first) if make in late else make for name, make in GRIDS.items()}
 
 
 def best_on(trial: Trial, those: Sequence[Candidate]) -> list[Candidate]:

@@ -23,15 +23,23 @@ from .trial import Part, Trial
 __all__ = ["Followed", "judge"]
 
 _FEWEST, _MOST = 25, 1600
+_NOISIEST = 4.0
+"""From pure noise steps are equal in ``log(1 + e^(lam + 4))``, in ``alpha / sigma`` where log-SNR is far below -4."""
 
 
 @dataclass(frozen=True, eq=False)
 class Followed:
     """A model as a law: predictions of any kind, and its probability flow by many small steps.
 
-    The flow is followed by exponential Adams-Bashforth of order four on equal steps in log-SNR, as many as it takes:
-    with twice the steps the root mean square change, of which ``1 / (2^q - 1)`` estimates the error, is below ``tol``
-    of the result; ``q = 2`` is the order of a cold start, which caps it in the end.
+    The flow is followed by exponential Adams-Bashforth of order four, as many steps as it takes: with twice the steps
+    the root mean square change, of which ``1 / (2^q - 1)`` estimates the error, is below ``tol`` of the result;
+    ``q = 2`` is the order of a cold start, which caps it in the end. Steps are equal in log-SNR ``lam``. From pure
+    noise, where ``lam = -inf``, they are equal in
+
+        w = log(1 + e^(lam + 4)),
+
+    which starts at 0, linear in ``alpha / sigma``, of which everything is a smooth function there, and becomes log-SNR
+    in the end; the error of the first step, ``(alpha / sigma)^2 / 2`` times the slope of ``D``, is of order two in it.
     At the clean level it ends with the denoised prediction at ``stop``, below which a network knows nothing.
 
     Attributes:
@@ -75,12 +83,18 @@ class Followed:
         """The flow from ``s`` to a later level or to the clean one.
 
         Raises:
-            ValueError: ``t`` lies at more noise; the error stays above ``tol``.
+            ValueError: ``t`` lies at more noise; a prediction of noise or score from pure noise; the error stays above
+            ``tol``.
         """
         return self.verified(x, s, t, tol)[0]
 
     def verified(self, x: np.ndarray, s: Level, t: Level, tol: float = 1e-3) -> tuple[np.ndarray, float]:
         """:meth:`flow`, and the estimate of its root mean square error per number."""
+        if s.pure_noise and self.prediction in ("noise", "score"):
+            raise ValueError(
+                f"at alpha = 0 a prediction of {self.prediction} says nothing of the data: "
+                "start at alpha > 0, or use a model of data or velocity"
+            )
         if not s.lam < t.lam:
             raise ValueError(f"a network is followed towards the data: level {t!r} is not beyond {s!r}")
         steps, coarse = _FEWEST, self._steps(x, s, t, _FEWEST)
@@ -97,8 +111,7 @@ class Followed:
 
     def _steps(self, x: np.ndarray, s: Level, t: Level, n: int) -> np.ndarray:
         last = self.stop if t.clean else t
-        lams = np.linspace(s.lam, last.lam, n + 1)
-        levels = [s, *(self.process.at(lam) for lam in lams[1:-1]), last]
+        levels = [s, *(self.process.at(lam) for lam in _between(s, last, n)), last]
         end = "denoise" if t.clean else "stop"
         return sample(compile(exp_ab4, grid.through(self.process, levels, end=end), "data"), self, x)
 
@@ -113,6 +126,14 @@ class Followed:
             return self.model(given, level).to(device="cpu", dtype=torch.float64).numpy().reshape(x.shape)
 
 
+def _between(s: Level, t: Level, n: int) -> np.ndarray:
+    """Log-SNRs of the levels inside ``n`` steps."""
+    if not s.pure_noise:
+        return np.linspace(s.lam, t.lam, n + 1)[1:-1]
+    w = np.linspace(0.0, np.logaddexp(0.0, t.lam + _NOISIEST), n + 1)[1:-1]
+    return np.log(np.expm1(w)) - _NOISIEST
+
+
 def judge(
     plan: Plan,
     model: Callable[[Any, Level], Any],
@@ -125,10 +146,12 @@ def judge(
 ) -> Verdict:
     """``plan`` against the best hand-made plan of as many evaluations, on a model's own trajectories.
 
-    The hand-made plan is the best *on these very trajectories*; nothing of the plan is chosen by them.
+    The hand-made plan is the best *on these very trajectories*; nothing of the plan is chosen by them. Hand-made plans
+    that start at less noise than ``plan``, as the EDM's grid does on other processes, start on the trajectories there.
 
     Args:
-        plan: a design, of any prediction: the same plan is run with predictions as the model's.
+        plan: a design, of any prediction: the same plan is run with predictions as the model's. It may start at pure
+            noise.
         model: ``model(x, level)``, returning ``prediction``; a network, or any function.
         x: ``(n, ...)`` starting points at ``plan.start``, torch or numpy, as the model takes them.
         process: the model's noise process.
@@ -138,17 +161,22 @@ def judge(
         tol: relative error of the converged trajectories, estimated by doubling their steps.
 
     Raises:
-        ValueError: one starting point; a plan that draws noise or starts at ``alpha = 0``; trajectories that do not
-            converge.
+        ValueError: one starting point; a plan that draws noise, or that starts after every hand-made one; a prediction
+            of noise where there is nothing else; trajectories that do not converge.
     """
     if len(x) < 2:
         raise ValueError(f"{len(x)} starting points give no interval: pass at least 2")
-    if plan.start.pure_noise:
-        raise ValueError("the plan starts at alpha = 0, where log-SNR is infinite: judge one that starts at alpha > 0")
+    if plan.draws:
+        raise ValueError(f"{plan.solver} draws noise and follows no trajectory: judge it by dn.w2 on a Gaussian")
+    by_hand = [c for c in candidates(process, plan.nfe, samplers) if not c.plan.start.lam < plan.start.lam]
+    if not by_hand:
+        raise ValueError(
+            f"no hand-made plan of {plan.nfe} evaluations starts at log-SNR {plan.start.lam:.6g} or later: judge "
+            "a plan that starts at process.level(process.t_start), or pass other samplers"
+        )
     law = Followed(model, prediction, process, process.level(process.t_stop), x)
     rows = np.asarray(x.detach().cpu().numpy() if hasattr(x, "detach") else x, dtype=np.float64).reshape(len(x), -1)
     trial = Trial("model", (Part(Trajectories(law, plan.start, rows, law.flow(rows, plan.start, DATA, tol), tol)),))
-    by_hand = [c for c in candidates(process, plan.nfe, samplers) if c.plan.start == plan.start]
     rival = best_on(trial, by_hand)[0]
     gain = trial.gain(plan, rival.plan, seed)
     return Verdict(trial.name, rival, trial.error(rival.plan), trial.error(plan), gain)

@@ -19,13 +19,22 @@ def ladders(ax: Axes, grids: Mapping[str, Any]) -> None:
     """Grids side by side, log-SNR upwards from noise to data, one rung per evaluation.
 
     Args:
-        grids: log-SNRs of the evaluations by name, increasing; infinite ones are left out.
+        grids: log-SNRs of the evaluations by name, increasing; that of pure noise is a dashed rung below all others.
     """
+    every = np.concatenate([np.asarray(lams, dtype=np.float64) for lams in grids.values()])
+    low, high = (float(f(every[np.isfinite(every)])) for f in (np.min, np.max))
+    bottom = low - 0.12 * max(high - low, 1.0)
     for k, (name, ink) in enumerate(inks(grids).items()):
         lams = np.asarray(grids[name], dtype=np.float64)
-        lams = lams[np.isfinite(lams)]
-        ax.vlines(k, lams.min(), lams.max(), color=ink.colour, linewidth=0.8, alpha=0.5)
-        ax.hlines(lams, k - 0.28, k + 0.28, color=ink.colour, linewidth=2.2)
+        finite = lams[np.isfinite(lams)]
+        ax.vlines(k, finite.min(), finite.max(), color=ink.colour, linewidth=0.8, alpha=0.5)
+        ax.hlines(finite, k - 0.28, k + 0.28, color=ink.colour, linewidth=2.2)
+        if np.isneginf(lams).any():
+            ax.vlines(k, bottom, finite.min(), color=ink.colour, linewidth=0.8, alpha=0.5, linestyle=":")
+            ax.hlines(bottom, k - 0.28, k + 0.28, color=ink.colour, linewidth=2.2, linestyle=(0, (2, 1)))
+            ax.annotate(
+                "pure noise", (k, bottom), (0, -5), textcoords="offset points", ha="center", va="top", fontsize=8
+            )
     ax.set_xticks(range(len(grids)), list(grids))
     ax.tick_params(axis="x", length=0)
     ax.set_xlim(-0.6, len(grids) - 0.4)

@@ -76,12 +76,10 @@ def converged(network: Network, x: Any, start: Level, stop: Level, tol: float = 
         stop: the last level that the network knows; its plans end there too.
 
     Raises:
-        ValueError: a start without an image (``alpha = 0``); trajectories that do not converge.
+        ValueError: a prediction of noise from ``alpha = 0``; trajectories that do not converge.
     """
     import torch
 
-    if start.pure_noise:
-        raise ValueError("the start has alpha = 0, where log-SNR is infinite: start at a level with alpha > 0")
     law = Followed(network, network.prediction, network.process, stop, x, batch=len(x))
     rows = x.detach().to("cpu", torch.float64).reshape(len(x), -1).numpy()
     end, error = law.verified(rows, start, DATA, tol)

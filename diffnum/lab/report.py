@@ -99,13 +99,15 @@ def _row(study: Study, entry: Entry, by: str) -> dict[str, Any]:
 
 
 def _candidates(study: Study, budget: int) -> list[dict[str, Any]]:
-    """Each sampler at a budget: its best candidate by the study's measure, and by the other."""
-    other = {e.sampler: e for by in MEASURES if by != study.by for e in study.ranking.best(budget, by)}
-    best = {by: study.ranking.winner(budget, by) for by in MEASURES if study.ranking.best(budget, by)}
+    """Each sampler at a budget: its best candidate by the study's measure, and by the other; samplers that have no
+    number by the study's measure last."""
+    order = sorted(MEASURES, key=lambda by: by != study.by)
+    best = {by: {e.sampler: e for e in study.ranking.best(budget, by)} for by in order}
+    first = {by: next(iter(found.values())) for by, found in best.items() if found}
     rows = []
-    for entry in study.ranking.best(budget, study.by):
-        chosen = {study.by: entry, **{by: other.get(entry.sampler) for by in MEASURES if by != study.by}}
-        rows.append({by: chosen[by] for by in MEASURES} | {"firsts": {by for by in best if chosen[by] is best[by]}})
+    for name in dict.fromkeys(name for by in order for name in best[by]):
+        chosen = {by: best[by].get(name) for by in MEASURES}
+        rows.append(chosen | {"firsts": {by for by in first if chosen[by] is first[by]}})
     return rows
 
 

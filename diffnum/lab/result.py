@@ -77,9 +77,13 @@ class Study:
 
     def plan_files(self) -> dict[str, Entry]:
         """File names below the study's folder to the plans that stand there: the best of every sampler at every
-        budget by the study's measure, and the winners by the other measure where these are other plans."""
-        best = [entry for budget in self.budgets for entry in self.ranking.best(budget, self.by)]
-        files = {f"plans/{e.budget}-{e.sampler}.json": e for e in best}
+        budget by the study's measure, or by the other where that has no number for it, and the winners by the other
+        measure where these are other plans."""
+        files: dict[str, Entry] = {}
+        for budget in self.ranking.budgets:
+            for by in sorted(MEASURES, key=lambda by: by != self.by):
+                for e in self.ranking.best(budget, by):
+                    files.setdefault(f"plans/{e.budget}-{e.sampler}.json", e)
         for by in MEASURES:
             for e in self.winners(by):
                 if not any(e is known for known in files.values()):
@@ -108,7 +112,7 @@ def rerun_command(
     options = (
         ("--process", type(process).__name__.lower(), "vp"),
         ("--components", components, 10),
-        ("--by", by, "w2"),
+        ("--by", by, "path"),
         ("--seed", seed, 0),
         ("--size", pixels, None),
         ("--limit", limit, None),

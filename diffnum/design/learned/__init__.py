@@ -12,6 +12,7 @@
 | calibration | the mean of the score | noised data | a model, :class:`Calibrated` |
 | time shift | window and cut-off | choice | :class:`diffnum.adaptive.TimeShift` |
 | optimal boundary | the start | choice among candidates | :class:`Boundary` |
+| OSS, renormalised | amplitudes of states | means over a fine run | a run, :func:`sample_renormalised` |
 """
 
 from .aligned import align, align_coded, aligned, isotropic_level
@@ -23,6 +24,7 @@ from .distilled import d_ddim, d_ddim_data, d_deis_rhoab_3, d_dpmpp_2m, d_edm, d
 from .evolution import evolve, presets
 from .fitting import Learned
 from .guided import Guided
+from .renormalised import amplitudes, sample_renormalised
 from .search import adams_rows, search_solver, search_times, searched_flow, searched_times, searched_vp
 from .shifted import fit_time_shift
 from .usf import Corrector, Step, Taylor, strategy
@@ -40,6 +42,7 @@ __all__ = [
     "align",
     "align_coded",
     "aligned",
+    "amplitudes",
     "bespoke_euler",
     "best_boundary",
     "calibrate",
@@ -64,6 +67,7 @@ __all__ = [
     "non_stationary",
     "presets",
     "s4s",
+    "sample_renormalised",
     "search_solver",
     "search_times",
     "searched_flow",
