@@ -39,7 +39,6 @@ START = dn.VP().level(1.0)
 @pytest.mark.parametrize("law", [FULL, POINTS, LAWS["guided"]], ids=["mixture", "points", "guided"])
 def test_equal_steps_end_where_the_reference_does(name, law):
     start = PROCESSES[name].level(PROCESSES[name].t_start)
-    start = PROCESSES[name].at(-5.0) if start.pure_noise else start
     x = law.sample(24, 0, start)
     ends = follow(law, x, start, 3e-4)
     exact = verified(law, x, start, 1e-6)
@@ -57,10 +56,9 @@ def test_a_larger_law_is_followed_as_its_smaller_image():
     assert np.allclose(follow(large, y, moved, 3e-4), 50 * follow(POINTS, x, start, 3e-4), rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize("start", [dn.Flow().level(1.0), dn.VP().at(6.0)], ids=["pure noise", "nearly clean"])
-def test_starts_that_equal_steps_do_not_reach_are_refused(start):
+def test_a_start_that_equal_steps_do_not_leave_is_refused():
     with pytest.raises(ValueError, match="is not followed by equal steps"):
-        follow(FULL, np.zeros((1, 3)), start, 1e-3)
+        follow(FULL, np.zeros((1, 3)), dn.VP().at(6.0), 1e-3)
 
 
 # --- moments ---

@@ -28,7 +28,7 @@ from ..trace import compile
 __all__ = ["follow"]
 
 _FEWEST, _MOST = 64, 512
-_LAST = 6.0
+_FIRST, _LAST = -9.0, 6.0
 # what a processor's cache holds is twice as fast
 _BATCH = 32
 _CIRCLE = Cosine(0.0)
@@ -39,22 +39,27 @@ def follow(law: Any, x: np.ndarray, start: Level, tol: float) -> np.ndarray:
 
     Args:
         law: with ``denoise``, ``predict`` and ``rms``.
-        x: ``(n, d)`` at ``start``, whose log-SNR is finite and well below that of the data's detail.
+        x: ``(n, d)`` at ``start``, pure noise or a log-SNR well below that of the data's detail.
         tol: relative, as above.
 
     Raises:
-        ValueError: a start at pure noise or at almost none.
+        ValueError: a start at almost no noise.
     """
     last = _LAST - np.log(law.rms)
-    if not -np.inf < start.lam < last - 1:
+    if start.lam > last - 1:
         raise ValueError(f"a start at log-SNR {start.lam:g} is not followed by equal steps to {last:g}: use the flow")
-    u = x / np.hypot(start.alpha, start.sigma)
+    u, first = x / np.hypot(start.alpha, start.sigma), start.lam
+    if start.pure_noise:
+        # D stays at the mean of the data until it is asked about e^-9 of them
+        first = _FIRST - np.log(law.rms)
+        at = _CIRCLE.at(first)
+        u = at.sigma * u + at.alpha * law.denoise(x, start)
     ends = np.full_like(u, np.nan)
     left, n = np.arange(len(u)), _FEWEST
-    coarse = _run(law, u, start.lam, last, n)
+    coarse = _run(law, u, first, last, n)
     while len(left) and n < _MOST:
         n, last = 2 * n, last + 0.5
-        fine = _run(law, u[left], start.lam, last, n)
+        fine = _run(law, u[left], first, last, n)
         change = np.abs(fine - coarse).max(axis=-1) / (2**exp_ab5.cold - 1)
         known = change <= tol * (np.sqrt((fine**2).mean(axis=-1)) + law.rms)
         ends[left[known]] = fine[known]

@@ -30,7 +30,7 @@ from ..targets.empirical import Empirical
 from ..targets.mixture import Mixture
 from .classes import Classes, Joined
 from .following import follow
-from .trajectories import Trajectories, verified
+from .trajectories import Trajectories
 from .trial import Part, Trial, gaussian_part, gaussian_trial
 
 __all__ = ["Split", "chosen_by", "designed_on", "judged_on", "of_spectrum", "split"]
@@ -215,8 +215,7 @@ def _trial(
     name: str, law: Any, rest: Any, start: Level, paths: int, seed: int, classes: Classes | None = None
 ) -> Trial:
     draw: Any = Trajectories.draw if classes is None else Joined.draw
-    # equal steps in log-SNR have no beginning at pure noise
-    parts = [Part(draw(law, start, paths, seed, TOLERANCE, verified if start.pure_noise else follow))]
+    parts = [Part(draw(law, start, paths, seed, TOLERANCE, follow))]
     if rest is not None:
         parts.append(gaussian_part(rest, start))
     return Trial(name, tuple(parts))
