@@ -14,7 +14,7 @@ from ..targets.mixture import Mixture, grouped, variance_floor
 from .learned.guided import Guided
 from .trajectories import Follow, Trajectories, verified
 
-__all__ = ["Classes", "Joined"]
+__all__ = ["Classes", "Joined", "shares"]
 
 # of one class: more of them are followed slowly and say little more
 _MOST = 6
@@ -47,6 +47,17 @@ class Classes:
         return [Guided(family, label, self.scale) for label in groups]
 
 
+def shares(n: int, count: int) -> list[int]:
+    """``n`` trajectories, as many of each of ``count`` laws.
+
+    Raises:
+        ValueError: fewer trajectories than laws.
+    """
+    if n < count:
+        raise ValueError(f"{n} trajectories do not reach {count} classes: draw one for each or more")
+    return [n // count + (k < n % count) for k in range(count)]
+
+
 @dataclass(frozen=True, eq=False)
 class Joined:
     """Trajectories towards several classes, read like :class:`Trajectories` of one law."""
@@ -62,14 +73,10 @@ class Joined:
         Raises:
             ValueError: fewer trajectories than laws; otherwise as :meth:`Trajectories.draw`.
         """
-        count = len(laws)
-        if n < count:
-            raise ValueError(f"{n} trajectories do not reach {count} classes: draw one for each or more")
-        shares = [n // count + (k < n % count) for k in range(count)]
         return cls(
             tuple(
                 Trajectories.draw(law, start, share, seed + 101 * k, tol, follow)
-                for k, (law, share) in enumerate(zip(laws, shares, strict=True))
+                for k, (law, share) in enumerate(zip(laws, shares(n, len(laws)), strict=True))
             )
         )
 

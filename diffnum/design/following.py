@@ -22,10 +22,10 @@ from .. import grid
 from ..plan import Level, Plan
 from ..process import Cosine
 from ..read.sample import sample
-from ..solvers import exp_ab5
-from ..trace import compile
+from ..solvers import exp_ab2, exp_ab3, exp_ab5
+from ..trace import Solver, compile
 
-__all__ = ["follow"]
+__all__ = ["doubts", "follow"]
 
 _FEWEST, _MOST = 64, 512
 _FIRST, _LAST = -9.0, 6.0
@@ -48,12 +48,7 @@ def follow(law: Any, x: np.ndarray, start: Level, tol: float) -> np.ndarray:
     last = _LAST - np.log(law.rms)
     if start.lam > last - 1:
         raise ValueError(f"a start at log-SNR {start.lam:g} is not followed by equal steps to {last:g}: use the flow")
-    u, first = x / np.hypot(start.alpha, start.sigma), start.lam
-    if start.pure_noise:
-        # D stays at the mean of the data until it is asked about e^-9 of them
-        first = _FIRST - np.log(law.rms)
-        at = _CIRCLE.at(first)
-        u = at.sigma * u + at.alpha * law.denoise(x, start)
+    u, first = _begun(law, x, start)
     ends = np.full_like(u, np.nan)
     left, n = np.arange(len(u)), _FEWEST
     coarse = _run(law, u, first, last, n)
@@ -67,12 +62,31 @@ def follow(law: Any, x: np.ndarray, start: Level, tol: float) -> np.ndarray:
     return ends
 
 
-def _run(law: Any, u: np.ndarray, first: float, last: float, n: int) -> np.ndarray:
-    plan = _steps(first, last, n)
+def doubts(law: Any, x: np.ndarray, start: Level) -> np.ndarray:
+    """How far apart three and two points of history and twice the steps end, ``(n,)``, of few steps: near a watershed
+    by as much as its sides are apart. A guess which trajectories are hard, at a tenth of the price of following them.
+    """
+    u, first = _begun(law, x, start)
+    rough, finer = (_run(law, u, first, _LAST - np.log(law.rms), n, rule) for n, rule in ((8, exp_ab2), (16, exp_ab3)))
+    return np.linalg.norm(finer - rough, axis=-1)
+
+
+def _begun(law: Any, x: np.ndarray, start: Level) -> tuple[np.ndarray, float]:
+    """Points on the circle, and the first log-SNR that is finite."""
+    u = x / np.hypot(start.alpha, start.sigma)
+    if not start.pure_noise:
+        return u, start.lam
+    # D stays at the mean of the data until it is asked about e^-9 of them
+    at = _CIRCLE.at(_FIRST - np.log(law.rms))
+    return at.sigma * u + at.alpha * law.denoise(x, start), at.lam
+
+
+def _run(law: Any, u: np.ndarray, first: float, last: float, n: int, rule: Solver = exp_ab5) -> np.ndarray:
+    plan = _steps(first, last, n, rule)
     return np.concatenate([sample(plan, law, u[i : i + _BATCH]) for i in range(0, len(u), _BATCH)])
 
 
 @cache
-def _steps(first: float, last: float, n: int) -> Plan:
+def _steps(first: float, last: float, n: int, rule: Solver) -> Plan:
     levels = [_CIRCLE.at(lam) for lam in np.linspace(first, last, n + 1)]
-    return compile(exp_ab5, grid.through(_CIRCLE, levels, end="denoise"), "data")
+    return compile(rule, grid.through(_CIRCLE, levels, end="denoise"), "data")

@@ -28,14 +28,13 @@ import numpy as np
 from ..plan import Level
 from ..targets.empirical import Empirical
 from ..targets.mixture import Mixture
-from .classes import Classes, Joined
-from .following import follow
-from .trajectories import Trajectories
-from .trial import Part, Trial, gaussian_part, gaussian_trial
+from .classes import Classes
+from .sampling import stratified
+from .trial import Trial, gaussian_part, gaussian_trial
 
 __all__ = ["Split", "chosen_by", "designed_on", "judged_on", "of_spectrum", "split"]
 
-PATHS = 1024
+PATHS = 768
 """Trajectories of a law."""
 RANK = 64
 """Leading coordinates of a law to design on."""
@@ -127,7 +126,7 @@ def designed_on(
     fine = _mixture(y, 3 * components, 8, seed, classes, 0.003 * float(y.var(axis=0).mean()))
     points = Empirical(y[:: -(-len(y) // POINTS)]) if classes is None else _narrow(y, seed, classes)
     laws = {"mixture": rough, "fine mixture": fine, "points": points}
-    return [_trial(name, law, rest, start, paths, seed + 1 + i, classes) for i, (name, law) in enumerate(laws.items())]
+    return [_trial(name, law, rest, start, paths, seed + 1 + i) for i, (name, law) in enumerate(laws.items())]
 
 
 def chosen_by(
@@ -145,10 +144,10 @@ def chosen_by(
     mixture = _mixture(z, components, 4, seed + 17, classes)
     tilted = {power: _mixture(z * _tilt(z, power), components, 4, seed + 19, classes) for power in (0.85, 1.1)}
     return [
-        _trial("other points", points, alone, start, paths, seed + 11, classes),
-        _trial("flatter spectrum", tilted[0.85], rest, start, paths, seed + 13, classes),
-        _trial("a little steeper", tilted[1.1], rest, start, paths, seed + 14, classes),
-        _trial("other mixture", mixture, rest, start, paths, seed + 12, classes),
+        _trial("other points", points, alone, start, paths, seed + 11),
+        _trial("flatter spectrum", tilted[0.85], rest, start, paths, seed + 13),
+        _trial("a little steeper", tilted[1.1], rest, start, paths, seed + 14),
+        _trial("other mixture", mixture, rest, start, paths, seed + 12),
     ]
 
 
@@ -167,9 +166,9 @@ def judged_on(
     mixture = _mixture(z, components, 4, seed + 29, classes)
     shifted = _mixture(z * _tilt(z, 1.2), components, 4, seed + 31, classes)
     return [
-        _trial("held-out points", points, alone, start, paths, seed + 21, classes),
-        _trial("held-out mixture", mixture, rest, start, paths, seed + 22, classes),
-        _trial("steeper spectrum", shifted, rest, start, paths, seed + 23, classes),
+        _trial("held-out points", points, alone, start, paths, seed + 21),
+        _trial("held-out mixture", mixture, rest, start, paths, seed + 22),
+        _trial("steeper spectrum", shifted, rest, start, paths, seed + 23),
     ]
 
 
@@ -211,11 +210,8 @@ def _narrow(y: np.ndarray, seed: int, classes: Classes) -> Any:
     return classes.laws(y, len(y), 8, seed, 0.003 * float(y.var(axis=0).mean()))
 
 
-def _trial(
-    name: str, law: Any, rest: Any, start: Level, paths: int, seed: int, classes: Classes | None = None
-) -> Trial:
-    draw: Any = Trajectories.draw if classes is None else Joined.draw
-    parts = [Part(draw(law, start, paths, seed, TOLERANCE, follow))]
+def _trial(name: str, law: Any, rest: Any, start: Level, paths: int, seed: int) -> Trial:
+    parts = [stratified(law, start, paths, seed, TOLERANCE)]
     if rest is not None:
         parts.append(gaussian_part(rest, start))
     return Trial(name, tuple(parts))

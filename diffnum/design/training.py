@@ -77,7 +77,7 @@ def fit(
     each = [1.0] * len(trials) if units is None else list(units)
     known = [unit for trial, unit in zip(trials, each, strict=True) for _ in trial.parts]
     scales = [
-        math.sqrt(part.weight / len(part.trajectories) / len(trials)) / unit
+        np.full(n := len(part.trajectories), np.sqrt(part.weight / (n * len(trials))) / unit)[:, None]
         for part, unit in zip(parts, known, strict=True)
     ]
 
@@ -89,7 +89,7 @@ def fit(
             return np.full(sum(part.trajectories.x.size for part in parts), np.inf)
         return np.concatenate(
             [
-                scale * (part.trajectories.outputs(plan) - part.trajectories.end).ravel()
+                (scale * (part.trajectories.outputs(plan) - part.trajectories.end)).ravel()
                 for scale, part in zip(scales, parts, strict=True)
             ]
         )
@@ -103,10 +103,10 @@ def fit(
     def linearised(vector: np.ndarray) -> np.ndarray:
         made = numbers(free.plan, vector)
         rows = [
-            scale * part.trajectories.slopes(made, free.start, np.float32).reshape(-1, free.size)
+            (scale[..., None].astype(np.float32) * part.trajectories.slopes(made, free.start, np.float32))
             for scale, part in zip(scales, parts, strict=True)
         ]
-        return np.concatenate([*rows, leash * np.eye(free.size)])
+        return np.concatenate([*(part.reshape(-1, free.size) for part in rows), leash * np.eye(free.size)])
 
     # a residual of a third of their root mean square is where the softer loss turns
     turn = before / math.sqrt(3 * sum(part.trajectories.x.size for part in parts))
