@@ -14,6 +14,7 @@ from diffnum.design.classes import Joined
 from diffnum.design.following import follow
 from diffnum.design.learned import Guided
 from diffnum.design.moments import posterior
+from diffnum.design.sampling import stratified
 from diffnum.design.trajectories import verified
 from diffnum.design.trial import gaussian_part
 from diffnum.plan import Level
@@ -130,3 +131,18 @@ def test_strata_hold_the_hardest_and_stand_for_all(trial):
     # 4 standard errors of the mean over seeds
     assert abs(np.mean(means) - squares.mean()) < 4 * np.std(means) / math.sqrt(60)
     assert trial.strata([plan], 100) is trial
+
+
+@pytest.mark.parametrize("law", [FULL, [Guided(FAMILY, label, 2.0) for label in (0, 1)]], ids=["mixture", "guided"])
+def test_strata_of_a_law_have_its_mean_and_more_of_what_is_hard(law):
+    plan = dn.compile("ddim", dn.grid.log_snr(dn.VP(), 4, end="zero"))
+    laws = law if isinstance(law, list) else [law]
+    drawn = Trial("strata", (stratified(law, START, 160, 3),))
+    plain = [Trajectories.draw(one, START, 256, 7, 1e-3, follow).squares(plan) for one in laws]
+    parts = [(part.mean(), part.var() / len(part) / len(laws) ** 2) for part in plain]
+    squares, weight = drawn.squares(plan), drawn.parts[0].weight
+    error = math.sqrt(sum(var for _, var in parts) + squares.var() / len(squares))
+    assert abs(squares.mean() - np.mean([mean for mean, _ in parts])) < 4 * error
+    assert weight.mean() == pytest.approx(1)
+    alone = squares / weight
+    assert alone[weight < 1].mean() > 2 * alone[weight > 1].mean()
