@@ -39,15 +39,15 @@ def stratified(target: Any, start: Level, n: int, seed: int = 0, tol: float = 3e
         ValueError: more laws than trajectories.
     """
     if not isinstance(target, list):
-        return _one(target, start, n, seed, tol)
+        return Part(*_one(target, start, n, seed, tol))
     parts = [
         _one(law, start, share, seed + 101 * k, tol)
         for k, (law, share) in enumerate(zip(target, shares(n, len(target)), strict=True))
     ]
-    return Part(Joined(tuple(part.trajectories for part in parts)), np.concatenate([part.weight for part in parts]))
+    return Part(Joined(tuple(drawn for drawn, _ in parts)), np.concatenate([weight for _, weight in parts]))
 
 
-def _one(law: Any, start: Level, n: int, seed: int, tol: float) -> Part:
+def _one(law: Any, start: Level, n: int, seed: int, tol: float) -> tuple[Trajectories, np.ndarray]:
     x = law.sample(_POOL * n, seed, start)
     order = np.argsort(-doubts(law, x, start), kind="stable")
     hard, others = order[: n // 2], order[n // 2 :]
@@ -60,4 +60,4 @@ def _one(law: Any, start: Level, n: int, seed: int, tol: float) -> Part:
     ends = follow(law, x[rows], start, tol)
     known = np.isfinite(ends).all(axis=-1)
     weight = weight[known] / weight[known].mean()
-    return Part(Trajectories(law, start, x[rows][known], ends[known], tol), weight)
+    return Trajectories(law, start, x[rows][known], ends[known], tol), weight

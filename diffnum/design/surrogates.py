@@ -35,7 +35,7 @@ from .trial import Trial, gaussian_part, gaussian_trial
 __all__ = ["Split", "chosen_by", "designed_on", "judged_on", "of_spectrum", "split"]
 
 PATHS = 768
-"""Trajectories of a law."""
+"""Trajectories of a law; half as many under guidance, where each asks two denoisers."""
 RANK = 64
 """Leading coordinates of a law to design on."""
 POINTS = 320
@@ -107,7 +107,7 @@ def _check(classes: Classes, n: int, rows: list[np.ndarray]) -> None:
 def designed_on(
     data: np.ndarray,
     start: Level,
-    paths: int = PATHS,
+    paths: int | None = None,
     components: int = 10,
     seed: int = 0,
     others: Any = None,
@@ -116,11 +116,13 @@ def designed_on(
     """Trials to design on: mixtures of ``components`` and of three times as many Gaussians, and points.
 
     Args:
+        paths: trajectories of each; :data:`PATHS` if None.
         others: variances of the directions beyond the leading ones (:func:`diffnum.design.rest.others`); None gives
             all of them what is left on average.
         classes: of the data, and the guidance; None for a sampler without.
     """
     y, rest = _leading(data)
+    paths = paths or _paths(classes)
     rest = rest if others is None else others
     rough = _mixture(y, components, 4, seed, classes)
     fine = _mixture(y, 3 * components, 8, seed, classes, 0.003 * float(y.var(axis=0).mean()))
@@ -132,13 +134,14 @@ def designed_on(
 def chosen_by(
     data: np.ndarray,
     start: Level,
-    paths: int = PATHS,
+    paths: int | None = None,
     components: int = 12,
     seed: int = 0,
     classes: Classes | None = None,
 ) -> list[Trial]:
     """Trials to choose by."""
     z, rest = _leading(data)
+    paths = paths or _paths(classes)
     points = _points(data) if classes is None else _narrow(z, seed + 18, classes)
     alone = rest if classes is not None else None
     mixture = _mixture(z, components, 4, seed + 17, classes)
@@ -154,13 +157,14 @@ def chosen_by(
 def judged_on(
     data: np.ndarray,
     start: Level,
-    paths: int = PATHS,
+    paths: int | None = None,
     components: int = 16,
     seed: int = 0,
     classes: Classes | None = None,
 ) -> list[Trial]:
     """Trials to judge on: nothing else may look at them."""
     z, rest = _leading(data)
+    paths = paths or _paths(classes)
     points = _points(data) if classes is None else _narrow(z, seed + 30, classes)
     alone = rest if classes is not None else None
     mixture = _mixture(z, components, 4, seed + 29, classes)
@@ -194,6 +198,10 @@ def of_spectrum(variances: Any, start: Level) -> tuple[list[Trial], list[Trial],
     choose = [trial("a little steeper", 1.07), trial("a little flatter", 0.93)]
     judge = [trial("steeper by 1.1", 1.1), trial("flatter by 0.9", 0.9), trial("of 1.2 the size", 1.0, 1.2)]
     return design, choose, judge
+
+
+def _paths(classes: Classes | None) -> int:
+    return PATHS if classes is None else PATHS // 2
 
 
 def _mixture(
