@@ -11,7 +11,7 @@ import pytest
 import diffnum as dn
 from diffnum.cli import run
 from diffnum.figures import read_numbers
-from diffnum.lab.samples import convention_of, samples
+from diffnum.lab.samples import classes_of, convention_of, samples
 
 
 @pytest.fixture(scope="module")
@@ -76,14 +76,52 @@ def test_arrays_are_spectra_latents_or_images(tmp_path):
     assert np.array_equal(np.asarray(samples(tmp_path / "latents.npy")[0]), arrays["latents"])
     assert np.shape(samples(tmp_path / "latents.npy", limit=10)[0]) == (10, 4, 8, 8)
     assert np.shape(samples(tmp_path / "images.npy")[0]) == (40, 6, 6)
-    with pytest.raises(ValueError, match="leave --size out"):
-        samples(tmp_path / "latents.npy", size=4)
-    np.save(tmp_path / "holes.npy", np.full((40, 4), np.nan))
-    with pytest.raises(ValueError, match="not finite"):
-        samples(tmp_path / "holes.npy")
-    (tmp_path / "text.npy").write_text("no array")
-    with pytest.raises(ValueError, match="cannot be read as an array"):
-        samples(tmp_path / "text.npy")
+    labels = np.arange(40) % 2
+    np.savez(tmp_path / "both.npz", latents=arrays["latents"], labels=labels)
+    assert np.array_equal(np.asarray(samples(tmp_path / "both.npz")[0]), arrays["latents"])
+    assert np.array_equal(classes_of(tmp_path / "both.npz", limit=10), labels[::4])
+
+
+RNG = np.random.default_rng(0)
+ROWS = RNG.standard_normal((64, 6))
+
+
+@pytest.mark.parametrize(
+    ("array", "more", "said"),
+    [
+        (np.ones((64, 6)), [], "all samples are the same"),
+        (np.repeat(ROWS[:2], 32, 0), [], "only 2 samples differ"),
+        (ROWS[:10], [], "too few to hold any back"),
+        (np.full((40, 4), np.nan), [], "not finite"),
+        (1e4 * ROWS, [], "are no data for VP, which starts from noise of size 152.2"),
+        (1e4 * ROWS, ["--process", "flow"], "no data for Flow, which starts from noise of size 1000"),
+        (1e200 * ROWS, [], "no data for VP"),
+        (np.float64(3.0), [], "holds float64 of shape ()"),
+        (ROWS > 0, [], "holds bool of shape (64, 6): save samples as floats"),
+        (ROWS + 1j, [], "holds complex128"),
+        ((99 * ROWS).astype(np.int64), [], "holds int64"),
+        (np.array([1.0, -0.1]), [], "the spectrum holds negative"),
+        (ROWS, ["--limit", "0"], "--limit 0 leaves no data set"),
+        (ROWS, ["--size", "4"], "leave --size out"),
+        (ROWS, ["--guidance", "2"], "guidance needs classes"),
+        (ROWS, ["--nfe", "200"], "--nfe"),
+        (ROWS, ["--seed", "-1"], "--seed"),
+        (ROWS, ["--for", "folder", "--process", "ve"], "leave --process ve out"),
+        ({"a": ROWS, "b": ROWS}, [], "holds the arrays a, b: save one"),
+        ({"a": ROWS, "labels": np.ones(3)}, ["--guidance", "2"], "labels of shape (3,) for 64 samples"),
+        ("no array", [], "cannot be read as an array"),
+    ],
+)
+def test_arrays_that_no_design_is_for_are_refused_in_one_sentence(array, more, said, tmp_path, capsys):
+    path = tmp_path / ("data.npz" if isinstance(array, dict) else "data.npy")
+    if isinstance(array, str):
+        path.write_text(array)
+    else:
+        np.savez(path, **array) if isinstance(array, dict) else np.save(path, array)
+    assert run(["design", str(path), "--out", str(tmp_path / "plan.json"), *more]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("diffnum: ") and said in error and len(error.strip().splitlines()) == 1
+    assert not (tmp_path / "plan.json").exists()
 
 
 def test_a_saved_pipeline_gives_process_and_prediction(tmp_path):
@@ -94,9 +132,10 @@ def test_a_saved_pipeline_gives_process_and_prediction(tmp_path):
     assert read.prediction == "velocity"
     alpha = float(scheduler.alphas_cumprod[500] ** 0.5)
     assert read.process.alpha(500.0 + read.process.t_clean * 0) == pytest.approx(alpha, abs=2e-3)
-    (tmp_path / "scheduler" / "scheduler_config.json").write_text("{")
-    with pytest.raises(ValueError, match="is no JSON"):
-        convention_of(tmp_path)
+    for text, said in (("{", "is no JSON"), ("[1]", "holds a JSON list")):
+        (tmp_path / "scheduler" / "scheduler_config.json").write_text(text)
+        with pytest.raises(ValueError, match=said):
+            convention_of(tmp_path)
 
 
 @pytest.fixture

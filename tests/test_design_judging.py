@@ -139,11 +139,12 @@ def test_a_plan_that_draws_noise_follows_no_trajectory():
 
 @pytest.mark.full
 @pytest.mark.timeout(3600)
-def test_on_a_trained_network_that_it_never_saw_a_design_beats_every_hand_made_plan():
-    network = dn.images.pretrained("digits", process=PROCESS, prediction="velocity")
-    made = dn.design.design(dn.images.load("digits").data, 8, process=PROCESS, prediction="velocity")
-    x = torch.randn(128, *network.shape, generator=torch.Generator().manual_seed(1))
-    found = judge(made.plan, network, x, PROCESS, "velocity")
+@pytest.mark.parametrize(("process", "nfe"), [(PROCESS, 8), (dn.Flow(), 6)], ids=["VP", "Flow, from pure noise"])
+def test_on_a_trained_network_that_it_never_saw_a_design_beats_every_hand_made_plan(process, nfe):
+    network = dn.images.pretrained("digits", process=process, prediction="velocity")
+    made = dn.design.design(dn.images.load("digits").data, nfe, process=process, prediction="velocity")
+    x = torch.randn(128, *network.shape, generator=torch.Generator().manual_seed(1)) * first(process).sigma
+    found = judge(made.plan, network, x, process, "velocity")
     assert found.better, found.gain
 
 

@@ -82,6 +82,17 @@ def test_images_are_judged_as_the_readme_does(capsys):
 
 
 @pytest.mark.full
+def test_a_plan_is_judged_on_a_network_as_the_readme_does(capsys):
+    torch = pytest.importorskip("torch")
+    names = {}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        exec(re.findall(r"```python\n(.*?)```", section("judge"), re.DOTALL)[0], names)
+    assert names["quick"].nfe == names["plan"].nfe - 1 == 5
+    assert "[" in capsys.readouterr().out
+
+
+@pytest.mark.full
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_compiled_lines_are_the_eager_ones_in_fewer_passes(capsys):
     torch = pytest.importorskip("torch")

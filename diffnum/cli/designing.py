@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .printing import AsJson, check_file, console, plain, print_json
-from .studies import PROCESSES, Limit, Seed, Size, image_size, named_process
+from .studies import PROCESSES, Limit, Size, image_size, named_process
 
 if TYPE_CHECKING:
     from ..design import Design
@@ -25,9 +25,11 @@ def design(
             metavar="DATA", help="digits, a folder of images, an array file of samples or latents, or of a spectrum."
         ),
     ],
-    nfe: Annotated[int, typer.Option(min=2, help="Model evaluations to spend.")] = 8,
+    nfe: Annotated[int, typer.Option(min=2, max=64, help="Model evaluations to spend.")] = 8,
     out: Annotated[Path, typer.Option(help="The plan; its figure goes beside it.")] = Path("plan.json"),
-    process: Annotated[str, typer.Option(help=f"Noise process: {', '.join(PROCESSES)}.")] = "vp",
+    process: Annotated[
+        str | None, typer.Option(help=f"Noise process: {', '.join(PROCESSES)}; vp if neither this nor --for is given.")
+    ] = None,
     pipeline: Annotated[
         Path | None,
         typer.Option(
@@ -40,7 +42,7 @@ def design(
             min=0, help="Scale of classifier-free guidance to design for, 1 the class itself; DATA must have labels."
         ),
     ] = None,
-    seed: Seed = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
     size: Size = None,
     limit: Limit = None,
     jobs: Annotated[
@@ -51,14 +53,19 @@ def design(
     """Design the sampler of a budget for your data, on laws with exact denoisers. Exit code 1 if nothing is gained."""
     check_file(out, (".json",))
     picked = image_size(size)
+    if pipeline is not None and process is not None:
+        raise ValueError(f"--for {str(pipeline)!r} says what the process is: leave --process {process} out")
+    named = "vp" if process is None else process
     from ..design import design as designed
     from ..lab.design import draw_design, record
-    from ..lab.samples import classes_of, convention_of, samples
+    from ..lab.samples import check_units, classes_of, convention_of, samples
 
     convention = None if pipeline is None else convention_of(pipeline)
-    chosen: Any = named_process(process) if convention is None else convention.process
+    chosen: Any = named_process(named) if convention is None else convention.process
     prediction = "data" if convention is None else convention.prediction
     rows, spectrum = samples(data, picked, limit)
+    if rows is not None:
+        check_units(rows, chosen)
     labels = None if guidance is None else classes_of(data, limit)
     workers = jobs or min(4, os.cpu_count() or 1)
     with _progress(as_json) as stage:
@@ -67,7 +74,7 @@ def design(
     made.plan.save(out)
     words = ["diffnum", "design", data, "--nfe", str(nfe), "--out", str(out), "--seed", str(seed)]
     words += [] if guidance is None else ["--guidance", f"{guidance:g}"]
-    words += ["--for", str(pipeline)] if pipeline else ["--process", process]
+    words += ["--for", str(pipeline)] if pipeline else ["--process", named]
     picture = draw_design(made, out.with_name(f"{out.stem}.figure.png"), shlex.join(words))[0]
     if as_json:
         print_json(plain({"out": str(out), "picture": str(picture), **record(made)}))
@@ -85,7 +92,9 @@ def _progress(quiet: bool) -> Any:
     @contextmanager
     def bars() -> Any:
         columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as progress:
+        screen = Console(stderr=True)
+        # where there is no terminal an empty bar would still end its line
+        with Progress(*columns, console=screen, disable=quiet or not screen.is_terminal, transient=True) as progress:
             tasks: dict[str, Any] = {}
 
             def stage(what: str, done: int, of: int) -> None:
@@ -112,7 +121,8 @@ def _print(made: Design, out: Path, picture: Path) -> None:
     for v in made.verdicts:
         best = f"{v.hand_made.sampler}, {v.hand_made.grid}, {v.hand_made.end}"
         span = f"{100 * v.gain.low:.0f} to {100 * v.gain.high:.0f} %"
-        said = Text("better", "green") if v.better else Text("no gain: inside the noise", "bold red")
+        lost = "worse" if v.gain.high < 0 else "no gain: inside the noise"
+        said = Text("better", "green") if v.better else Text(lost, "bold red")
         numbers = f"{v.hand_made_error:.3g}", f"{v.error:.3g}", f"{100 * v.gain.value:.0f} %"
         table.add_row(v.trial, best, *numbers, span, said)
     screen.print(table)

@@ -62,7 +62,7 @@ def split(data: Any, seed: int = 0, classes: Classes | None = None) -> Split:
     """Half, a quarter and a quarter of the data, at random.
 
     Args:
-        data: ``(n, ...)``, at least 32 samples; trailing axes are flattened.
+        data: ``(n, ...)``, at least 32 different samples; trailing axes are flattened.
         seed: of the shuffle.
         classes: of the samples, and the guidance.
 
@@ -78,6 +78,8 @@ def split(data: Any, seed: int = 0, classes: Classes | None = None) -> Split:
         raise ValueError(f"data hold {np.sum(~np.isfinite(array))} numbers that are not finite: remove them first")
     if not np.any(np.ptp(array, axis=0)):
         raise ValueError("all samples are the same: there is nothing to sample from")
+    if (distinct := len({row.tobytes() for row in array})) < 32:
+        raise ValueError(f"only {distinct} samples differ, too few to hold any back: give at least 32 different ones")
     order = np.random.default_rng(seed).permutation(len(array))
     half, most = len(array) // 2, 3 * len(array) // 4
     rows = [np.sort(part) for part in np.split(order, [half, most])]

@@ -13,7 +13,9 @@ import numpy as np
 from ..images import load
 from ..images.data import Size
 
-__all__ = ["classes_of", "convention_of", "samples"]
+__all__ = ["check_units", "classes_of", "convention_of", "samples"]
+
+_LARGEST = 1000.0
 
 
 def samples(
@@ -23,22 +25,20 @@ def samples(
 
     Args:
         source: whatever :func:`diffnum.images.load` takes; or an array file with floats of any size and shape
-            ``(n, ...)``, such as latents, taken as they are; or one of one axis, a spectrum: variances.
+            ``(n, ...)``, such as latents, taken as they are; or one of one axis, a spectrum: variances. An ``.npz`` has
+            one array, and ``labels`` beside it if there are any.
         size, limit: of images; ``limit`` of any samples.
 
     Raises:
-        ValueError: nothing there, or not readable; numbers that are not finite; a size for what is no image.
+        ValueError: nothing there, or not readable; numbers that are not finite or no floats; a size for what is no
+            image.
     """
+    _check_limit(limit)
     path = Path(source)
-    if path.suffix.lower() in (".npy", ".npz") and path.is_file():
-        array = _array(path)
-        if array is not None:
-            if size is not None:
-                raise ValueError(f"{path} holds numbers and not images, which have no size to change: leave --size out")
-            if array.ndim == 1:
-                return None, array
-            step = 1 if limit is None else max(1, -(-len(array) // limit))
-            return array[::step], None
+    if (array := _array(path)) is not None:
+        if size is not None:
+            raise ValueError(f"{path} holds numbers and not images, which have no size to change: leave --size out")
+        return (None, array) if array.ndim == 1 else (_spread(array, limit), None)
     found = load(source, size=size, limit=limit)
     return found.data.reshape(len(found), *found.shape), None
 
@@ -47,32 +47,82 @@ def classes_of(source: str | os.PathLike[str], limit: int | None = None) -> np.n
     """The labels of what :func:`samples` takes from ``source``.
 
     Raises:
-        ValueError: data without labels.
+        ValueError: data without labels, or with another number of them.
     """
-    try:
-        labels = load(source, limit=limit).labels
-    except ValueError as error:
-        raise ValueError(f"guidance needs classes, and {source} gives none ({error})") from error
+    path = Path(source)
+    remedy = "give an .npz with 'labels' beside its array"
+    if (array := _array(path)) is not None:
+        labels = _stored(path).get("labels")
+        if labels is None:
+            raise ValueError(f"guidance needs classes, and {source} has none: {remedy}")
+        if labels.shape != (len(array),):
+            raise ValueError(f"{path} holds labels of shape {labels.shape} for {len(array)} samples: give one for each")
+        return _spread(labels, limit)
+    labels = load(source, limit=limit).labels
     if labels is None:
-        raise ValueError(f"guidance needs classes, and {source} has none: give an .npz of images with 'labels'")
+        raise ValueError(f"guidance needs classes, and {source} has none: {remedy}")
     return labels
+
+
+def check_units(data: np.ndarray, process: Any) -> None:
+    """Refuse data that the strongest noise of ``process`` does not drown, which are in other units than its network's.
+
+    Raises:
+        ValueError: samples whose root mean square deviation is more than ``sigma / alpha`` at the first level, or than
+            1000 where that is infinite.
+    """
+    first = process.level(process.t_start)
+    most = _LARGEST if first.pure_noise else first.sigma / first.alpha
+    rms = float(np.sqrt(np.mean(np.square(data - data.mean(axis=0), dtype=np.longdouble))))
+    if not rms <= most:
+        raise ValueError(
+            f"samples that vary by {rms:.3g} are no data for {process.name}, which starts from noise of size "
+            f"{most:.4g}: give them in the units that the network sees"
+        )
+
+
+def _check_limit(limit: int | None) -> None:
+    if limit is not None and limit < 2:
+        raise ValueError(f"--limit {limit} leaves no data set: use a whole number of at least 2")
+
+
+def _spread(array: np.ndarray, limit: int | None) -> np.ndarray:
+    return array if limit is None else array[:: max(1, -(-len(array) // limit))]
 
 
 def _array(path: Path) -> np.ndarray | None:
     """Floats that are no images in ``[-1, 1]``; None for what :func:`diffnum.images.load` reads."""
+    if path.suffix.lower() not in (".npy", ".npz") or not path.is_file():
+        return None
+    arrays = {name: array for name, array in _stored(path).items() if name != "labels"}
+    if len(arrays) != 1:
+        if "images" in arrays:
+            return None
+        raise ValueError(
+            f"{path} holds the arrays {', '.join(arrays) or 'none'}: save one, and 'labels' if there are any"
+        )
+    (array,) = arrays.values()
+    if array.ndim == 0 or array.dtype.kind != "f":
+        if array.ndim in (3, 4) and array.dtype.kind in "iu":
+            return None
+        raise ValueError(
+            f"{path} holds {array.dtype} of shape {array.shape}: save samples as floats of shape (n, ...), variances "
+            "as floats of shape (d,), images as uint8"
+        )
+    array = array.astype(np.float64)
+    if not np.all(np.isfinite(array)):
+        raise ValueError(f"{path} holds {np.sum(~np.isfinite(array))} numbers that are not finite: remove them first")
+    images = array.ndim in (3, 4) and array.shape[-1] in (1, 3) and np.abs(array).max(initial=0) <= 1
+    return None if images else array
+
+
+def _stored(path: Path) -> dict[str, np.ndarray]:
     try:
         with open(path, "rb") as file:
             stored: Any = np.load(file, allow_pickle=False)
-            arrays = [stored] if isinstance(stored, np.ndarray) else [stored[name] for name in stored.files]
+            return {"": stored} if isinstance(stored, np.ndarray) else {name: stored[name] for name in stored.files}
     except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise ValueError(f"{path} cannot be read as an array ({error}): save it with numpy.save") from error
-    if len(arrays) != 1 or arrays[0].dtype.kind != "f":
-        return None
-    array = arrays[0].astype(np.float64)
-    if not np.all(np.isfinite(array)):
-        raise ValueError(f"{path} holds {np.sum(~np.isfinite(array))} numbers that are not finite: remove them first")
-    images = array.ndim in (3, 4) and array.shape[-1] in (1, 3) and np.abs(array).max() <= 1
-    return None if images else array
 
 
 def convention_of(pipeline: str | os.PathLike[str]) -> Any:
@@ -94,5 +144,7 @@ def convention_of(pipeline: str | os.PathLike[str]) -> Any:
                 config = json.loads(place.read_text())
             except ValueError as error:
                 raise ValueError(f"{place} is no JSON ({error}): give the folder of a saved pipeline") from error
+            if not isinstance(config, dict):
+                raise ValueError(f"{place} holds a JSON {type(config).__name__}: give the folder of a saved pipeline")
             return convention(completed(config))
     raise ValueError(f"{path} holds no scheduler/scheduler_config.json: give the folder of a saved diffusers pipeline")

@@ -4,6 +4,7 @@ thresholding and steering of models."""
 from .convention import Convention, betas, completed, convention
 from .guidance import Batched, Guidance, Pair, ZeroStart, autoguidance, cfgpp, classifier_free
 from .guidance_rules import Banded, Linear, Optimised, Projected, Rescaled
+from .momentum import sample_with_momentum
 from .network import Network, from_diffusers
 from .renoised import sample_cfgpp
 from .rounding import Rounding, rounded, rounding, rounding_error
@@ -52,4 +53,5 @@ __all__ = [
     "rounding",
     "rounding_error",
     "sample_cfgpp",
+    "sample_with_momentum",
 ]

@@ -74,7 +74,8 @@ class Projected:
 
         D_c + (scale - 1) (o + eta p),    o + p = min(1, radius / |D_c - D_u|) (D_c - D_u),   p along D_c
 
-    sample by sample. Their momentum remembers earlier calls, which a model of ``x`` and the level does not.
+    sample by sample. Their momentum remembers earlier calls, which a model of ``x`` and the level does not:
+    :func:`~diffnum.models.sample_with_momentum` is a run with it.
 
     Args:
         scale: a number, or a function of the level.

@@ -24,8 +24,8 @@ __all__ = ["analytic_first", "gits_analytic"]
 def analytic_first(plan: Plan) -> Plan:
     """``plan`` with a guess in the place of its first evaluation, one call less: the analytical first step.
 
-    At strong noise the prediction of the noise is nearly the state itself, at unit variance (Dockhorn et al. 2022,
-    section 4; Chen et al. 2024, where ``alpha = 1`` and it reads ``x / sqrt(1 + sigma^2)``):
+    At strong noise the prediction of the noise is nearly the state itself, at unit variance (Dockhorn et al. 2022;
+    Chen et al. 2024, where ``alpha = 1`` and it reads ``x / sqrt(1 + sigma^2)``):
 
         eps = x / r,    D = (x - sigma eps) / alpha = alpha x / (r (r + sigma)),    r = sqrt(alpha^2 + sigma^2).
 
@@ -33,7 +33,8 @@ def analytic_first(plan: Plan) -> Plan:
     ``eps`` is ``sigma x / (alpha^2 c + sigma^2)``, so that the guess is wrong by ``(c - 1/2) (alpha / sigma)^2`` of
     itself, where ``alpha`` is small.
 
-    The guess counts as an evaluation in all that a multistep method remembers, as in the authors' code.
+    The guess counts as an evaluation in all that a multistep method remembers, as in the authors' code. The plan is for
+    ``dn.sample``: pipelines of diffusers ask their network before a scheduler is heard.
 
     Raises:
         ValueError: a plan whose first evaluation is not that of its first state, or is its only one.
