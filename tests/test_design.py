@@ -330,7 +330,9 @@ def held_out():
     [
         5,
         6,
-        8,
+        pytest.param(
+            8, marks=pytest.mark.xfail(strict=True, reason="on the steeper spectrum the interval is -17 to 76 %")
+        ),
         pytest.param(
             10, marks=pytest.mark.xfail(strict=True, reason="on the steeper spectrum the interval is -52 to 70 %")
         ),
