@@ -31,8 +31,8 @@ def laws(scale=2.5):
 def test_a_family_asked_as_one_mixture_is_the_family_asked_class_by_class(quantity):
     family = laws()[0].family
     apart = Conditional((*family.classes[:1], dn.Conditional(family.classes[1:])), family.weights)
-    assert family._joined is not None
-    assert apart._joined is None
+    assert family.joined is not None
+    assert apart.joined is None
     x = torch.tensor(family.sample(6, 1, level := dn.VP().level(0.4)), requires_grad=True)
     ours, theirs = (law.predict(x, level, quantity) for law in (family, apart))
     assert torch.allclose(ours, theirs, atol=1e-12)
@@ -48,7 +48,7 @@ def test_low_rank_classes_are_asked_class_by_class():
         other = Mixture.low_rank([1.0], np.ones((1, 3)), np.ones((1, 3, factors)), diagonal)
         family = Conditional((one, other))
         x = family.sample(4, 0, level := dn.VP().level(0.4))
-        assert family._joined is None
+        assert family.joined is None
         assert np.allclose(family.guided(x, level, 0, 0.0), family.denoise(x, level))
 
 

@@ -12,9 +12,9 @@ from ..plan import Level, Plan
 from ..targets.conditional import Conditional
 from ..targets.mixture import Mixture, grouped, variance_floor
 from .learned.guided import Guided
-from .trajectories import Trajectories
+from .trajectories import Follow, Trajectories, verified
 
-__all__ = ["Classes", "Joined"]
+__all__ = ["Classes", "Joined", "shares"]
 
 # of one class: more of them are followed slowly and say little more
 _MOST = 6
@@ -47,6 +47,17 @@ class Classes:
         return [Guided(family, label, self.scale) for label in groups]
 
 
+def shares(n: int, count: int) -> list[int]:
+    """``n`` trajectories, as many of each of ``count`` laws.
+
+    Raises:
+        ValueError: fewer trajectories than laws.
+    """
+    if n < count:
+        raise ValueError(f"{n} trajectories do not reach {count} classes: draw one for each or more")
+    return [n // count + (k < n % count) for k in range(count)]
+
+
 @dataclass(frozen=True, eq=False)
 class Joined:
     """Trajectories towards several classes, read like :class:`Trajectories` of one law."""
@@ -54,20 +65,18 @@ class Joined:
     parts: tuple[Trajectories, ...]
 
     @classmethod
-    def draw(cls, laws: Sequence[Any], start: Level, n: int, seed: int = 0, tol: float = 1e-6) -> Joined:
+    def draw(
+        cls, laws: Sequence[Any], start: Level, n: int, seed: int = 0, tol: float = 1e-6, follow: Follow = verified
+    ) -> Joined:
         """``n`` trajectories in all, as many of each law.
 
         Raises:
             ValueError: fewer trajectories than laws; otherwise as :meth:`Trajectories.draw`.
         """
-        count = len(laws)
-        if n < count:
-            raise ValueError(f"{n} trajectories do not reach {count} classes: draw one for each or more")
-        shares = [n // count + (k < n % count) for k in range(count)]
         return cls(
             tuple(
-                Trajectories.draw(law, start, share, seed + 101 * k, tol)
-                for k, (law, share) in enumerate(zip(laws, shares, strict=True))
+                Trajectories.draw(law, start, share, seed + 101 * k, tol, follow)
+                for k, (law, share) in enumerate(zip(laws, shares(n, len(laws)), strict=True))
             )
         )
 
@@ -93,6 +102,12 @@ class Joined:
         """About ``n`` of them, as many of each class and at least one."""
         each = max(1, n // len(self.parts))
         return Joined(tuple(part.first(each) for part in self.parts))
+
+    def take(self, rows: np.ndarray) -> Joined:
+        """Those of some rows, class by class."""
+        first = np.cumsum([0, *map(len, self.parts)])
+        inside = [rows[(a <= rows) & (rows < a + len(part))] - a for a, part in zip(first, self.parts, strict=False)]
+        return Joined(tuple(part.take(mine) for part, mine in zip(self.parts, inside, strict=True) if len(mine)))
 
     def outputs(self, plan: Plan) -> np.ndarray:
         """What the plan makes of the points at its first level."""

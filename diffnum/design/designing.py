@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,11 @@ __all__ = ["Design", "Verdict", "design"]
 
 ROUNDS = 20
 RIDGE = 1e-4
+HARD = 96
+"""Trajectories of a law that a fit sees because they are hard, and as many others."""
+MANY = 6
+"""Evaluations above which the family of order two is tried as well."""
+_MOST = 24
 BOTH, SHARP = ("soft_l1", "linear"), ("linear",)
 
 
@@ -84,17 +89,21 @@ class _Chain:
     Attributes:
         free, theta: the family, and where to start.
         stages: names, surrogates, units of their errors, losses.
+        rivals: hand-made plans, for which trajectories are hard or easy.
     """
 
     free: Free
     theta: np.ndarray
     stages: list[tuple[str, list[Trial], list[float], tuple[str, ...]]]
+    rivals: list[Plan]
 
     def run(self) -> list[tuple[str, Fit]]:
         found: list[tuple[str, Fit]] = []
         theta = self.theta
         for name, trials, units, losses in self.stages:
-            made = fit(self.free, theta, trials, units, ROUNDS, RIDGE, losses)
+            plans = [self.free.plan(theta.tolist()), *self.rivals]
+            strata = [trial.strata(plans, HARD) for trial in trials]
+            made = fit(self.free, theta, strata, units, ROUNDS, RIDGE, losses)
             found.append((name, made))
             theta = made.theta
         return found
@@ -154,26 +163,26 @@ def design(
         data, spectrum, start, seed, jobs, classes, lambda done: say("surrogates", done, 3)
     )
     by_hand = candidates(process, nfe, samplers)
-    field = _Field(process, start, nfe, choosing, by_hand)
+    say("hand-made", 0, len(choosing))
+    ranked = _together(
+        [partial(_best, trial, by_hand) for trial in choosing], jobs, lambda done: say("hand-made", done, len(choosing))
+    )
+    field = _Field(process, start, nfe, choosing, ranked)
     first = field.first(training)
-    say("fits", 0, len(first) + 1)
-    begun = _together([chain.run for chain in first], jobs, lambda done: say("fits", done, len(first) + 1))
+    say("fits", 0, len(first) + 2)
+    begun = _together([chain.run for chain in first], jobs, lambda done: say("fits", done, len(first) + 2))
     second = field.second(begun, training)
     ended = _together(
-        [chain.run for chain in second], jobs, lambda done: say("fits", len(first) + done, len(first) + 1)
+        [chain.run for chain in second], jobs, lambda done: say("fits", len(first) + done, len(first) + 2)
     )
     named = [pair for pairs in [*begun, *ended] for pair in pairs]
     fits = [found for _, found in named]
     scores = [field.score(found.plan()) for found in fits]
     best = int(np.argmin(scores))
     plan = fits[best].plan()
-    verdicts = []
-    for done, trial in enumerate(judging):
-        say("judging", done, len(judging))
-        rival = best_on(trial, by_hand)[0]
-        gain = trial.gain(plan, rival.plan, seed)
-        verdicts.append(Verdict(trial.name, rival, trial.error(rival.plan), trial.error(plan), gain))
-    say("judging", len(judging), len(judging))
+    say("judging", 0, len(judging))
+    works = [partial(_judged, trial, by_hand, plan, seed) for trial in judging]
+    verdicts = _together(works, jobs, lambda done: say("judging", done, len(judging)))
     tried = tuple((name, found.free.order, score) for (name, found), score in zip(named, scores, strict=True))
     return Design(nfe, fits[best], fits[best].plan(prediction), tuple(verdicts), named[best][0], tried)
 
@@ -202,18 +211,19 @@ def _trials(
 
 @dataclass(frozen=True, eq=False)
 class _Field:
-    """What fits start from and are compared with."""
+    """What fits start from and are compared with; ``ranked``, the best hand-made plans on each surrogate to choose by,
+    the best first."""
 
     process: Any
     start: Any
     nfe: int
     choosing: list[Trial]
-    by_hand: list[Candidate]
+    ranked: list[list[Candidate]]
 
-    @cached_property
-    def ranked(self) -> list[list[Candidate]]:
-        """Hand-made plans on each surrogate to choose by, the best first."""
-        return [best_on(trial, self.by_hand) for trial in self.choosing]
+    @property
+    def rivals(self) -> list[Plan]:
+        """The best on the first surrogate to choose by and on the last."""
+        return [ranked[0].plan for ranked in (self.ranked[0], self.ranked[-1])]
 
     def score(self, plan: Plan) -> float:
         """Logarithm of the error in units of the best hand-made plan's, on the worst surrogate."""
@@ -222,29 +232,27 @@ class _Field:
         return math.log(worst) if math.isfinite(worst) else math.inf
 
     def first(self, training: list[Trial]) -> list[_Chain]:
-        """Fits to the smoothest surrogate and to the rougher ones, each from the hand-made plan that is best there, and
-        to the roughest from its levels alone; of order two as well where steps are many."""
+        """Fits to the smoothest surrogate, of order two as well where steps are many, and to the rougher ones, each
+        from the hand-made plan that is best there."""
         limit = float(self.process.level(self.process.t_stop).lam)
         units = self._units(training)
         smooth = [(training[0].name, training[:1], units[:1], BOTH)]
-        rough = [(training[-1].name, training[-1:], units[-1:], SHARP), ("all", training, units, BOTH)]
-        rougher = self._rougher(training, units)
-        chains = []
-        for order in (1, 2) if self.nfe > 8 else (1,):
-            free = Free(self.process, self.start, limit, self.nfe, order)
-            of_points, of_mixture = self.ranked[0], self.ranked[-1]
-            chains += [
-                _Chain(free, self._near(free, of_mixture), smooth),
-                _Chain(free, self._near(free, of_points), rougher),
-                _Chain(free, self._levels(free, of_points), rough),
-            ]
-        return chains
+        plain, second = (Free(self.process, self.start, limit, self.nfe, order) for order in (1, 2))
+        of_points, of_mixture = self.ranked[0], self.ranked[-1]
+        return [
+            _Chain(plain, self._near(plain, of_mixture), smooth, self.rivals),
+            *([_Chain(second, self._near(second, of_mixture), smooth, self.rivals)] if self.nfe > MANY else []),
+            _Chain(plain, self._near(plain, of_points), self._rougher(training, units), self.rivals),
+        ]
 
     def second(self, begun: list[list[tuple[str, Fit]]], training: list[Trial]) -> list[_Chain]:
-        """From the best fit to the smoothest surrogate to the rougher ones."""
+        """From the best fit to the smoothest surrogate to all, and by way of the rougher ones to all; then once more to
+        what is hard for the plan that this made."""
         ends = [fit for pairs in begun for name, fit in pairs if name == training[0].name]
         made = min(ends, key=lambda fit: fit.error)
-        return [_Chain(made.free, made.theta, self._rougher(training, self._units(training)))]
+        units = self._units(training)
+        rougher = [*self._rougher(training, units), ("all", training, units, SHARP)]
+        return [_Chain(made.free, made.theta, stages, self.rivals) for stages in (rougher, rougher[-2:])]
 
     def _rougher(self, training: list[Trial], units: list[float]) -> list[tuple[str, list[Trial], list[float], Any]]:
         """One rougher surrogate after the other, then all of them."""
@@ -267,6 +275,15 @@ class _Field:
                 return free.vector(inside[: free.levels])
         first = free.start.lam if math.isfinite(free.start.lam) else min(-6.0, free.limit - 6.0)
         return free.vector(np.linspace(first, free.limit, free.nfe + 1)[1:-1].tolist()[: free.levels])
+
+
+def _best(trial: Trial, by_hand: Sequence[Candidate]) -> list[Candidate]:
+    return best_on(trial, by_hand)[:_MOST]
+
+
+def _judged(trial: Trial, by_hand: Sequence[Candidate], plan: Plan, seed: int) -> Verdict:
+    rival = best_on(trial, by_hand)[0]
+    return Verdict(trial.name, rival, trial.error(rival.plan), trial.error(plan), trial.gain(plan, rival.plan, seed))
 
 
 def _together(works: Sequence[Callable[[], Any]], jobs: int, done: Callable[[int], None]) -> list[Any]:

@@ -18,8 +18,9 @@ from .trial import Trial
 
 __all__ = ["Candidate", "best_on", "candidates"]
 
-_FIRST = 32
-_KEPT = 24
+_FIRST = 16
+_PILOTS = 8
+_STAGES = (32, 128, 512)
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,11 @@ def _grids(process: Any) -> Mapping[str, MakeGrid]:
 
 
 def best_on(trial: Trial, those: Sequence[Candidate]) -> list[Candidate]:
-    """The candidates of least error on a trial, the best first.
+    """The candidates of least error on a trial, the best first; the first is the best of all of them.
 
-    All of them run on the first trajectories, the best of those on all.
+    The squares over some trajectories, divided by the number of all, are at most the mean over all: a candidate whose
+    partial sum exceeds the least mean yet seen cannot be the best and is left out. The trajectories that are hardest
+    for plans that are good come first, and hold most of the sum.
 
     Raises:
         ValueError: no candidates.
@@ -86,8 +89,16 @@ def best_on(trial: Trial, those: Sequence[Candidate]) -> list[Candidate]:
     if not those:
         raise ValueError("no sampler has a plan at this budget: raise the number of evaluations")
     few = trial.first(_FIRST)
-    kept = sorted(those, key=lambda c: _finite(few.error(c.plan)))[:_KEPT]
-    return sorted(kept, key=lambda c: _finite(trial.error(c.plan)))
+    order = sorted(those, key=lambda c: _finite(few.error(c.plan)))
+    known, rest = order[:_PILOTS], order[_PILOTS:]
+    least = min(_finite(trial.error(c.plan)) for c in known) ** 2
+    hardest = np.argsort(-np.mean([trial.squares(c.plan) for c in known], axis=0), kind="stable")
+    for size in _STAGES:
+        if size < len(trial):
+            part = trial.take(hardest[:size])
+            # not a number is no bound: such a candidate is out as well
+            rest = [c for c in rest if part.squares(c.plan).sum() <= least * len(trial)]
+    return sorted([*known, *rest], key=lambda c: _finite(trial.error(c.plan)))
 
 
 def _finite(error: float) -> float:

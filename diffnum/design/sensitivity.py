@@ -7,8 +7,7 @@ One more kind of number for a plan: a register holds ``x`` for a batch of points
     rho = |(alpha, sigma)|,   phi = atan2(sigma, alpha),
 
 by the second-order Tweedie formula (the Jacobian of a denoiser is its posterior covariance, Meng et al. 2021, eq. 9)
-and because only the angle of a level matters to a denoiser once ``x`` is divided by its radius. The derivative in the
-angle is a central difference, good to nine digits, which serves the steps of a least-squares solver.
+and because only the angle of a level matters to a denoiser once ``x`` is divided by its radius (:mod:`.moments`).
 """
 
 from __future__ import annotations
@@ -21,11 +20,9 @@ from typing import Any
 import numpy as np
 
 from ..plan import Eval, Level, Lin, Plan, interpret
-from ..targets.empirical import Empirical
+from .moments import posterior
 
 __all__ = ["Numbers", "numbers", "sensitivities"]
-
-_DIFFERENCE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -109,34 +106,16 @@ def _denoised(
     target: Any, x: np.ndarray, moves: np.ndarray | None, alpha: float, sigma: float, dalpha: Any, dsigma: Any
 ) -> tuple[np.ndarray, np.ndarray | None]:
     level = Level(math.nan, alpha, sigma)
-    D = target.denoise(x, level)
     square = alpha**2 + sigma**2
     dlog_radius, dangle = (alpha * dalpha + sigma * dsigma) / square, (alpha * dsigma - sigma * dalpha) / square
     if dlog_radius.any():
         moves = _plus(moves, x[..., None].astype(dlog_radius.dtype) * dlog_radius, -1.0)
+    if moves is None and not dangle.any():
+        return target.denoise(x, level), None
+    at = posterior(target, x, level, dangle.dtype)
     slope = None
     if moves is not None and alpha > 0:
-        slope = ((alpha / sigma**2) * _covariance(target, x, level, D)).astype(moves.dtype) @ moves
+        slope = (alpha / sigma**2) * at.cov @ moves
     if dangle.any():
-        turned = _angle_slope(target, x / math.sqrt(square), alpha, sigma)[..., None]
-        slope = _plus(slope, turned.astype(dangle.dtype) * dangle, 1.0)
-    return D, slope
-
-
-def _covariance(target: Any, x: np.ndarray, level: Level, D: np.ndarray) -> np.ndarray:
-    """``Cov[x0 | x]``; of points by one product, good to rounding of the data's scale and ten times as quick."""
-    if not isinstance(target, Empirical):
-        return target.posterior_cov(x, level)
-    y = target.data
-    logits = (level.alpha / level.sigma**2) * (x @ y.T) - (level.alpha**2 / (2 * level.sigma**2)) * (y**2).sum(-1)
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares /= shares.sum(axis=1, keepdims=True)
-    squares = (y[:, :, None] * y[:, None]).reshape(len(y), -1)
-    return (shares @ squares).reshape(*x.shape, -1) - D[:, :, None] * D[:, None]
-
-
-def _angle_slope(target: Any, u: np.ndarray, alpha: float, sigma: float) -> np.ndarray:
-    angle = math.atan2(sigma, alpha)
-    e = _DIFFERENCE * min(angle, math.pi / 2 - angle)
-    above, below = (Level(math.nan, math.cos(a), math.sin(a)) for a in (angle + e, angle - e))
-    return (target.denoise(u, above) - target.denoise(u, below)) / (2 * e)
+        slope = _plus(slope, at.turn[..., None].astype(dangle.dtype) * dangle, 1.0)
+    return at.mean, slope

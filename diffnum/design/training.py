@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ..plan import Plan
 from .free import Free
+from .levenberg import LOSSES, least_squares
 from .sensitivity import numbers
 from .trial import Trial
 
@@ -53,8 +53,8 @@ def fit(
 
         min over theta of   mean over trials of (error of plan_theta / unit)^2 + ridge s^2 |theta - theta_0|^2,
 
-    ``s^2`` the first term at ``theta_0``, by scipy's trust-region least squares on exact linearisations
-    (:mod:`.sensitivity`). It converges in tens of rounds where first-order optimisers take thousands of steps, has no
+    ``s^2`` the first term at ``theta_0``, by damped least squares on exact linearisations (:mod:`.levenberg`,
+    :mod:`.sensitivity`). It converges in tens of rounds where first-order optimisers take thousands of steps, has no
     learning rate and no randomness.
 
     Args:
@@ -64,22 +64,20 @@ def fit(
         units: of the error on each, such as that of the best hand-made plan, so that a surrogate that is harder to
             follow does not count for more; ones if None.
         rounds: most linearisations with each loss.
-        losses: of scipy, one after the other. Trajectories near a watershed end in the wrong mode until the plan is
-            good, and their squares hide all others: ``"soft_l1"`` first counts them less.
+        losses: of :data:`.levenberg.LOSSES`, one after the other. Trajectories near a watershed end in the wrong mode
+            until the plan is good, and their squares hide all others: ``"soft_l1"`` first counts them less.
         ridge: of the quadratic penalty, which decides the directions that the trajectories leave open.
 
     Raises:
         ValueError: no trials.
     """
-    from scipy.optimize import least_squares
-
     if not trials:
         raise ValueError("no trials were given: draw trajectories of a surrogate first")
     parts = [part for trial in trials for part in trial.parts]
     each = [1.0] * len(trials) if units is None else list(units)
     known = [unit for trial, unit in zip(trials, each, strict=True) for _ in trial.parts]
     scales = [
-        math.sqrt(part.weight / len(part.trajectories) / len(trials)) / unit
+        np.full(n := len(part.trajectories), np.sqrt(part.weight / (n * len(trials))) / unit)[:, None]
         for part, unit in zip(parts, known, strict=True)
     ]
 
@@ -91,7 +89,7 @@ def fit(
             return np.full(sum(part.trajectories.x.size for part in parts), np.inf)
         return np.concatenate(
             [
-                scale * (part.trajectories.outputs(plan) - part.trajectories.end).ravel()
+                (scale * (part.trajectories.outputs(plan) - part.trajectories.end)).ravel()
                 for scale, part in zip(scales, parts, strict=True)
             ]
         )
@@ -105,18 +103,15 @@ def fit(
     def linearised(vector: np.ndarray) -> np.ndarray:
         made = numbers(free.plan, vector)
         rows = [
-            scale * part.trajectories.slopes(made, free.start, np.float32).reshape(-1, free.size)
+            (scale[..., None].astype(np.float32) * part.trajectories.slopes(made, free.start, np.float32))
             for scale, part in zip(scales, parts, strict=True)
         ]
-        return np.concatenate([*rows, leash * np.eye(free.size)])
+        return np.concatenate([*(part.reshape(-1, free.size) for part in rows), leash * np.eye(free.size)])
 
-    jacobian: Any = linearised  # scipy's stubs know strings only
     # a residual of a third of their root mean square is where the softer loss turns
     turn = before / math.sqrt(3 * sum(part.trajectories.x.size for part in parts))
     vector, solved = theta, 0
     for loss in losses:
-        found = least_squares(
-            residual, vector, jacobian, x_scale="jac", ftol=1e-4, xtol=1e-5, max_nfev=rounds, loss=loss, f_scale=turn
-        )
-        vector, solved = found.x, solved + int(found.njev)
+        vector, more = least_squares(residual, linearised, vector, LOSSES[loss](turn), rounds)
+        solved += more
     return Fit(free, vector, float(np.linalg.norm(distance(vector))), before, solved)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,22 @@ __all__ = ["DATA", "Trajectories"]
 DATA = Level(0.0, 1.0, 0.0)
 """The clean level, where trajectories end."""
 
+Follow = Callable[[Any, np.ndarray, Level, float], np.ndarray]
+"""``follow(law, x, start, tol)``: ends at the clean level, nan where they are not verified."""
+
 # the reference is verified for a batch at once: one point near a watershed costs few others their place
 _BATCH = 32
+
+
+def verified(law: Any, x: np.ndarray, start: Level, tol: float) -> np.ndarray:
+    """Ends by the law's own flow; nan for points whose reference is not verified."""
+    try:
+        return _flow(law, x, start, DATA, tol)
+    except ValueError:
+        if len(x) == 1:
+            return np.full_like(x, np.nan)
+        half = len(x) // 2
+        return np.concatenate([verified(law, part, start, tol) for part in (x[:half], x[half:])])
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,10 +65,17 @@ class Trajectories:
     _at: dict[Any, np.ndarray] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def draw(cls, target: Any, start: Level, n: int, seed: int = 0, tol: float = 1e-6) -> Trajectories:
+    def draw(
+        cls, target: Any, start: Level, n: int, seed: int = 0, tol: float = 1e-6, follow: Follow = verified
+    ) -> Trajectories:
         """``n`` trajectories from the law's marginal at ``start``.
 
-        Points near a watershed, whose end the reference does not verify to ``tol``, are left out and others drawn.
+        Points near a watershed, whose end is not verified to ``tol``, are left out and others drawn.
+
+        Args:
+            target, start, seed, tol: as above.
+            n: how many.
+            follow: the law's own flow, or :func:`diffnum.design.following.follow`, which is several times quicker.
 
         Raises:
             ValueError: ``n`` is no number of points; more than half of the points are near watersheds.
@@ -63,7 +85,7 @@ class Trajectories:
         x = target.sample(2 * n, seed, start)
         kept, ends = [], []
         for i in range(0, len(x), _BATCH):
-            end = _followed(target, x[i : i + _BATCH], start, DATA, tol)
+            end = follow(target, x[i : i + _BATCH], start, tol)
             known = np.isfinite(end).all(axis=-1)
             kept.append(x[i : i + _BATCH][known])
             ends.append(end[known])
@@ -79,8 +101,12 @@ class Trajectories:
 
     def first(self, n: int) -> Trajectories:
         """The first ``n`` of them."""
-        known = {key: x[:n] for key, x in self._at.items()}
-        return Trajectories(self.target, self.start, self.x[:n], self.end[:n], self.tol, known)
+        return self.take(np.arange(min(n, len(self))))
+
+    def take(self, rows: np.ndarray) -> Trajectories:
+        """Those of some rows."""
+        known = {key: x[rows] for key, x in self._at.items()}
+        return replace(self, x=self.x[rows], end=self.end[rows], _at=known)
 
     def at(self, level: Level) -> np.ndarray:
         """The trajectories at another level, exactly; ``(n, d)``."""
@@ -116,17 +142,6 @@ class Trajectories:
     def error(self, plan: Plan) -> float:
         """Root mean square distance to the ends."""
         return float(np.sqrt(self.squares(plan).mean()))
-
-
-def _followed(target: Any, x: np.ndarray, start: Level, stop: Level, tol: float) -> np.ndarray:
-    """The exact flow; nan for points whose reference is not verified."""
-    try:
-        return _flow(target, x, start, stop, tol)
-    except ValueError:
-        if len(x) == 1:
-            return np.full_like(x, np.nan)
-        half = len(x) // 2
-        return np.concatenate([_followed(target, part, start, stop, tol) for part in (x[:half], x[half:])])
 
 
 def _flow(target: Any, x: np.ndarray, s: Level, t: Level, tol: float) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -21,10 +22,15 @@ _CLASSES = 64
 
 @dataclass(frozen=True)
 class Part:
-    """Trajectories in some of the coordinates, counted ``weight`` times."""
+    """Trajectories in some of the coordinates, counted ``weight`` times: all of them, or each as often as it says."""
 
     trajectories: Trajectories | Joined
-    weight: float = 1.0
+    weight: Any = 1.0
+
+    def take(self, rows: np.ndarray, share: float = 1.0) -> Part:
+        """Those of some rows, in their order, counted ``share`` times as often."""
+        rows = np.sort(rows)
+        return Part(self.trajectories.take(rows), share * (self.weight[rows] if np.ndim(self.weight) else self.weight))
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,11 +55,41 @@ class Trial:
         return max(len(part.trajectories) for part in self.parts)
 
     def first(self, n: int) -> Trial:
-        """The same with at most ``n`` trajectories."""
-        return Trial(self.name, tuple(Part(part.trajectories.first(n), part.weight) for part in self.parts))
+        """The same with at most ``n`` trajectories, evenly among all of them."""
+        return self.take(np.unique(np.linspace(0, len(self) - 1, min(n, len(self))).astype(int)))
+
+    def take(self, rows: np.ndarray) -> Trial:
+        """The same with some of the trajectories, in their order; of a Gaussian part with the one that it has."""
+        return Trial(self.name, tuple(p if len(p.trajectories) < len(self) else p.take(rows) for p in self.parts))
+
+    def strata(self, plans: Sequence[Plan], each: int, seed: int = 0) -> Trial:
+        """The trajectories that are hardest for some plans, and as many others at random that stand for all others.
+
+        Of few evaluations one trajectory in a hundred ends in another mode, and these few are most of the error: in a
+        random tenth of the trajectories there are hardly any. The mean of squares is that of all trajectories in
+        expectation, because each stratum counts for as many as it stands for.
+
+        Args:
+            plans: hardness is the sum over them of a trajectory's square in units of the mean.
+            each: trajectories of either kind.
+            seed: of the others.
+        """
+        if len(self) <= 2 * each:
+            return self
+        means = [squares / max(squares.mean(), 1e-300) for squares in map(self.squares, plans)]
+        order = np.argsort(-np.sum(means, axis=0), kind="stable")
+        others = np.random.default_rng(seed).choice(order[each:], each, replace=False)
+        strata = ((order[:each], each / len(self)), (others, 1 - each / len(self)))
+        parts = []
+        for part in self.parts:
+            if len(part.trajectories) < len(self):
+                parts.append(part)
+            else:
+                parts += [part.take(rows, share) for rows, share in strata]
+        return Trial(self.name, tuple(parts))
 
     def squares(self, plan: Plan) -> np.ndarray:
-        """Squared distance to the end, per trajectory."""
+        """Squared distance to the end, per trajectory, as often as it counts."""
         if plan.hash not in self._known:
             parts = (part.weight * part.trajectories.squares(plan) for part in self.parts)
             self._known[plan.hash] = sum(parts, np.zeros(len(self)))
@@ -73,7 +109,7 @@ class Trial:
         a full denoise arrives at a point of the data exactly, or at another one.
         """
         ends = sum(
-            p.weight * float(((t.tol * t.end) ** 2).sum(-1).mean()) for p in self.parts for t in (p.trajectories,)
+            float((p.weight * ((t.tol * t.end) ** 2).sum(-1)).mean()) for p in self.parts for t in (p.trajectories,)
         )
         return Interval.bootstrap((self.squares(plan), self.squares(other)), partial(_gain, ends), seed)
 

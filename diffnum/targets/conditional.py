@@ -105,7 +105,7 @@ class Conditional:
         return any(getattr(target, "singular", False) for target in self.classes)
 
     @cached_property
-    def _joined(self) -> Mixture | None:
+    def joined(self) -> Mixture | None:
         """The whole family where its classes are mixtures of one form: asked once instead of class by class."""
         forms = {_form(target) for target in self.classes}
         return None if len(forms) > 1 or None in forms else Mixture.join(self.weights, list(self.classes))
@@ -148,8 +148,8 @@ class Conditional:
         Raises:
             ValueError: as the classes'.
         """
-        if self._joined is not None:
-            return self._joined.predict(x, level, quantity)
+        if self.joined is not None:
+            return self.joined.predict(x, level, quantity)
         rows, level = open_question(x, level, self.dim)
         each = _pile([target.predict(rows, level, quantity) for target in self.classes])
         if len(self.classes) > 1:
@@ -199,8 +199,8 @@ class Conditional:
 
     def posterior_cov(self, x: Array, level: Level) -> Array:
         """``Cov[x0 | x]``, shape ``(..., d, d)``."""
-        if self._joined is not None:
-            return self._joined.posterior_cov(x, level)
+        if self.joined is not None:
+            return self.joined.posterior_cov(x, level)
         rows, level = open_question(x, level, self.dim)
         shares = self._shares(rows, level)
         each = _pile([target.denoise(rows, level) for target in self.classes])

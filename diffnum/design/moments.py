@@ -1,0 +1,156 @@
+"""What a least-squares fit asks of a law at a point, at once: the denoiser, its covariance and its slope in the angle.
+
+A denoiser depends on ``u = x / rho`` and on the angle ``phi`` of its level alone, ``alpha = rho cos phi``,
+``sigma = rho sin phi``. Of one Gaussian component, with ``z = B^T (u - c m)`` in its eigenvectors, ``c = cos phi``,
+``s = sin phi``, ``v = c^2 lam + s^2`` and ``n = B^T m``,
+
+    mu = m + B (c lam / v) z,    d mu/dphi = B [ (c lam s / v) n - (s lam / v + c lam v' / v^2) z ],
+    v' = 2 c s (1 - lam),
+    -2 log p = sum z^2 / v + log v,    d(-2 log p)/dphi = sum 2 s n z / v - z^2 v' / v^2 + v' / v,
+
+and a law of many components or points with shares ``w_k`` and centres ``mu_k`` has
+
+    D = sum w_k mu_k,    dD/dphi = sum w_k ( d mu_k/dphi + (l_k - sum w l) mu_k ),    l_k = d log p_k / dphi.
+
+Asked one after the other these are four times as many products.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..plan import Level
+from ..targets.conditional import Conditional
+from ..targets.covariances import Spectral
+from ..targets.empirical import Empirical
+from ..targets.mixture import Mixture
+
+__all__ = ["Posterior", "posterior"]
+
+_DIFFERENCE = 1e-5
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """A law's answer at ``(n, d)`` points.
+
+    Attributes:
+        mean: ``E[x0 | x]``, ``(n, d)``, float64.
+        cov: ``Cov[x0 | x]``, ``(n, d, d)``, in the precision asked for; or what a guided denoiser has in its place.
+        turn: the derivative of the mean by the angle of the level at constant ``x / rho``, ``(n, d)``.
+    """
+
+    mean: np.ndarray
+    cov: np.ndarray
+    turn: np.ndarray
+
+    def towards(self, other: Posterior, scale: float) -> Posterior:
+        """``self + scale (other - self)``, of all three."""
+        pairs = ((self.mean, other.mean), (self.cov, other.cov), (self.turn, other.turn))
+        return Posterior(*(a + scale * (b - a) for a, b in pairs))
+
+
+def posterior(target: Any, x: np.ndarray, level: Level, dtype: Any = np.float64) -> Posterior:
+    """Mean, covariance and the mean's slope in the angle of a level that is neither clean nor pure noise.
+
+    Args:
+        target: a law with ``denoise`` and ``posterior_cov``. Mixtures with full covariances and points, and families
+            of mixtures under guidance, are asked once; of others the slope is a central difference.
+        x: ``(n, d)``.
+        level: ``alpha, sigma > 0``.
+        dtype: of the covariances; float32 is twice as quick and good enough for the steps of a least-squares solver.
+    """
+    from .learned.guided import Guided  # whose room draws trajectories, which ask this file
+
+    if isinstance(target, Guided):
+        whole = posterior(target.family, x, level, dtype)
+        return whole.towards(posterior(target.family.given(target.label), x, level, dtype), target.scale)
+    law = target.joined if isinstance(target, Conditional) and target.joined is not None else target
+    if isinstance(law, Empirical):
+        return _of_points(law.data, x, level, dtype)
+    if isinstance(law, Mixture) and _full(law):
+        return _of_components(law, x, level, dtype)
+    return Posterior(law.denoise(x, level), law.posterior_cov(x, level).astype(dtype), _difference(law, x, level))
+
+
+def _full(law: Mixture) -> bool:
+    form = law.covariances
+    return isinstance(form, Spectral) and form.basis.shape[-1] == form.basis.shape[-2] and not form.singular
+
+
+def _of_components(law: Mixture, x: np.ndarray, level: Level, dtype: Any) -> Posterior:
+    """Components first, ``(K, n, d)``; what is diagonal is folded into the products."""
+    form: Any = law.covariances
+    u, c, s = _turned(x, level)
+    basis, lam = form.basis, form.spectrum
+    back = basis.swapaxes(1, 2)
+    m = (law.means[:, None] @ basis)[:, 0]
+    v, dv = lam * c**2 + s**2, 2 * c * s * (1 - lam)
+    z = u @ basis
+    z -= (c * m)[:, None]
+    squares = (z * z) @ np.stack([1 / v, dv / v**2], axis=-1)
+    crossed = (z @ (m / v)[..., None])[..., 0]
+    share, bend = _weighed(
+        (np.log(law.weights) - np.log(v).sum(-1) / 2) - squares[..., 0].T / 2,
+        (squares[..., 1].T - (dv / v).sum(-1)) / 2 - s * crossed.T,
+    )
+    gain = c * lam / v
+    mu = z @ (gain[..., None] * back)
+    mu += law.means[:, None]
+    few = share.T[..., None]
+    mean = (few * mu).sum(0)
+    mu -= mean
+    moved = ((gain * s * m)[:, None] @ back)[:, 0]
+    z *= few
+    turn = share @ moved - (z @ ((s * lam / v + gain * dv / v)[..., None] * back)).sum(0)
+    # shares change by nothing in all, so that the centre of the means is free
+    turn += (few * bend.T[..., None] * mu).sum(0)
+    inner = (basis * (lam * s**2 / v)[:, None]) @ back
+    apart = np.ascontiguousarray(mu.swapaxes(0, 1), dtype)
+    cov = (share.astype(dtype) @ inner.reshape(len(inner), -1).astype(dtype)).reshape(-1, *inner.shape[1:])
+    cov += apart.swapaxes(1, 2) @ (share.astype(dtype)[..., None] * apart)
+    return Posterior(mean, cov, turn)
+
+
+def _of_points(y: np.ndarray, x: np.ndarray, level: Level, dtype: Any) -> Posterior:
+    """By one product of the points' squares, good to rounding of the data's scale."""
+    u, c, s = _turned(x, level)
+    inside, squares = u @ y.T, (y**2).sum(-1)
+    # derivatives of c / s^2 and of c^2 / 2 s^2
+    share, bend = _weighed(
+        (c / s**2) * inside - (c**2 / (2 * s**2)) * squares,
+        (c / s**3) * squares - ((1 + c**2) / s**3) * inside,
+    )
+    mean = share @ y
+    rows, columns = np.triu_indices(y.shape[1])
+    place = np.empty((y.shape[1], y.shape[1]), dtype=np.intp)
+    place[rows, columns] = place[columns, rows] = np.arange(len(rows))
+    few, near = y.astype(dtype), mean.astype(dtype)
+    cov = (share.astype(dtype) @ (few[:, rows] * few[:, columns]))[:, place]
+    cov -= near[:, :, None] * near[:, None]
+    return Posterior(mean, cov, (share * bend) @ y)
+
+
+def _turned(x: np.ndarray, level: Level) -> tuple[np.ndarray, float, float]:
+    rho = math.hypot(level.alpha, level.sigma)
+    return x / rho, level.alpha / rho, level.sigma / rho
+
+
+def _weighed(logits: np.ndarray, slopes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Shares ``(n, K)``, and the slopes of their logarithms."""
+    share = np.exp(logits - logits.max(axis=1, keepdims=True))
+    share /= share.sum(axis=1, keepdims=True)
+    return share, slopes - (share * slopes).sum(axis=1, keepdims=True)
+
+
+def _difference(target: Any, x: np.ndarray, level: Level) -> np.ndarray:
+    """The slope in the angle, good to nine digits."""
+    angle = math.atan2(level.sigma, level.alpha)
+    e = _DIFFERENCE * min(angle, math.pi / 2 - angle)
+    u = _turned(x, level)[0]
+    above, below = (target.denoise(u, Level(math.nan, math.cos(a), math.sin(a))) for a in (angle + e, angle - e))
+    return (above - below) / (2 * e)
