@@ -8,7 +8,7 @@ between two evaluations are one pass, each is a register that is read, and a reg
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .plan import Eval, Lin, Line
@@ -28,8 +28,8 @@ def fold(
 
     A stored conversion costs one pass, ``x + c F`` but for a factor that its users take over, and a term per use; a
     folded one a term per use for the prediction, and another for its input where the user does not read that already.
-    Noise counts two more when it is stored: ``(x - alpha D) / sigma`` is rounded at the size of ``x / sigma``, and
-    Adams weights that cancel multiply that.
+    Noise that is stored, ``(x - alpha D) / sigma``, is rounded at the size of ``x / sigma``, and Adams weights that
+    cancel multiply that; so it counts two more where all of a plan is folded then.
 
     Args:
         conversions: registers of readings, and what each reads.
@@ -37,17 +37,30 @@ def fold(
     if not conversions:
         return lines, states, outputs, []
     keep = {*states, *outputs, *(line.x for line in lines if isinstance(line, Eval))}
+    noise = {r for r, quantity in conversions.items() if quantity == "noise"}
+    forms, folded, counted = _chosen(lines, sorted(conversions), keep, {r: 3 if r in noise else 1 for r in conversions})
+    if not noise - keep <= folded:
+        forms, folded, counted = _chosen(lines, sorted(conversions), keep, dict.fromkeys(conversions, 1))
+    report = [(lines[r - 1].step, lines[r - 1].name, *counted[r]) for r in sorted(conversions)]
+    kept, number = _renumbered(lines, forms, folded)
+    return kept, [number[r] for r in states], [number[r] for r in outputs], report
+
+
+def _chosen(
+    lines: list[Line], conversions: Sequence[int], keep: set[int], passes: Mapping[int, int]
+) -> tuple[dict[int, dict[int, Any]], set[int], dict[int, tuple[int, int]]]:
+    """The users' terms, what is folded into them, and what each reading takes folded and stored, which is so many
+    passes besides its uses."""
     readers, forms = _readers(lines, conversions)
     counted: dict[int, tuple[int, int]] = {}
     folded: set[int] = set()
-    pass_of = {r: 3 if quantity == "noise" else 1 for r, quantity in conversions.items()}
 
     def consider(some: list[int]) -> bool:
         """Fold some readings of one prediction if that pays."""
         users = {i for r in some for i in readers[r]}
         of = {q for r in some for q, _ in _terms(lines[r - 1])}
         inlined = sum(len(of - forms[i].keys()) for i in users)
-        stored = sum(pass_of[r] + len(readers[r]) for r in some)
+        stored = sum(passes[r] + len(readers[r]) for r in some)
         counted.update(dict.fromkeys(some, (inlined, stored)))
         if inlined > stored:
             return False
@@ -63,10 +76,10 @@ def fold(
         if len(free) < 2 or not consider(free):
             for r in free:
                 consider([r])
-        counted.update({r: (4 + len(readers[r]), pass_of[r] + len(readers[r])) for r in readings if r in keep})
-    report = [(lines[r - 1].step, lines[r - 1].name, *counted[r]) for r in sorted(conversions)]
-    kept, number = _renumbered(lines, forms, folded)
-    return kept, [number[r] for r in states], [number[r] for r in outputs], report
+        counted.update(
+            {r: (passes[r] + 1 + len(readers[r]), passes[r] + len(readers[r])) for r in readings if r in keep}
+        )
+    return forms, folded, counted
 
 
 def _terms(line: Line) -> tuple[tuple[int, Any], ...]:
