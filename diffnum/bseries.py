@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import accumulate
 from operator import mul
 from typing import Any
 
@@ -141,7 +142,8 @@ def _at(coefficients: Mapping[Tree, tuple[Any, ...]], theta: Series, order: int)
 
 def _scaled(coefficients: Mapping[Tree, tuple[Any, ...]], a: Any, order: int) -> dict[Tree, Series]:
     """:func:`_at` a displacement ``a h``."""
-    powers = [a**k for k in range(order)]
+    # not powers: what has no ** is a number too
+    powers = list(accumulate([a] * (order - 1), mul, initial=rational(1)))
     out: dict[Tree, Series] = {}
     for t, c in coefficients.items():
         v = next((k for k, b in enumerate(c) if b), order)

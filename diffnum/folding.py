@@ -133,3 +133,22 @@ def _renumbered(
         kept.append(line)
         number[r] = len(kept)
     return kept, number
+
+
+class Infinite(Exception):
+    """A coefficient is not finite; the argument is the step."""
+
+
+def finite(lines: list[Line]) -> list[Line]:
+    """The lines, if their coefficients are numbers.
+
+    Raises:
+        Infinite: one is not.
+    """
+    for line in lines:
+        if isinstance(line, Lin):
+            for _, c in line.terms:
+                # infinite, or no number
+                if isinstance(c, float) and c - c != 0:
+                    raise Infinite(line.step)
+    return lines

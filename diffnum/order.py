@@ -296,7 +296,8 @@ def outline(solver: Solver | Callable[..., None], steps: int) -> Plan:
     lams = list(accumulate([rng.uniform(0.5, 2.0) / steps for _ in range(steps)], initial=-0.6))
     try:
         return compile(solver, custom(VP(), lams=lams))
-    except ValueError:
+    except (ValueError, TypeError, AttributeError):
+        # statistics that are series
         return generic_plan(solver, steps, 3, 0)[1]
 
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .folding import fold, product
+from .folding import Infinite, finite, fold, product
 from .nodes import level_inside
 from .num import scaled
 from .plan import PREDICTIONS, Eval, Level, Lin, Line, Noise, Plan
@@ -168,7 +168,7 @@ class Trace:
         """The level at log-SNR ``lam_s + r h``, inside a step between finite log-SNRs."""
         h = self.h(s, t)
         if s.pure_noise or t.clean:
-            raise _Infinite(self.step)
+            raise Infinite(self.step)
         return self.below(s, scaled(r, h))
 
     def below(self, s: Level, h: Any) -> Level:
@@ -353,7 +353,7 @@ def compile(sampler: Solver | Callable[..., None], levels: Any, prediction: str 
         if len(trace.states) != len(levels.levels):
             raise ValueError(f"{name} did not walk its grid to the end: loop over T.steps(grid)")
         out = trace.pin(_end(trace, levels), "out")
-        lines = _finite(trace.lines)
+        lines = finite(trace.lines)
         named = [("x", out), *trace.others, *trace.inputs]
         # what is given but not kept at every level is a state of another step
         kept = [rows for rows in trace.partners.values() if len(rows) == len(trace.states)]
@@ -362,10 +362,10 @@ def compile(sampler: Solver | Callable[..., None], levels: Any, prediction: str 
         pairs = iter(registers[len(named) :])
         if trace.conversions:
             # products of finite coefficients may overflow
-            _finite(lines)
-    except (ArithmeticError, _Infinite) as error:
+            finite(lines)
+    except (ArithmeticError, Infinite) as error:
         # decimal's exceptions are among the former: extended precision meets infinite nodes
-        step = error.args[0] if isinstance(error, _Infinite) else trace.step
+        step = error.args[0] if isinstance(error, Infinite) else trace.step
         raise ValueError(_refusal(name, prediction, levels, step)) from error
     ends = [(name, r) for (name, _), r in zip(named, registers, strict=False)]
     outs = 1 + len(trace.others)
@@ -391,20 +391,6 @@ def _end(trace: Trace, levels: Any) -> Form:
     stop = levels.levels[-1]
     D = trace.denoise(trace.x, stop)
     return D if levels.end == "denoise" else 0.5 * D + (0.5 / stop.alpha) * trace.x
-
-
-class _Infinite(Exception):
-    """A coefficient is not finite; the argument is the step."""
-
-
-def _finite(lines: list[Line]) -> list[Line]:
-    for line in lines:
-        if isinstance(line, Lin):
-            for _, c in line.terms:
-                # infinite, or no number
-                if isinstance(c, float) and c - c != 0:
-                    raise _Infinite(line.step)
-    return lines
 
 
 def _refusal(name: str, prediction: str, levels: Any, step: int) -> str:
