@@ -311,6 +311,7 @@ def test_a_design_does_not_depend_on_the_number_of_processes():
         ({"data": np.zeros((40, 2)), "spectrum": [1.0]}, "either data or a spectrum"),
         ({"spectrum": [1.0], "nfe": 1}, "nfe = 1"),
         ({"data": np.zeros((4, 2))}, "at least 32"),
+        ({"data": 1e4 * np.eye(64)}, "vary by .* the units that the network sees"),
     ],
 )
 def test_designs_for_nothing_are_refused(asked, said):

@@ -58,14 +58,12 @@ def design(
     named = "vp" if process is None else process
     from ..design import design as designed
     from ..lab.design import draw_design, record
-    from ..lab.samples import check_units, classes_of, convention_of, samples
+    from ..lab.samples import classes_of, convention_of, samples
 
     convention = None if pipeline is None else convention_of(pipeline)
     chosen: Any = named_process(named) if convention is None else convention.process
     prediction = "data" if convention is None else convention.prediction
     rows, spectrum = samples(data, picked, limit)
-    if rows is not None:
-        check_units(rows, chosen)
     labels = None if guidance is None else classes_of(data, limit)
     workers = jobs or min(4, os.cpu_count() or 1)
     with _progress(as_json) as stage:

@@ -146,7 +146,7 @@ def design(
 
     Raises:
         ValueError: neither data nor a spectrum, or both; too few samples; a budget that is no whole number >= 2;
-            guidance without labels or for a spectrum.
+            guidance without labels or for a spectrum; data in other units than the process's.
     """
     if (data is None) == (spectrum is None):
         raise ValueError("give either data or a spectrum to design for")
@@ -157,6 +157,8 @@ def design(
     classes = None if guidance is None else Classes(np.asarray(labels), float(guidance))
     process = VP() if process is None else process
     say = on_stage or (lambda what, done, of: None)
+    if data is not None:
+        surrogates.check_units(np.asarray(data, dtype=np.float64), process)
     start = process.level(process.t_start)
     say("surrogates", 0, 3)
     training, choosing, judging = _trials(

@@ -32,8 +32,9 @@ from .classes import Classes
 from .sampling import stratified
 from .trial import Trial, gaussian_part, gaussian_trial
 
-__all__ = ["Split", "chosen_by", "designed_on", "judged_on", "of_spectrum", "split"]
+__all__ = ["Split", "check_units", "chosen_by", "designed_on", "judged_on", "of_spectrum", "split"]
 
+_LARGEST = 1000.0
 PATHS = 768
 """Trajectories of a law; half as many under guidance, where each asks two denoisers."""
 RANK = 64
@@ -258,3 +259,20 @@ def _tilt(y: np.ndarray, power: float) -> np.ndarray:
     variances = y.var(axis=0)
     tilted = (variances / variances.max()) ** power
     return np.sqrt(tilted / np.maximum(variances, 1e-300) * variances.sum() / tilted.sum())
+
+
+def check_units(data: np.ndarray, process: Any) -> None:
+    """Refuse data that the strongest noise of ``process`` does not drown, which are in other units than its network's.
+
+    Raises:
+        ValueError: samples whose root mean square deviation is more than ``sigma / alpha`` at the first level, or than
+            1000 where that is infinite.
+    """
+    first = process.level(process.t_start)
+    most = _LARGEST if first.pure_noise else first.sigma / first.alpha
+    rms = float(np.sqrt(np.mean(np.square(data - data.mean(axis=0), dtype=np.longdouble))))
+    if not rms <= most:
+        raise ValueError(
+            f"samples that vary by {rms:.3g} are no data for {process.name}, which starts from noise of size "
+            f"{most:.4g}: give them in the units that the network sees"
+        )

@@ -13,9 +13,7 @@ import numpy as np
 from ..images import load
 from ..images.data import Size
 
-__all__ = ["check_units", "classes_of", "convention_of", "samples"]
-
-_LARGEST = 1000.0
+__all__ = ["classes_of", "convention_of", "samples"]
 
 
 def samples(
@@ -62,23 +60,6 @@ def classes_of(source: str | os.PathLike[str], limit: int | None = None) -> np.n
     if labels is None:
         raise ValueError(f"guidance needs classes, and {source} has none: {remedy}")
     return labels
-
-
-def check_units(data: np.ndarray, process: Any) -> None:
-    """Refuse data that the strongest noise of ``process`` does not drown, which are in other units than its network's.
-
-    Raises:
-        ValueError: samples whose root mean square deviation is more than ``sigma / alpha`` at the first level, or than
-            1000 where that is infinite.
-    """
-    first = process.level(process.t_start)
-    most = _LARGEST if first.pure_noise else first.sigma / first.alpha
-    rms = float(np.sqrt(np.mean(np.square(data - data.mean(axis=0), dtype=np.longdouble))))
-    if not rms <= most:
-        raise ValueError(
-            f"samples that vary by {rms:.3g} are no data for {process.name}, which starts from noise of size "
-            f"{most:.4g}: give them in the units that the network sees"
-        )
 
 
 def _check_limit(limit: int | None) -> None:
