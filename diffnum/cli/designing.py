@@ -112,18 +112,19 @@ def _print(made: Design, out: Path, picture: Path) -> None:
     title = f"{made.nfe} evaluations: distance to the exact trajectory's end, on laws the design never saw"
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column("law", no_wrap=True)
-    table.add_column("best hand-made there", no_wrap=True)
-    for name in ("its error", "designed", "less by", "95 %"):
+    for name in ("by hand", "designed", "less by", "95 %"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for v in made.verdicts:
-        best = f"{v.hand_made.sampler}, {v.hand_made.grid}, {v.hand_made.end}"
         span = f"{100 * v.gain.low:.0f} to {100 * v.gain.high:.0f} %"
-        lost = "worse" if v.gain.high < 0 else "no gain: inside the noise"
+        lost = "worse" if v.gain.high < 0 else "inside the noise"
         said = Text("better", "green") if v.better else Text(lost, "bold red")
         numbers = f"{v.hand_made_error:.3g}", f"{v.error:.3g}", f"{100 * v.gain.value:.0f} %"
-        table.add_row(v.trial, best, *numbers, span, said)
+        table.add_row(v.trial, *numbers, span, said)
     screen.print(table)
+    screen.print()
+    for v in made.verdicts:
+        screen.print(f"by hand  {v.trial}: {v.hand_made}", markup=False, highlight=False, soft_wrap=True)
     screen.print()
     verdict = "better on all of them" if made.better else "not better on all of them: use the hand-made sampler"
     screen.print(f"verdict  {verdict}", highlight=False)
