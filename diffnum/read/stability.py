@@ -176,8 +176,19 @@ class Angle:
 
 def live(plan: Plan, k: int) -> tuple[int, ...]:
     """Registers made before step ``k`` that a line of step ``k`` or later reads, in order."""
+    home = _homes(plan)
+    read = {q for r, line in enumerate(plan.lines, 1) if home[r] >= k for q in sources(line)}
+    return tuple(sorted(q for q in read if home[q] < k))
+
+
+def _homes(plan: Plan) -> list[int]:
+    """The step of every register, no later than that of any line that reads it: a prediction read by a corrector and
+    by the step after is a line of the latter."""
     home = [-1, *(line.step for line in plan.lines)]
-    return tuple(sorted({q for line in plan.lines if line.step >= k for q in sources(line) if home[q] < k}))
+    for r in range(len(plan.lines), 0, -1):
+        for q in sources(plan.lines[r - 1]):
+            home[q] = min(home[q], home[r])
+    return home
 
 
 def step_map(plan: Plan, k: int, evaluate: Callable[[Any, Level, str], Any]) -> list[list[Any]]:
@@ -187,7 +198,7 @@ def step_map(plan: Plan, k: int, evaluate: Callable[[Any, Level, str], Any]) -> 
         evaluate: a linear model, ``(input, level, quantity) -> factor * input``; it is called with the input 1.
     """
     before, after = live(plan, k), live(plan, k + 1)
-    inside = {r for r, line in enumerate(plan.lines, 1) if line.step == k}
+    inside = {r for r, step in enumerate(_homes(plan)) if r and step == k}
     found: dict[int, Row] = {q: {q: 1} for q in before if q in after}
 
     def lin(terms: Sequence[tuple[Any, Row]]) -> Row:
