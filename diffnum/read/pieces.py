@@ -75,27 +75,32 @@ def handed(plan: Plan) -> set[int]:
 
 
 def held(plan: Plan) -> int:
-    """The largest number of registers that stand at once, besides the first, run line by line as ``plan`` says."""
+    """The largest number of registers that stand at once, besides the first, run as ``plan`` says."""
     return once(plan, "held", lambda: _held(plan))
 
 
 def _held(plan: Plan) -> int:
-    # what a line wrote stays with the run when it is dead, to be written again; the rest is given back
+    # what a line wrote stays with the run when it is dead, to be written again; the rest is given back, but not before
+    # the lines between two evaluations are all written
     last, mine = plan.last_use, [False]
-    written = others = free = peak = 0
+    written = others = free = spent = peak = 0
     for r, line in enumerate(plan.lines, 1):
         mine.append(isinstance(line, Lin))
         if mine[r]:
             written += 1
             free = max(0, free - 1)
         else:
-            others += 1
+            others += 1 - spent
+            spent = 0
         peak = max(peak, written + free + others)
         for q in {*sources(line), r}:
             if last[q] <= r and q:
                 free += mine[q]
                 written -= mine[q]
-                others -= not mine[q]
+                if mine[r]:
+                    spent += not mine[q]
+                else:
+                    others -= not mine[q]
     return max(1, peak)
 
 
