@@ -308,6 +308,7 @@ def terminated(folder):
     return child.returncode, err
 
 
+@pytest.mark.full
 def test_termination_from_outside_tidies_up(tmp_path):
     # on a busy machine the study may be over before the signal comes: it is asked again, and must be caught once
     folders = [tmp_path / name for name in "abcde"]
@@ -333,6 +334,7 @@ def test_an_empty_folder_and_a_new_one_are_welcome(tmp_path):
     assert check_out(tmp_path / "new" / "one") == tmp_path / "new" / "one"
 
 
+@pytest.mark.full
 def test_a_reader_that_has_enough_ends_the_command_quietly():
     words = f"{sys.executable} -m diffnum solvers --json | head -1"
     done = subprocess.run(["bash", "-c", words], cwd=ROOT, capture_output=True, text=True, check=True)
