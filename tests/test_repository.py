@@ -167,6 +167,32 @@ def test_every_citation_is_in_the_bibliography():
     assert {member.cite for member in ALL.values()} <= entries
 
 
+def test_no_file_holds_both_sides_of_a_merge():
+    kinds = {
+        ".py",
+        ".md",
+        ".toml",
+        ".yml",
+        ".yaml",
+        ".txt",
+        ".cff",
+        ".bib",
+        ".j2",
+        ".css",
+        ".ipynb",
+        ".json",
+        ".csv",
+        "",
+    }
+    hidden = {".git", ".venv", ".peers", "build", "study", "node_modules"}
+    marks = re.compile(r"^(<{7}|>{7}) ", re.MULTILINE)
+    files = [
+        p for p in ROOT.rglob("*") if p.suffix in kinds and p.is_file() and not hidden & set(p.relative_to(ROOT).parts)
+    ]
+    assert len(files) > 500
+    assert not [str(p.relative_to(ROOT)) for p in files if marks.search(p.read_text(errors="replace"))]
+
+
 def test_every_file_can_be_read_in_one_sitting():
     files = [p for folder in ("diffnum", "theory", "tests") for p in (ROOT / folder).rglob("*.py")]
     written = [p for p in files if p.name != "generated.py"]
