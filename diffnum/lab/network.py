@@ -21,9 +21,6 @@ from ..study import MEASURES, Entry, Ranking
 
 __all__ = ["Check", "NetworkStudy", "Trajectories", "check_ranking", "network_for", "spearman"]
 
-# where pure noise has become a state with an image in it: the network is told no less noise than e^8
-_FARTHEST = -9.0
-
 
 @dataclass(frozen=True, eq=False)
 class Trajectories:
@@ -74,12 +71,7 @@ class Trajectories:
             ValueError: they do not converge to ``tol``.
         """
         if start not in self._ends:
-            x, at = self.rows * float(start.sigma), start
-            if start.pure_noise:
-                # to where log-SNR is finite; what is left out is of order alpha^2
-                at = self.network.process.at(_FARTHEST)
-                x = at.alpha * self.law.denoise(x, start) + at.sigma * self.rows
-            self._ends[start] = self.law.flow(x, at, DATA, self.tol)
+            self._ends[start] = self.law.flow(self.rows * float(start.sigma), start, DATA, self.tol)
         return self._ends[start]
 
     def images(self, rows: np.ndarray) -> np.ndarray:
