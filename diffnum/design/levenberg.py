@@ -1,7 +1,9 @@
 """Least squares of few unknowns and very many residuals, by their normal equations.
 
 A trust region that decomposes the Jacobian itself spends most of a fit's time in it: of 40 000 rows and 50 columns a
-singular value decomposition takes twenty times as long as ``J^T J``. Minimised is
+singular value decomposition takes twenty times as long as ``J^T J``. scipy's ``least_squares`` with steps by LSMR is no
+slower, but over a whole design no quicker either, and of twelve held-out errors of designs of 5 and 8 calls for splits
+of the digits ten were larger with it, by up to an eighth (at 10 calls, on one split, it was ahead). Minimised is
 
     sum_i t^2 rho(r_i^2 / t^2) / 2,     rho(z) = z  or  2 (sqrt(1 + z) - 1),
 
