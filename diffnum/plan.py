@@ -198,7 +198,7 @@ class Plan:
             first[line.step] = min([first.get(line.step, line.step), *homes])
         return tuple(i - first.get(i, i) for i in range(self.steps))
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """SHA-256 of what the plan computes: names, solver, the list of grid levels and the end policy do not enter."""
         return hashlib.sha256(json.dumps(self._meaning(), sort_keys=True).encode()).hexdigest()

@@ -56,7 +56,7 @@ def test_the_commands_of_the_full_size_pass_on_a_cpu_at_small_size(tmp_path, cap
         assert footer["device"] == "cpu"
         assert footer["command"].endswith("-p device=cpu")
     for file in (file for file in made if file.suffix == ".csv"):
-        assert len(list(csv.DictReader(file.open()))) >= 3
+        assert len(list(csv.DictReader(file.read_text().splitlines()))) >= 3
     # nothing is computed twice
     before = [file.read_bytes() for file in made]
     assert main([*words, "--out", str(tmp_path / "out")]) == 0

@@ -160,9 +160,9 @@ def design(
     if data is not None:
         surrogates.check_units(np.asarray(data, dtype=np.float64), process)
     start = process.level(process.t_start)
-    say("surrogates", 0, 3)
-    training, choosing, judging = _trials(
-        data, spectrum, start, seed, jobs, classes, lambda done: say("surrogates", done, 3)
+    say("surrogates", 0, 2)
+    (training, choosing), draw = _trials(
+        data, spectrum, start, seed, jobs, classes, lambda done: say("surrogates", done, 2)
     )
     by_hand = candidates(process, nfe, samplers)
     say("hand-made", 0, len(choosing))
@@ -170,12 +170,14 @@ def design(
         [partial(_best, trial, by_hand) for trial in choosing], jobs, lambda done: say("hand-made", done, len(choosing))
     )
     field = _Field(process, start, nfe, choosing, ranked)
-    first = field.first(training)
-    say("fits", 0, len(first) + 2)
-    begun = _together([chain.run for chain in first], jobs, lambda done: say("fits", done, len(first) + 2))
-    second = field.second(begun, training)
-    ended = _together(
-        [chain.run for chain in second], jobs, lambda done: say("fits", len(first) + done, len(first) + 2)
+    smooth, rough = field.first(training)
+    # the surrogates to judge on are drawn beside the fits: nothing before needs them
+    many = len(smooth) + 4
+    say("fits", 0, many)
+    begun = _together([chain.run for chain in smooth], jobs, lambda done: say("fits", done, many))
+    chains = [rough, *field.second(begun, training)]
+    *ended, judging = _together(
+        [*(chain.run for chain in chains), draw], jobs, lambda done: say("fits", len(smooth) + done, many)
     )
     named = [pair for pairs in [*begun, *ended] for pair in pairs]
     fits = [found for _, found in named]
@@ -197,18 +199,19 @@ def _trials(
     jobs: int,
     classes: Classes | None,
     done: Callable[[int], None],
-) -> tuple[list[Trial], ...]:
+) -> tuple[list[list[Trial]], Callable[[], list[Trial]]]:
+    """Trials to design on and to choose by, and how to draw those to judge on."""
     if data is None:
-        return surrogates.of_spectrum(spectrum, start)
+        *made, judging = surrogates.of_spectrum(spectrum, start)
+        return made, partial(list, judging)
     parts = surrogates.split(data, seed, classes)
     others = rest.others(parts.design, parts.choose, parts.shape) if parts.design.shape[1] > rest.LARGE else None
-    extra = {"others": None if others is None else others.variances}
-    works = [
-        (surrogates.designed_on, parts.design, extra | {"classes": parts.classes[0]}),
-        (surrogates.chosen_by, parts.choose, {"classes": parts.classes[1]}),
-        (surrogates.judged_on, parts.judge, {"classes": parts.classes[2]}),
-    ]
-    return tuple(_together([partial(make, part, start, seed=seed, **more) for make, part, more in works], jobs, done))
+    variances = None if others is None else others.variances
+    known = {"start": start, "seed": seed}
+    mine = partial(surrogates.designed_on, parts.design, **known, classes=parts.classes[0], others=variances)
+    chosen = partial(surrogates.chosen_by, parts.choose, **known, classes=parts.classes[1])
+    judged = partial(surrogates.judged_on, parts.judge, **known, classes=parts.classes[2])
+    return _together([mine, chosen], jobs, done), judged
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,7 +236,7 @@ class _Field:
         worst = max(trial.error(plan) / trial.error(ranked[0].plan) for trial, ranked in pairs)
         return math.log(worst) if math.isfinite(worst) else math.inf
 
-    def first(self, training: list[Trial]) -> list[_Chain]:
+    def first(self, training: list[Trial]) -> tuple[list[_Chain], _Chain]:
         """Fits to the smoothest surrogate, of order two as well where steps are many, and to the rougher ones, each
         from the hand-made plan that is best there."""
         limit = float(self.process.level(self.process.t_stop).lam)
@@ -241,11 +244,11 @@ class _Field:
         smooth = [(training[0].name, training[:1], units[:1], BOTH)]
         plain, second = (Free(self.process, self.start, limit, self.nfe, order) for order in (1, 2))
         of_points, of_mixture = self.ranked[0], self.ranked[-1]
-        return [
-            _Chain(plain, self._near(plain, of_mixture), smooth, self.rivals),
-            *([_Chain(second, self._near(second, of_mixture), smooth, self.rivals)] if self.nfe > MANY else []),
+        families = (plain, second) if self.nfe > MANY else (plain,)
+        return (
+            [_Chain(free, self._near(free, of_mixture), smooth, self.rivals) for free in families],
             _Chain(plain, self._near(plain, of_points), self._rougher(training, units), self.rivals),
-        ]
+        )
 
     def second(self, begun: list[list[tuple[str, Fit]]], training: list[Trial]) -> list[_Chain]:
         """From the best fit to the smoothest surrogate to all, and by way of the rougher ones to all; then once more to

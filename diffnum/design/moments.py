@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -32,6 +33,8 @@ from ..targets.mixture import Mixture
 __all__ = ["Posterior", "posterior"]
 
 _DIFFERENCE = 1e-5
+# asked for again at every evaluation of a fit
+_PRODUCTS: WeakKeyDictionary[Empirical, dict[Any, tuple[np.ndarray, np.ndarray]]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def posterior(target: Any, x: np.ndarray, level: Level, dtype: Any = np.float64)
         return whole.towards(posterior(target.family.given(target.label), x, level, dtype), target.scale)
     law = target.joined if isinstance(target, Conditional) and target.joined is not None else target
     if isinstance(law, Empirical):
-        return _of_points(law.data, x, level, dtype)
+        return _of_points(law, x, level, dtype)
     if isinstance(law, Mixture) and _full(law):
         return _of_components(law, x, level, dtype)
     return Posterior(law.denoise(x, level), law.posterior_cov(x, level).astype(dtype), _difference(law, x, level))
@@ -116,8 +119,9 @@ def _of_components(law: Mixture, x: np.ndarray, level: Level, dtype: Any) -> Pos
     return Posterior(mean, cov, turn)
 
 
-def _of_points(y: np.ndarray, x: np.ndarray, level: Level, dtype: Any) -> Posterior:
+def _of_points(law: Empirical, x: np.ndarray, level: Level, dtype: Any) -> Posterior:
     """By one product of the points' squares, good to rounding of the data's scale."""
+    y = law.data
     u, c, s = _turned(x, level)
     inside, squares = u @ y.T, (y**2).sum(-1)
     # derivatives of c / s^2 and of c^2 / 2 s^2
@@ -126,13 +130,23 @@ def _of_points(y: np.ndarray, x: np.ndarray, level: Level, dtype: Any) -> Poster
         (c / s**3) * squares - ((1 + c**2) / s**3) * inside,
     )
     mean = share @ y
-    rows, columns = np.triu_indices(y.shape[1])
-    place = np.empty((y.shape[1], y.shape[1]), dtype=np.intp)
-    place[rows, columns] = place[columns, rows] = np.arange(len(rows))
-    few, near = y.astype(dtype), mean.astype(dtype)
-    cov = (share.astype(dtype) @ (few[:, rows] * few[:, columns]))[:, place]
+    products, place = _products(law, np.dtype(dtype))
+    near = mean.astype(dtype)
+    cov = (share.astype(dtype) @ products)[:, place]
     cov -= near[:, :, None] * near[:, None]
     return Posterior(mean, cov, (share * bend) @ y)
+
+
+def _products(law: Empirical, dtype: np.dtype[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Of every point the products of two coordinates, ``(N, d (d + 1) / 2)``, and where each pair stands."""
+    kept = _PRODUCTS.setdefault(law, {})
+    if dtype not in kept:
+        rows, columns = np.triu_indices(law.dim)
+        place = np.empty((law.dim, law.dim), dtype=np.intp)
+        place[rows, columns] = place[columns, rows] = np.arange(len(rows))
+        few = law.data.astype(dtype)
+        kept[dtype] = few[:, rows] * few[:, columns], place
+    return kept[dtype]
 
 
 def _turned(x: np.ndarray, level: Level) -> tuple[np.ndarray, float, float]:

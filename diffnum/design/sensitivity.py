@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.linalg import get_blas_funcs
 
 from ..plan import Eval, Level, Lin, Plan, interpret
 from .moments import posterior
@@ -80,9 +81,7 @@ def sensitivities(made: Numbers, target: Any, x: np.ndarray, dtype: Any = np.flo
         for _, (point, moves) in terms:
             c, dc = next(at)
             value = value + c * point
-            slope = _plus(slope, moves, c)
-            if dc.any():
-                slope = _plus(slope, point[..., None].astype(dtype) * dc, 1.0)
+            slope = _moved(_scaled(slope, moves, c), point, dc)
         return value, slope  # type: ignore[return-value]
 
     def evaluate(state: Any, level: Level, quantity: str) -> tuple[np.ndarray, np.ndarray | None]:
@@ -96,10 +95,28 @@ def sensitivities(made: Numbers, target: Any, x: np.ndarray, dtype: Any = np.flo
     return value, np.zeros((*x.shape, count), dtype) if slope is None else slope
 
 
-def _plus(total: np.ndarray | None, more: np.ndarray | None, c: float) -> np.ndarray | None:
+def _scaled(total: np.ndarray | None, more: np.ndarray | None, c: float) -> np.ndarray | None:
+    """``total + c more``, written over ``total``."""
     if more is None:
         return total
-    return c * more if total is None else total + c * more
+    if total is None:
+        return c * more
+    (axpy,) = get_blas_funcs(("axpy",), (more,))
+    axpy(more.reshape(-1), total.reshape(-1), a=c)
+    return total
+
+
+def _moved(total: np.ndarray | None, x: np.ndarray, by: np.ndarray) -> np.ndarray | None:
+    """``total + x by`` for ``x`` of shape ``(n, d)`` and ``by`` of one entry a parameter, most of them zero, written
+    over ``total``."""
+    (some,) = np.nonzero(by)
+    if not len(some):
+        return total
+    if total is None:
+        total = np.zeros((*x.shape, len(by)), by.dtype)
+    for p in some:
+        total[..., p] += x * by[p]
+    return total
 
 
 def _denoised(
@@ -109,13 +126,12 @@ def _denoised(
     square = alpha**2 + sigma**2
     dlog_radius, dangle = (alpha * dalpha + sigma * dsigma) / square, (alpha * dsigma - sigma * dalpha) / square
     if dlog_radius.any():
-        moves = _plus(moves, x[..., None].astype(dlog_radius.dtype) * dlog_radius, -1.0)
+        moves = _moved(None if moves is None else moves.copy(), x, -dlog_radius)
     if moves is None and not dangle.any():
         return target.denoise(x, level), None
     at = posterior(target, x, level, dangle.dtype)
     slope = None
     if moves is not None and alpha > 0:
-        slope = (alpha / sigma**2) * at.cov @ moves
-    if dangle.any():
-        slope = _plus(slope, at.turn[..., None].astype(dangle.dtype) * dangle, 1.0)
-    return at.mean, slope
+        slope = at.cov @ moves
+        slope *= alpha / sigma**2
+    return at.mean, _moved(slope, at.turn, dangle)

@@ -24,6 +24,7 @@ Follow = Callable[[Any, np.ndarray, Level, float], np.ndarray]
 
 # the reference is verified for a batch at once: one point near a watershed costs few others their place
 _BATCH = 32
+_TANGENTS = 128
 
 
 def verified(law: Any, x: np.ndarray, start: Level, tol: float) -> np.ndarray:
@@ -127,7 +128,9 @@ class Trajectories:
     def slopes(self, made: Numbers, start: Level, dtype: Any = np.float64) -> np.ndarray:
         """Derivatives of the outputs of a plan from ``start`` by its free numbers, ``(n, d, parameters)``; see
         :func:`diffnum.design.sensitivity.sensitivities`."""
-        return sensitivities(made, self.target, self.at(start), dtype)[1]
+        x = self.at(start)
+        parts = [x[i : i + _TANGENTS] for i in range(0, len(x), _TANGENTS)]
+        return np.concatenate([sensitivities(made, self.target, part, dtype)[1] for part in parts])
 
     def squares(self, plan: Plan) -> np.ndarray:
         """Squared distance to the end, per trajectory; ``(n,)``.

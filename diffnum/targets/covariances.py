@@ -7,6 +7,7 @@ Each form answers :meth:`solve` for ``K`` components at once. With ``C`` the cov
     each(a, b) = a E[x0 | x] + b S^-1 (x - alpha m),   E[x0 | x] = m + alpha C S^-1 (x - alpha m),
 
 so that data, noise, velocity and score are one pair ``(a, b)`` each and nothing is divided by ``alpha``.
+Averages over components take shares into the products, before the axis of components is summed away.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,8 +25,25 @@ from .working import has_objects
 
 __all__ = ["Diagonal", "Factored", "Solved", "Spectral"]
 
-# quad, shape (K, rows), and each(a, b), shape (K, rows, d)
-Solved = tuple[Array, Callable[[Any, Any], Array]]
+
+@dataclass(frozen=True)
+class Solved:
+    """Of ``K`` components at ``rows`` points.
+
+    Attributes:
+        quad: ``(K, rows)``.
+        each: ``each(a, b)``, ``(K, rows, d)``.
+        average: ``average(share, a, b)``, the sum of ``share[k] each(a, b)[k]`` over ``k``, ``(rows, d)``, for shares
+            ``(K, rows)``.
+    """
+
+    quad: Array
+    each: Callable[[Any, Any], Array]
+    average: Callable[[Array, Any, Any], Array]
+
+
+# entries of a basis that is kept transposed as well
+_COPIED = 2**22
 
 
 def _transposed(a: Array) -> Array:
@@ -57,14 +76,14 @@ class Diagonal:
         return self.variances.size
 
     def solve(self, x: Array, means: Array, alpha: Any, sigma: Any) -> Solved:
-        """``quad`` and ``each`` at ``x`` of shape ``(rows, d)``; see the head of this file."""
+        """At ``x`` of shape ``(rows, d)``; see the head of this file."""
         v = self.variances * alpha**2 + sigma**2
         r = x[None] - (means * alpha)[:, None]
 
         def each(a: Any, b: Any) -> Array:
             return (means * a)[:, None] + ((self.variances * (a * alpha) + b) / v)[:, None] * r
 
-        return (r**2 / v[:, None]).sum(-1) + _log_sum(v)[:, None], each
+        return Solved((r**2 / v[:, None]).sum(-1) + _log_sum(v)[:, None], each, _averaging(each))
 
     def posterior(self, alpha: Any, sigma: Any) -> Array:
         """``Cov[x0 | x, k]``, shape ``(K, d, d)``."""
@@ -141,27 +160,40 @@ class Spectral:
         """Entries of temporary memory for one point."""
         return self.basis.shape[0] * self.basis.shape[1]
 
+    @cached_property
+    def _back(self) -> Array:
+        """The basis transposed; as a copy where that is quicker and small."""
+        back = _transposed(self.basis)
+        return np.ascontiguousarray(back) if isinstance(back, np.ndarray) and back.size <= _COPIED else back
+
     def solve(self, x: Array, means: Array, alpha: Any, sigma: Any) -> Solved:
-        """``quad`` and ``each`` at ``x`` of shape ``(rows, d)``; see the head of this file."""
+        """At ``x`` of shape ``(rows, d)``; see the head of this file."""
         r = x[None] - (means * alpha)[:, None]
         z = r @ self.basis
         v = self.spectrum * alpha**2 + sigma**2
         v0 = self.rest * alpha**2 + sigma**2
-        quad = (z**2 / v[:, None]).sum(-1) + _log_sum(v)[:, None]
+        quad = ((z * z) @ (1 / v)[..., None])[..., 0] + _log_sum(v)[:, None]
         outside = None
         if not self._whole:
-            outside = r - z @ _transposed(self.basis)
+            outside = r - z @ self._back
             # once more: what rounding left inside would be amplified by 1 / v0
-            outside = outside - (outside @ self.basis) @ _transposed(self.basis)
+            outside = outside - (outside @ self.basis) @ self._back
             missing = self.basis.shape[1] - self.basis.shape[2]
             quad = quad + (outside**2).sum(-1) / v0[:, None] + missing * elementwise("log", v0)[:, None]
 
         def each(a: Any, b: Any) -> Array:
             gain = (self.spectrum * (a * alpha) + b) / v
-            y = (means * a)[:, None] + (gain[:, None] * z) @ _transposed(self.basis)
+            y = (means * a)[:, None] + (gain[:, None] * z) @ self._back
             return y if outside is None else y + ((self.rest * (a * alpha) + b) / v0)[:, None, None] * outside
 
-        return quad, each
+        def average(share: Array, a: Any, b: Any) -> Array:
+            gain = (self.spectrum * (a * alpha) + b) / v
+            y = share.T @ (means * a) + ((share[..., None] * z * gain[:, None]) @ self._back).sum(0)
+            if outside is None:
+                return y
+            return y + ((share * ((self.rest * (a * alpha) + b) / v0)[:, None])[..., None] * outside).sum(0)
+
+        return Solved(quad, each, average)
 
     def posterior(self, alpha: Any, sigma: Any) -> Array:
         """``Cov[x0 | x, k]``, shape ``(K, d, d)``."""
@@ -236,7 +268,7 @@ class Factored:
         return e, g, orthogonal, upper
 
     def solve(self, x: Array, means: Array, alpha: Any, sigma: Any) -> Solved:
-        """``quad`` and ``each`` at ``x`` of shape ``(rows, d)``; see the head of this file.
+        """At ``x`` of shape ``(rows, d)``; see the head of this file.
 
         Raises:
             ValueError: object arrays; the factorisation is not available in extended precision.
@@ -255,7 +287,7 @@ class Factored:
             gain = (self.diagonal * (a * alpha) + b) / e**0.5
             return (means * a)[:, None] + (y * a) @ _transposed(self.factors) + gain[:, None] * left
 
-        return (left**2).sum(-1) + (y**2).sum(-1) + log_det[:, None], each
+        return Solved((left**2).sum(-1) + (y**2).sum(-1) + log_det[:, None], each, _averaging(each))
 
     def posterior(self, alpha: Any, sigma: Any) -> Array:
         """``Cov[x0 | x, k]``, shape ``(K, d, d)``."""
@@ -268,6 +300,10 @@ class Factored:
         """``n`` draws of ``N(0, C_k)``."""
         x = rng.standard_normal((n, self.factors.shape[2])) @ self.factors[k].T
         return x + np.sqrt(self.diagonal[k]) * rng.standard_normal((n, self.diagonal.shape[1]))
+
+
+def _averaging(each: Callable[[Any, Any], Array]) -> Callable[[Array, Any, Any], Array]:
+    return lambda share, a, b: (share[..., None] * each(a, b)).sum(0)
 
 
 def _identity(like: Array, size: int) -> Array:

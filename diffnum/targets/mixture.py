@@ -207,9 +207,9 @@ class Mixture:
             return leave(found.reshape(x.shape), x)
 
         def ask(part: Array) -> Array:
-            quad, each = law.covariances.solve(part, law.means, near.alpha, near.sigma)
-            share, _ = softmax(law._log_weights(part)[:, None] - quad / 2)
-            return (share[..., None] * each(a, b)).sum(0)
+            solved = law.covariances.solve(part, law.means, near.alpha, near.sigma)
+            share, _ = softmax(law._log_weights(part)[:, None] - solved.quad / 2)
+            return solved.average(share, a, b)
 
         return leave(by_rows(ask, rows, self.covariances.width).reshape(x.shape), x)
 
@@ -224,7 +224,7 @@ class Mixture:
         law, near = self._at(rows, level)
 
         def ask(part: Array) -> Array:
-            quad, _ = law.covariances.solve(part, law.means, near.alpha, near.sigma)
+            quad = law.covariances.solve(part, law.means, near.alpha, near.sigma).quad
             return softmax(law._log_weights(part)[:, None] - quad / 2)[0].T
 
         return leave(by_rows(ask, rows, self.covariances.width).reshape(*x.shape[:-1], len(self.weights)), x)
@@ -245,7 +245,7 @@ class Mixture:
             return leave((found - constant).reshape(x.shape[:-1]), x)
 
         def ask(part: Array) -> Array:
-            quad, _ = law.covariances.solve(part, law.means, level.alpha, level.sigma)
+            quad = law.covariances.solve(part, law.means, level.alpha, level.sigma).quad
             return softmax(law._log_weights(part)[:, None] - quad / 2)[1] - constant
 
         return leave(by_rows(ask, rows, self.covariances.width).reshape(x.shape[:-1]), x)
@@ -257,9 +257,9 @@ class Mixture:
         inner = law.covariances.posterior(near.alpha, near.sigma)
 
         def ask(part: Array) -> Array:
-            quad, each = law.covariances.solve(part, law.means, near.alpha, near.sigma)
-            share, _ = softmax(law._log_weights(part)[:, None] - quad / 2)
-            centres = each(1.0, 0.0)
+            solved = law.covariances.solve(part, law.means, near.alpha, near.sigma)
+            share, _ = softmax(law._log_weights(part)[:, None] - solved.quad / 2)
+            centres = solved.each(1.0, 0.0)
             apart = (centres - (share[..., None] * centres).sum(0)).swapaxes(0, 1)
             within = (share.T @ inner.reshape(len(inner), -1)).reshape(-1, self.dim, self.dim)
             return within + apart.swapaxes(1, 2) @ (share.T[..., None] * apart)
@@ -322,11 +322,10 @@ def _averaged(
         for i in range(0, len(law.means), components):
             part = slice(i, i + components)
             some = form(**{f.name: getattr(law.covariances, f.name)[part] for f in fields(form)})
-            quad, each = some.solve(x, law.means[part], level.alpha, level.sigma)
-            values = None if pair_ is None else each(*pair_)
+            solved = some.solve(x, law.means[part], level.alpha, level.sigma)
             yield (
-                (log_weights[part][:, None] - quad / 2).T,
-                lambda powers, y=values: 0 * x if y is None else (powers.T[..., None] * y).sum(0),
+                (log_weights[part][:, None] - solved.quad / 2).T,
+                lambda powers, it=solved: 0 * x if pair_ is None else it.average(powers.T, *pair_),
             )
 
     top, total, mean = softmax_mean(pieces())

@@ -68,6 +68,10 @@ def resident(owner: T, x: Array) -> T:
 def _moved(owner: Any, x: Any) -> Any:
     torch = sys.modules["torch"]
     moved = copy.copy(owner)
+    for name in vars(owner).keys() - {field.name for field in fields(owner)}:
+        # what was computed from the arrays and kept, in their form
+        if isinstance(vars(owner)[name], np.ndarray):
+            del vars(moved)[name]
     for field in fields(owner):
         value = getattr(owner, field.name)
         if isinstance(value, np.ndarray):
