@@ -180,3 +180,6 @@ def test_a_full_run_is_recorded_with_its_commit(tmp_path):
     text = (tmp_path / "README.md").read_text()
     assert "3298 passed, 1 skipped, at commit" in text and "old" not in text
     assert text.startswith("before") and text.endswith("after\n")
+    with pytest.raises(ValueError, match="'certificate' is no closing line"):
+        record_full_run(tmp_path, "certificate")
+    assert (tmp_path / "README.md").read_text() == text

@@ -1,7 +1,7 @@
 """Regenerate what the README shows: the picture, the samplers and the certificates. ``python -m diffnum.lab.readme``.
 
-With the argument ``samplers`` only their table, which takes seconds, with ``bench`` the results that stand in
-``tests/benchmarks/cpu``; with another, the closing line of a full test run, it records that instead.
+With the argument ``samplers`` only their table, which takes seconds, with ``certificates`` only theirs, with ``bench``
+the results that stand in ``tests/benchmarks/cpu``; with the closing line of a full test run it records that instead.
 """
 
 from __future__ import annotations
@@ -101,10 +101,17 @@ def update(root: Path) -> None:
     text = readme.read_text()
     _picture(root)
     text = _section(text, "figure", f"![Error against steps with exact starting values]({FIGURE})")
-    text = _section(text, "certificates", by_family(certify_all(ALL.values(), jobs=os.cpu_count() or 1)))
     readme.write_text(text)
+    update_certificates(root)
     update_samplers(root)
     update_bench(root)
+
+
+def update_certificates(root: Path) -> None:
+    """Rewrite the table of certificates in ``root/README.md``."""
+    readme = root / "README.md"
+    table = by_family(certify_all(ALL.values(), jobs=os.cpu_count() or 1))
+    readme.write_text(_section(readme.read_text(), "certificates", table))
 
 
 def update_samplers(root: Path) -> None:
@@ -123,7 +130,13 @@ def update_bench(root: Path) -> None:
 
 
 def record_full_run(root: Path, summary: str) -> None:
-    """Write pytest's closing line and the commit into the README's section on the full run."""
+    """Write pytest's closing line and the commit into the README's section on the full run.
+
+    Raises:
+        ValueError: what is no closing line.
+    """
+    if " passed" not in summary:
+        raise ValueError(f"{summary!r} is no closing line of pytest: give one, or samplers, certificates or bench")
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=root, capture_output=True, text=True).stdout
     counts = summary.partition(" in ")[0].strip("= ")
     readme = root / "README.md"
@@ -134,6 +147,8 @@ def record_full_run(root: Path, summary: str) -> None:
 if __name__ == "__main__":
     if sys.argv[1:] == ["samplers"]:
         update_samplers(Path.cwd())
+    elif sys.argv[1:] == ["certificates"]:
+        update_certificates(Path.cwd())
     elif sys.argv[1:] == ["bench"]:
         update_bench(Path.cwd())
     elif len(sys.argv) > 1:
