@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from ... import grid
-from ...certificate import certify
+from ...certificate import certify, certify_all
 from ...design import design
 from ...process import VP
 from ...read.distance import w2
@@ -87,6 +87,7 @@ def answers(small: bool = False) -> Iterator[OracleRow]:
         ("certificate", "dpmpp_2m, the first"): lambda: certify(ALL["dpmpp_2m"]),
         ("certificate", "unipc_3, another"): lambda: certify(ALL["unipc_3"]),
         ("design", "4 evaluations, 32 modes"): lambda: design(nfe=4, spectrum=spectrum, samplers=few),
+        ("certificate", f"all {len(ALL)}"): lambda: certify_all(ALL.values()),
         ("study", "digits, 5 evaluations"): _study,
     }
     for (question, size), run in once.items():
