@@ -237,6 +237,12 @@ def test_a_table_is_what_was_written_with_its_footer(tmp_path, plainly):
     table = step_table(found)
     assert "DDIM" in table and f"1 / {rows[0].kernels:.0f} / " in table
     assert table in markdown(tmp_path) and "commit: none" in markdown(tmp_path)
+    # a table of a run of its own says so, and only what differs
+    answers = RESULTS / "oracle.csv"
+    rest = [line for line in answers.read_text().splitlines() if not line.startswith("#")]
+    (tmp_path / "oracle.csv").write_text("\n".join([*rest, "# commit: another", "# command: this"]) + "\n")
+    assert markdown(tmp_path).count("- commit: another") == markdown(tmp_path).count("- commit: none") == 1
+    assert markdown(tmp_path).count("- command: this") == 1
 
 
 def test_nothing_is_written_without_rows_or_read_without_a_footer(tmp_path):

@@ -36,12 +36,16 @@ def markdown(folder: Path) -> str:
         opened = "" if any("<details" in part for part in parts) else " open"
         parts += [f"<details{opened}><summary>({kind[0].replace('x', ', ')}), {kind[1]}</summary>", ""]
         parts += [step_table(chosen), "", "</details>"]
-    if tables["networks"].exists():
-        parts += ["<details><summary>Share of a run outside the network</summary>", ""]
-        parts += [network_table(read(tables["networks"])[0]), "", "</details>"]
-    if tables["oracle"].exists():
-        parts += ["<details><summary>The oracle's answers, on one thread</summary>", ""]
-        parts += [oracle_table(read(tables["oracle"])[0]), "", "</details>"]
+    others = (
+        ("networks", "Share of a run outside the network", network_table),
+        ("oracle", "The oracle's answers, on one thread", oracle_table),
+    )
+    for name, title, table in others:
+        if tables[name].exists():
+            rows, own = read(tables[name])
+            # of a run of its own
+            apart = [f"- {line}" for line in own if line not in foot]
+            parts += [f"<details><summary>{title}</summary>", "", table(rows), "", *apart, "", "</details>"]
     return "\n".join([*parts, "", *(f"- {line}" for line in foot)])
 
 
