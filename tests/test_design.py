@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ from diffnum.design import (
 )
 from diffnum.design.learned import Guided
 from diffnum.design.rest import others
-from diffnum.design.sensitivity import numbers, sensitivities
+from diffnum.design.sensitivity import _scaled, numbers, sensitivities
 from diffnum.design.surrogates import designed_on, judged_on, of_spectrum
 from diffnum.design.trial import gaussian_part
 from diffnum.solvers import ALL, ddim, dpmpp_2m
@@ -55,6 +56,14 @@ def test_sensitivities_are_what_differences_say(name, order, law):
     for k, e in enumerate(1e-5 * np.eye(family.size)):
         up, down = (dn.sample(family.plan((theta + sign * e).tolist()), law, x) for sign in (1, -1))
         assert np.allclose(slopes[..., k], (up - down) / 2e-5, atol=1e-6 * (1 + np.abs(slopes).max()))
+
+
+def test_sums_of_derivatives_do_not_depend_on_how_arrays_lie():
+    rng = np.random.default_rng(2)
+    more, total = rng.standard_normal((2, 3, 4, 5))
+    for order, kind in product("CF", (np.float32, np.float64)):
+        first, second = np.array(total, kind, order=order), np.array(more, np.float32, order=order)
+        assert np.allclose(_scaled(first, second, 0.3), total + 0.3 * more, atol=1e-6)
 
 
 def test_sensitivities_agree_with_automatic_differentiation():

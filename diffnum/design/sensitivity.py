@@ -96,14 +96,13 @@ def sensitivities(made: Numbers, target: Any, x: np.ndarray, dtype: Any = np.flo
 
 
 def _scaled(total: np.ndarray | None, more: np.ndarray | None, c: float) -> np.ndarray | None:
-    """``total + c more``, written over ``total``."""
+    """``total + c more``, written over ``total`` where its layout and dtype allow it."""
     if more is None:
         return total
     if total is None:
         return c * more
-    (axpy,) = get_blas_funcs(("axpy",), (more,))
-    axpy(more.reshape(-1), total.reshape(-1), a=c)
-    return total
+    (axpy,) = get_blas_funcs(("axpy",), (more, total))
+    return axpy(more.reshape(-1), total.reshape(-1), a=c).reshape(total.shape)
 
 
 def _moved(total: np.ndarray | None, x: np.ndarray, by: np.ndarray) -> np.ndarray | None:
