@@ -11,12 +11,13 @@ from design_cases import MIXTURE, PROCESSES
 import diffnum as dn
 from diffnum.design import Part, Trajectories, Trial, best_on, candidates
 from diffnum.design.classes import Joined
+from diffnum.design.designing import _Field, _ranked
 from diffnum.design.following import follow
 from diffnum.design.learned import Guided
 from diffnum.design.moments import posterior
 from diffnum.design.sampling import stratified
 from diffnum.design.trajectories import verified
-from diffnum.design.trial import gaussian_part
+from diffnum.design.trial import gaussian_part, gaussian_trial
 from diffnum.plan import Level
 from diffnum.solvers import ddim, dpmpp_2m, ipndm_3
 
@@ -146,3 +147,40 @@ def test_strata_of_a_law_have_its_mean_and_more_of_what_is_hard(law):
     assert weight.mean() == pytest.approx(1)
     alone = squares / weight
     assert alone[weight < 1].mean() > 2 * alone[weight > 1].mean()
+
+
+# --- what fits start from ---
+
+
+@pytest.fixture(scope="module", params=["VP", "Flow"])
+def field(request):
+    process = PROCESSES[request.param]
+    start = process.level(process.t_start)
+    spectra = [[30.0, 5.0, 1.0, 0.1], [1.0, 0.3, 0.1], [2.0, 0.5]]
+    choosing = [gaussian_trial(f"of {len(c)}", c, start) for c in spectra]
+    ranked = _ranked(choosing, candidates(process, 4, [ddim, dpmpp_2m, ipndm_3]), 1, lambda done: None)
+    return _Field(process, start, 4, choosing, ranked, (3.0, 9.0))
+
+
+def test_a_law_is_measured_by_the_plan_that_is_the_best_on_some_law_and_suits_it_most(field):
+    best = [ranked[0].plan for ranked in field.ranked]
+    assert len({plan.hash for plan in best}) > 1
+    for trial in field.choosing:
+        assert field._unit(trial) == min(trial.error(plan) for plan in best)
+    assert field.score(best[0]) >= 0
+
+
+def test_fits_start_from_several_plans_and_count_the_roughest_law_as_often_as_said(field):
+    first = field.first(field.choosing)
+    assert len(first) > 1
+    pairs = [(work.free.order, work.theta) for work in first]
+    assert all(p != q or not np.allclose(a, b) for i, (p, a) in enumerate(pairs) for q, b in pairs[:i])
+    begun = [work.run() for work in first]
+    assert all(made.error <= made.before for made in begun)
+    best = sorted(begun, key=lambda made: field.score(made.plan()))[:2]
+    both = field.second(begun, field.choosing)
+    assert {work.theta.tobytes() for work in both} == {made.theta.tobytes() for made in best}
+    for work, share in zip(both, [3.0, 9.0, 3.0, 9.0], strict=True):
+        units = [field._unit(trial) for trial in field.choosing]
+        assert work.units[:-1] == units[:-1]
+        assert work.units[-1] == pytest.approx(units[-1] / math.sqrt(share))

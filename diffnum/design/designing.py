@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,16 @@ from .trial import Trial
 __all__ = ["Design", "Verdict", "design"]
 
 ROUNDS = 20
-RIDGE = 1e-4
-HARD = 96
-"""Trajectories of a law that a fit sees because they are hard, and as many others."""
-MANY = 6
-"""Evaluations above which the family of order two is tried as well."""
+RIDGE = 1e-4, 1e-3
+"""Of the first fits, and of those to all laws, where a tighter leash holds on to what the first have found."""
+HARD, EACH = 96, 4
+"""Trajectories of a law that a first fit sees because they are hard, and as many others; a fit to all laws sees four
+for every free number, at least a third more."""
+STARTS, KEPT = 3, 2
+"""Hand-made plans that fits start from, and how many of the first fits are fitted further."""
+ROUGH = (3.0, 9.0)
+"""How often the roughest law counts in a fit to all: it gains least by being counted once, and which share serves laws
+that no fit saw best is for those to choose by to say."""
 _MOST = 24
 BOTH, SHARP = ("soft_l1", "linear"), ("linear",)
 
@@ -83,30 +89,32 @@ class Design:
 
 
 @dataclass(frozen=True, eq=False)
-class _Chain:
-    """Fits one after the other, each from where the last arrived: what is smooth first.
+class _Work:
+    """A fit that is still to be made.
 
     Attributes:
+        name: of its surrogates.
         free, theta: the family, and where to start.
-        stages: names, surrogates, units of their errors, losses.
+        trials, units: surrogates, and units of their errors.
+        hard: trajectories of each that are seen because they are hard.
+        losses, ridge: see :func:`.training.fit`.
         rivals: hand-made plans, for which trajectories are hard or easy.
     """
 
+    name: str
     free: Free
     theta: np.ndarray
-    stages: list[tuple[str, list[Trial], list[float], tuple[str, ...]]]
+    trials: list[Trial]
+    units: list[float]
+    hard: int
+    losses: tuple[str, ...]
+    ridge: float
     rivals: list[Plan]
 
-    def run(self) -> list[tuple[str, Fit]]:
-        found: list[tuple[str, Fit]] = []
-        theta = self.theta
-        for name, trials, units, losses in self.stages:
-            plans = [self.free.plan(theta.tolist()), *self.rivals]
-            strata = [trial.strata(plans, HARD) for trial in trials]
-            made = fit(self.free, theta, strata, units, ROUNDS, RIDGE, losses)
-            found.append((name, made))
-            theta = made.theta
-        return found
+    def run(self) -> Fit:
+        plans = [self.free.plan(self.theta.tolist()), *self.rivals]
+        strata = [trial.strata(plans, self.hard) for trial in self.trials]
+        return fit(self.free, self.theta, strata, self.units, ROUNDS, self.ridge, self.losses)
 
 
 def design(
@@ -166,21 +174,19 @@ def design(
     )
     by_hand = candidates(process, nfe, samplers)
     say("hand-made", 0, len(choosing))
-    ranked = _together(
-        [partial(_best, trial, by_hand) for trial in choosing], jobs, lambda done: say("hand-made", done, len(choosing))
-    )
-    field = _Field(process, start, nfe, choosing, ranked)
-    smooth, rough = field.first(training)
+    ranked = _ranked(choosing, by_hand, jobs, lambda done: say("hand-made", done, len(choosing)))
+    field = _Field(process, start, nfe, choosing, ranked, (1.0,) if data is None else ROUGH)
+    smooth = field.first(training)
     # the surrogates to judge on are drawn beside the fits: nothing before needs them
-    many = len(smooth) + 4
+    many = len(smooth) + min(KEPT, len(smooth)) * len(field.shares) + 1
     say("fits", 0, many)
-    begun = _together([chain.run for chain in smooth], jobs, lambda done: say("fits", done, many))
-    chains = [rough, *field.second(begun, training)]
+    begun = _together([work.run for work in smooth], jobs, lambda done: say("fits", done, many))
+    to_all = field.second(begun, training)
     *ended, judging = _together(
-        [*(chain.run for chain in chains), draw], jobs, lambda done: say("fits", len(smooth) + done, many)
+        [*(work.run for work in to_all), draw], jobs, lambda done: say("fits", len(smooth) + done, many)
     )
-    named = [pair for pairs in [*begun, *ended] for pair in pairs]
-    fits = [found for _, found in named]
+    named = [(work.name, made) for work, made in zip([*smooth, *to_all], [*begun, *ended], strict=True)]
+    fits = [made for _, made in named]
     scores = [field.score(found.plan()) for found in fits]
     best = int(np.argmin(scores))
     plan = fits[best].plan()
@@ -216,14 +222,21 @@ def _trials(
 
 @dataclass(frozen=True, eq=False)
 class _Field:
-    """What fits start from and are compared with; ``ranked``, the best hand-made plans on each surrogate to choose by,
-    the best first."""
+    """What fits start from and are compared with.
+
+    Attributes:
+        process, start, nfe: of the plan.
+        choosing: surrogates to choose by.
+        ranked: the best hand-made plans on each of them, the best first.
+        shares: how often the roughest law may count in a fit to all.
+    """
 
     process: Any
     start: Any
     nfe: int
     choosing: list[Trial]
     ranked: list[list[Candidate]]
+    shares: tuple[float, ...]
 
     @property
     def rivals(self) -> list[Plan]:
@@ -236,41 +249,44 @@ class _Field:
         worst = max(trial.error(plan) / trial.error(ranked[0].plan) for trial, ranked in pairs)
         return math.log(worst) if math.isfinite(worst) else math.inf
 
-    def first(self, training: list[Trial]) -> tuple[list[_Chain], _Chain]:
-        """Fits to the smoothest surrogate, of order two as well where steps are many, and to the rougher ones, each
-        from the hand-made plan that is best there."""
+    def first(self, training: list[Trial]) -> list[_Work]:
+        """Fits to the smoothest surrogate from the hand-made plans of several samplers that are the best there; of
+        order two as well where the family holds too few of them, as from pure noise."""
         limit = float(self.process.level(self.process.t_stop).lam)
-        units = self._units(training)
-        smooth = [(training[0].name, training[:1], units[:1], BOTH)]
         plain, second = (Free(self.process, self.start, limit, self.nfe, order) for order in (1, 2))
-        of_points, of_mixture = self.ranked[0], self.ranked[-1]
-        families = (plain, second) if self.nfe > MANY else (plain,)
-        return (
-            [_Chain(free, self._near(free, of_mixture), smooth, self.rivals) for free in families],
-            _Chain(plain, self._near(plain, of_points), self._rougher(training, units), self.rivals),
-        )
+        starts = [(plain, theta) for theta in self._near(plain)]
+        if len(starts) < STARTS:
+            starts.append((second, self._levels(second, self.ranked[-1])))
+        law, units = training[0], [self._unit(training[0])]
+        return [_Work(law.name, free, theta, [law], units, HARD, BOTH, RIDGE[0], self.rivals) for free, theta in starts]
 
-    def second(self, begun: list[list[tuple[str, Fit]]], training: list[Trial]) -> list[_Chain]:
-        """From the best fit to the smoothest surrogate to all, and by way of the rougher ones to all; then once more to
-        what is hard for the plan that this made."""
-        ends = [fit for pairs in begun for name, fit in pairs if name == training[0].name]
-        made = min(ends, key=lambda fit: fit.error)
-        units = self._units(training)
-        rougher = [*self._rougher(training, units), ("all", training, units, SHARP)]
-        return [_Chain(made.free, made.theta, stages, self.rivals) for stages in (rougher, rougher[-2:])]
+    def second(self, begun: list[Fit], training: list[Trial]) -> list[_Work]:
+        """From the best of them to all surrogates, the roughest counted as often as each share says."""
+        units = [self._unit(trial) for trial in training]
+        best = sorted(begun, key=lambda made: self.score(made.plan()))[:KEPT]
+        return [self._to_all(made, share, training, units) for made, share in product(best, self.shares)]
 
-    def _rougher(self, training: list[Trial], units: list[float]) -> list[tuple[str, list[Trial], list[float], Any]]:
-        """One rougher surrogate after the other, then all of them."""
-        between = [(t.name, [t], [u], SHARP) for t, u in zip(training[1:-1], units[1:-1], strict=True)]
-        return [*between, ("all", training, units, BOTH)]
+    def _to_all(self, made: Fit, share: float, training: list[Trial], units: list[float]) -> _Work:
+        name = "all" if share == 1 else f"all, {training[-1].name} {share:g} times"
+        counted = [*units[:-1], units[-1] / math.sqrt(share)]
+        hard = max(HARD + HARD // 3, EACH * made.free.size)
+        return _Work(name, made.free, made.theta, training, counted, hard, SHARP, RIDGE[1], self.rivals)
 
-    def _units(self, training: list[Trial]) -> list[float]:
-        return [trial.error(self.ranked[0][0].plan) for trial in training]
+    def _unit(self, trial: Trial) -> float:
+        """The least error of a plan that is the best by hand on some surrogate: what is best on one may be ten times
+        as bad as another elsewhere."""
+        return min(trial.error(ranked[0].plan) for ranked in self.ranked)
 
-    def _near(self, free: Free, ranked: list[Candidate]) -> np.ndarray:
-        """The best hand-made plan that the family holds."""
-        found = (free.near(candidate.plan) for candidate in ranked)
-        return next((theta for theta in found if theta is not None), self._levels(free, ranked))
+    def _near(self, free: Free) -> list[np.ndarray]:
+        """The best hand-made plans that the family holds, each of another sampler; if none, the best levels."""
+        found: dict[str, np.ndarray] = {}
+        for candidate in self.ranked[-1]:
+            theta = None if candidate.sampler in found else free.near(candidate.plan)
+            if theta is not None and not any(np.allclose(theta, other) for other in found.values()):
+                found[candidate.sampler] = theta
+            if len(found) == STARTS:
+                break
+        return list(found.values()) or [self._levels(free, self.ranked[-1])]
 
     def _levels(self, free: Free, ranked: list[Candidate]) -> np.ndarray:
         """The levels of the best hand-made plan with as many; or equal steps in log-SNR."""
@@ -280,6 +296,18 @@ class _Field:
                 return free.vector(inside[: free.levels])
         first = free.start.lam if math.isfinite(free.start.lam) else min(-6.0, free.limit - 6.0)
         return free.vector(np.linspace(first, free.limit, free.nfe + 1)[1:-1].tolist()[: free.levels])
+
+
+def _ranked(
+    choosing: list[Trial], by_hand: list[Candidate], jobs: int, done: Callable[[int], None]
+) -> list[list[Candidate]]:
+    """The best hand-made plans on each surrogate: of all on the roughest and the smoothest, of those of both on what
+    lies between."""
+    first, *between, last = choosing
+    ends = _together([partial(_best, trial, by_hand) for trial in (first, last)], jobs, done)
+    few = list({c.plan.hash: c for ranked in ends for c in ranked}.values())
+    inner = _together([partial(_best, trial, few) for trial in between], jobs, lambda n: done(2 + n))
+    return [ends[0], *inner, ends[1]]
 
 
 def _best(trial: Trial, by_hand: Sequence[Candidate]) -> list[Candidate]:
