@@ -36,6 +36,7 @@ __all__ = [
     "TOLERANCE",
     "Difference",
     "Recorder",
+    "condition",
     "difference",
     "distance",
     "double",
@@ -156,6 +157,20 @@ def rounding(one: Plan, two: Plan) -> float:
         return math.inf
     scale = np.maximum(np.abs(a.matrix).max(axis=1), np.abs(b.matrix).max(axis=1))
     return float((np.abs(a.matrix - b.matrix).max(axis=1) / scale).max() * 2**24)
+
+
+def condition(lams: Sequence[float], order: int) -> float:
+    """The largest condition number of the systems for the weights of a multistep method.
+
+    Polynomials of degree ``order - 1`` through the last log-SNRs and the next one, in units of the step. By so much a
+    solution in single precision may lose, in units of ``2^-24`` (Higham 2002, Accuracy and Stability of Numerical
+    Algorithms, theorem 7.2); how much it does differs from one processor to the next.
+    """
+    largest = 1.0
+    for i, (now, then) in enumerate(pairwise(lams)):
+        before = [(lams[i - k] - now) / (then - now) for k in range(1, min(order, i + 1))]
+        largest = max(largest, float(np.linalg.cond(np.vander([*before, 1.0]))))
+    return largest
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from peers import CIRCLE, EDM, FLOW, Recorder, double, grid_of
+from peers import CIRCLE, EDM, FLOW, Recorder, condition, double, grid_of
 
 from diffnum.grid import Grid
 from diffnum.plan import Level, Plan
 
-__all__ = ["Run", "made", "run"]
+__all__ = ["Run", "in_single", "made", "run"]
 
 NATIVE = {"epsilon": "noise", "sample": "data", "v_prediction": "velocity", "flow_prediction": "velocity"}
 
@@ -71,6 +71,16 @@ def run(
         if then:
             then(scheduler)
         return _walk(scheduler, step or {})
+
+
+def in_single(r: Run) -> float:
+    """How many units of ``2^-24`` single precision may leave on a coefficient of ``r``, over its row's maximum.
+
+    A hundred for the logarithms of a process's table and their differences; where a system is solved for the weights,
+    as UniPC does, its condition number if that is larger.
+    """
+    solved = getattr(r.scheduler.config, "solver_order", 1) if "UniPC" in type(r.scheduler).__name__ else 1
+    return max(100.0, condition([level.lam for level in r.grid if math.isfinite(level.lam)], solved))
 
 
 def _walk(scheduler: Any, options: dict[str, Any]) -> Run:

@@ -13,7 +13,20 @@ from diffusers import DiffusionPipeline
 
 from diffnum.interop.diffusers import PlanScheduler
 
-__all__ = ["IMAGE", "SHAPE", "Denoising", "V", "apart", "label", "network", "noise", "ours", "scheduler", "walked"]
+__all__ = [
+    "IMAGE",
+    "SHAPE",
+    "Denoising",
+    "V",
+    "apart",
+    "in_single",
+    "label",
+    "network",
+    "noise",
+    "ours",
+    "scheduler",
+    "walked",
+]
 
 SHAPE = (2, 3, 8, 8)
 V = {"prediction_type": "v_prediction"}
@@ -147,3 +160,31 @@ class Denoising(DiffusionPipeline):
 def walked(scheduler: Any, kind: str = "unet", **call: Any) -> torch.Tensor:
     """What :class:`Denoising` makes with this scheduler."""
     return Denoising(network(kind), scheduler)(**call)
+
+
+class _Rounded(torch.nn.Module):
+    """A network each of whose answers is off by one unit of single precision, up or down."""
+
+    def __init__(self, network: Any, seed: int) -> None:
+        super().__init__()
+        self.network, self.generator = network, torch.Generator().manual_seed(seed)
+
+    @property
+    def config(self) -> Any:
+        return self.network.config
+
+    def forward(self, *args: Any, **more: Any) -> Any:
+        made = self.network(*args, **more)
+        sign = torch.randint(0, 2, made.sample.shape, generator=self.generator) * 2 - 1
+        made.sample = made.sample + 2**-24 * made.sample.abs().max() * sign
+        return made
+
+
+def in_single(scheduler: Any, kind: str = "unet", **call: Any) -> float:
+    """How far :func:`apart` two runs of one sampler in single precision may end, on any processor.
+
+    Ten times what one rounding of every answer of the network changes: how much a sampler and its levels magnify
+    roundings differs by a factor of twenty between schedulers, and how many there are by a few between processors.
+    """
+    exact = walked(scheduler, kind, **call)
+    return 10 * max(apart(exact, Denoising(_Rounded(network(kind), seed), scheduler)(**call)) for seed in (2, 3))

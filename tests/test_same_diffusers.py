@@ -18,7 +18,7 @@ from diffnum.solvers.multistep import DPM_3M
 from diffnum.solvers.rules import formulas
 
 pytest.importorskip("diffusers")
-from peers_diffusers import made, run
+from peers_diffusers import in_single, made, run
 
 EULER, HEUN, KDPM2, LMS = (f"{name}DiscreteScheduler" for name in ("Euler", "Heun", "KDPM2", "LMS"))
 MULTISTEP, SINGLESTEP = "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler"
@@ -120,15 +120,11 @@ def test_both_preconditionings_are_one_sampler(scheduler, settings, prediction):
     assert distance(r.plan, ours("euler" if scheduler == EDM_EULER else "dpmpp_2m", r.grid)) < TOLERANCE
 
 
-# what single precision leaves of a coefficient, over its row's maximum, in units of 2^-24: up to order four, and above
-ROUNDING = {False: 100, True: 2000}
-
-
 @pytest.mark.parametrize("scheduler, settings, names", NAMED, ids=label)
 def test_as_shipped_it_differs_by_the_rounding_of_single_precision(scheduler, settings, names):
     r = run(scheduler, 8, "single", **settings)
     for name, grid in same(r, names):
-        assert rounding(r.plan, ours(name, grid)) < ROUNDING[settings.get("solver_order", 1) > 4], name
+        assert rounding(r.plan, ours(name, grid)) < in_single(r), name
 
 
 # --- orders that rise and fall ---
