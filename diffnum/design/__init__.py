@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import grids, learned
-from .designing import Design, Verdict, design
+from .designing import Design, Verdict, design, verdicts
 from .free import Free, free_multistep
 from .handmade import Candidate, best_on, candidates
 from .interval import Interval
@@ -38,4 +38,5 @@ __all__ = [
     "learned",
     "of_spectrum",
     "split",
+    "verdicts",
 ]

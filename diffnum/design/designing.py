@@ -21,7 +21,7 @@ from .interval import Interval
 from .training import Fit, fit
 from .trial import Trial
 
-__all__ = ["Design", "Verdict", "design"]
+__all__ = ["Design", "Verdict", "design", "verdicts"]
 
 ROUNDS = 20
 RIDGE = 1e-4, 1e-3
@@ -191,10 +191,43 @@ def design(
     best = int(np.argmin(scores))
     plan = fits[best].plan()
     say("judging", 0, len(judging))
-    works = [partial(_judged, trial, by_hand, plan, seed) for trial in judging]
-    verdicts = _together(works, jobs, lambda done: say("judging", done, len(judging)))
-    tried = tuple((name, found.free.order, score) for (name, found), score in zip(named, scores, strict=True))
-    return Design(nfe, fits[best], fits[best].plan(prediction), tuple(verdicts), named[best][0], tried)
+    found = _verdicts(judging, by_hand, plan, seed, jobs, lambda done: say("judging", done, len(judging)))
+    tried = tuple((name, made.free.order, score) for (name, made), score in zip(named, scores, strict=True))
+    return Design(nfe, fits[best], fits[best].plan(prediction), found, named[best][0], tried)
+
+
+def verdicts(
+    plan: Plan,
+    data: Any,
+    process: Any = None,
+    samplers: Sequence[Any] | None = None,
+    seed: int = 0,
+    jobs: int = 1,
+    labels: Any = None,
+    guidance: float | None = None,
+    paths: int | None = None,
+) -> tuple[Verdict, ...]:
+    """What :func:`design` says of its plan in the end, of any plan: against more samplers, on more trajectories.
+
+    Args:
+        plan: it follows trajectories from the first level of ``process``, and draws no noise.
+        data, process, samplers, seed, jobs, labels, guidance: as of :func:`design`; with the same data and seed the
+            laws are made from the quarter that the design has not seen.
+        paths: trajectories of each law; :data:`.surrogates.PATHS` if None, which are those that :func:`design` takes.
+
+    Raises:
+        ValueError: a plan that draws noise or starts elsewhere; data as of :func:`design`.
+    """
+    process = VP() if process is None else process
+    start = process.level(process.t_start)
+    if plan.draws or plan.start != start:
+        what = "draws noise" if plan.draws else f"starts at log-SNR {plan.start.lam:.6g}"
+        raise ValueError(f"{plan.solver} {what}: only a plan that follows trajectories from {start!r} can be judged")
+    classes = None if guidance is None else Classes(np.asarray(labels), float(guidance))
+    surrogates.check_units(np.asarray(data, dtype=np.float64), process)
+    parts = surrogates.split(data, seed, classes)
+    judging = surrogates.judged_on(parts.judge, start, paths, seed=seed, classes=parts.classes[2])
+    return _verdicts(judging, candidates(process, plan.nfe, samplers), plan, seed, jobs, lambda done: None)
 
 
 def _trials(
@@ -312,6 +345,17 @@ def _ranked(
 
 def _best(trial: Trial, by_hand: Sequence[Candidate]) -> list[Candidate]:
     return best_on(trial, by_hand)[:_MOST]
+
+
+def _verdicts(
+    judging: list[Trial],
+    by_hand: Sequence[Candidate],
+    plan: Plan,
+    seed: int,
+    jobs: int,
+    done: Callable[[int], None],
+) -> tuple[Verdict, ...]:
+    return tuple(_together([partial(_judged, trial, by_hand, plan, seed) for trial in judging], jobs, done))
 
 
 def _judged(trial: Trial, by_hand: Sequence[Candidate], plan: Plan, seed: int) -> Verdict:

@@ -19,7 +19,7 @@ from .clock import seconds
 from .libraries import available
 from .oracle import rate
 
-__all__ = ["footer", "read", "write"]
+__all__ = ["commit", "footer", "read", "write"]
 
 
 def footer(command: str, device: str = "cpu") -> list[str]:
@@ -33,7 +33,7 @@ def footer(command: str, device: str = "cpu") -> list[str]:
         f"machine: {machine}; {one}torch.add moves {small:.1f} GB/s on states of 1 MB and {large:.1f} GB/s of 50 MB; "
         f"float32 products of 512 x 512 matrices {rate((512, 512, 512), 'float32', device) / 1e9:.0f} GFLOP/s",
         f"libraries: {', '.join(_versions()) or 'none'}",
-        f"commit: {_commit()}",
+        f"commit: {commit()}",
         f"command: {command}",
         "times: "
         + (
@@ -106,7 +106,8 @@ def _version(name: str) -> str:
         return ""
 
 
-def _commit() -> str:
+def commit() -> str:
+    """The commit of this code, and whether it was changed since; ``none`` outside a repository."""
     here = Path(__file__).parent
     changed = " with changes" if _git(here, "status", "--porcelain", "--untracked-files=no") else ""
     return (_git(here, "rev-parse", "--short", "HEAD") or "none") + changed

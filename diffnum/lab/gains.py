@@ -1,0 +1,236 @@
+"""What designs gain on whole sets of data, processes and budgets: ``python -m diffnum.lab.gains``, or ``make gains``.
+
+Every case is designed as ``diffnum design`` does it, and its plan judged against *all* samplers of the library on all
+grids with all ends, on more trajectories than the command takes, of laws made from the quarter that was held back. The
+table is written after every case; what it holds already is kept unless ``--again``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import images, process
+from ..design import design, verdicts
+from ..figures.sheet import made_with
+from ..solvers import ALL
+from .bench.results import commit, read, write
+
+__all__ = ["CASES", "Case", "Gain", "main", "markdown", "measure", "read_table"]
+
+PATHS = 1536
+_PROCESSES = {"VP": process.VP, "Cosine": process.Cosine, "Flow": process.Flow, "EDM": process.EDM}
+
+
+@dataclass(frozen=True)
+class Case:
+    """Data, noise process and budget to design for.
+
+    Attributes:
+        data: ``digits``, or ``patches8`` and ``patches32``: colour patches of photographs of so many pixels a side.
+        process: a name of a process.
+        nfe: model evaluations.
+        guidance: scale of classifier-free guidance towards the digits' classes, or none.
+    """
+
+    data: str
+    process: str
+    nfe: int
+    guidance: float | None = None
+
+    def __str__(self) -> str:
+        scale = "" if self.guidance is None else f":{self.guidance:g}"
+        return f"{self.data}:{self.process}:{self.nfe}{scale}"
+
+
+CASES = (
+    *(Case("digits", "VP", nfe) for nfe in (5, 6, 8, 10)),
+    *(Case("patches8", "VP", nfe) for nfe in (5, 6, 8, 10)),
+    *(Case("digits", name, nfe) for name, nfe in product(("Flow", "EDM", "Cosine"), (5, 8))),
+    Case("patches32", "VP", 5),
+    Case("patches32", "VP", 8),
+    Case("digits", "VP", 5, 3.0),
+    Case("digits", "VP", 8, 3.0),
+)
+
+
+@dataclass(frozen=True)
+class Gain:
+    """One line of the table: a verdict, what it is of, and what it took.
+
+    Attributes:
+        data, process, guidance, nfe: the case; guidance is empty where there is none.
+        law: that the design never saw.
+        by_hand: sampler, grid and end of the best hand-made plan on it.
+        by_hand_error, error: root mean square distances to the trajectories' ends.
+        gain, low, high: ``1 - error / by_hand_error`` with its 95 % interval.
+        trajectories: of each law.
+        seconds: that the design took, of processor time in one process.
+    """
+
+    data: str
+    process: str
+    guidance: str
+    nfe: int
+    law: str
+    by_hand: str
+    by_hand_error: float
+    error: float
+    gain: float
+    low: float
+    high: float
+    trajectories: int
+    seconds: float
+
+
+def measure(case: Case, jobs: int = 1, paths: int = PATHS, samplers: Sequence[Any] | None = None) -> list[Gain]:
+    """Design for a case and judge the plan, against all samplers if not against ``samplers``.
+
+    Raises:
+        ValueError: data or a process of another name.
+    """
+    rows, labels = _data(case)
+    if case.process not in _PROCESSES:
+        raise ValueError(f"process {case.process!r} is unknown: use one of {', '.join(_PROCESSES)}")
+    chosen: Any = _PROCESSES[case.process]()
+    began = time.process_time()
+    plan = design(rows, case.nfe, chosen, samplers=samplers, labels=labels, guidance=case.guidance).plan
+    took = time.process_time() - began
+    rivals = list(ALL.values()) if samplers is None else samplers
+    found = verdicts(plan, rows, chosen, rivals, jobs=jobs, labels=labels, guidance=case.guidance, paths=paths)
+    scale = "" if case.guidance is None else f"{case.guidance:g}"
+    what = (case.data, case.process, scale, case.nfe)
+    return [
+        Gain(*what, v.trial, str(v.hand_made), v.hand_made_error, v.error, *_numbers(v.gain), paths, took)
+        for v in found
+    ]
+
+
+def _numbers(gain: Any) -> tuple[float, float, float]:
+    return gain.value, gain.low, gain.high
+
+
+def _data(case: Case) -> tuple[np.ndarray, np.ndarray | None]:
+    if case.data == "digits":
+        found = images.load("digits")
+        return np.asarray(found.data, dtype=np.float64), None if case.guidance is None else found.labels
+    sizes = {"patches8": (8, 4000), "patches32": (32, 2000)}
+    if case.data not in sizes or case.guidance is not None:
+        raise ValueError(f"case {case} is none: use digits, or without guidance {', '.join(sizes)}")
+    return np.asarray(images.patches(*sizes[case.data])[0].data, dtype=np.float64), None
+
+
+def read_table(path: Path) -> list[Gain]:
+    """The lines that a table holds; none if there is no table."""
+    if not path.exists():
+        return []
+    kinds: Mapping[str, Any] = {"str": str, "int": int, "float": float}
+    return [Gain(**{f.name: kinds[str(f.type)](row[f.name]) for f in fields(Gain)}) for row in read(path)[0]]
+
+
+def markdown(path: Path) -> str:
+    """The table for the README: a line for each case, a column for each law, with the interval.
+
+    Raises:
+        ValueError: no table, or one without lines.
+    """
+    rows = read_table(path)
+    if not rows:
+        raise ValueError(f"{path} holds no gains: run make gains")
+    laws = ("points", "mixture", "steeper spectrum")
+    lines = [f"| data | process | guidance | evaluations | {' | '.join(laws)} |", "|---|---|---|---|---|---|---|"]
+    for kind in dict.fromkeys((r.data, r.process, r.guidance, r.nfe) for r in rows):
+        here = [r for r in rows if (r.data, r.process, r.guidance, r.nfe) == kind]
+        cells = [_cell(next(r for r in here if r.law.endswith(law))) for law in laws]
+        lines.append("| " + " | ".join([*map(str, kind), *cells]) + " |")
+    return "\n".join([*lines, "", *(f"- {line}" for line in read(path)[1])])
+
+
+def _cell(row: Gain) -> str:
+    said = f"{100 * row.gain:.0f} % ({100 * row.low:.0f} to {100 * row.high:.0f})"
+    return f"**{said}**" if row.low > 0 else said
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Measure cases and write the table; returns 0, or 2 where what was asked for cannot be measured."""
+    given = sys.argv[1:] if words is None else list(words)
+    asked = _parser().parse_args(given)
+    try:
+        _measure(asked, shlex.join(["python", "-m", "diffnum.lab.gains", *given]))
+    except ValueError as error:
+        print(f"gains: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m diffnum.lab.gains", description=__doc__)
+    parser.add_argument("--out", default="tests/benchmarks/gains.csv", help="the table")
+    parser.add_argument("--cases", help="such as digits:VP:5,digits:VP:8:3 (guidance last); all of them by default")
+    parser.add_argument("--paths", type=int, default=PATHS, help="trajectories of each law")
+    parser.add_argument("--jobs", type=int, default=min(4, os.cpu_count() or 1), help="processes to judge with")
+    parser.add_argument("--again", action="store_true", help="measure what the table holds already, too")
+    return parser
+
+
+def _measure(asked: argparse.Namespace, command: str) -> None:
+    out, cases = Path(asked.out), CASES if asked.cases is None else _cases(asked.cases)
+    if asked.paths < 2:
+        raise ValueError(f"--paths {asked.paths} give no interval: use at least 2")
+    rows = read_table(out)
+    for case in cases:
+        mine = [row for row in rows if _case(row) == case]
+        if mine and not asked.again:
+            continue
+        made = measure(case, asked.jobs, asked.paths)
+        for row in made:
+            print(" ".join(str(value) for value in asdict(row).values()), flush=True)
+        rows = _ordered([*(row for row in rows if _case(row) != case), *made])
+        # what is stopped keeps what it has
+        write(out, rows, _footer(command))
+
+
+def _ordered(rows: Iterable[Gain]) -> list[Gain]:
+    places = {case: place for place, case in enumerate(CASES)}
+    return sorted(rows, key=lambda row: places.get(_case(row), len(places)))
+
+
+def _case(row: Gain) -> Case:
+    return Case(row.data, row.process, row.nfe, float(row.guidance) if row.guidance else None)
+
+
+def _cases(text: str) -> tuple[Case, ...]:
+    found = []
+    for word in text.split(","):
+        parts = word.split(":")
+        try:
+            found.append(Case(parts[0], parts[1], int(parts[2]), *map(float, parts[3:])))
+        except (IndexError, TypeError, ValueError) as error:
+            raise ValueError(f"case {word!r} is none: write it as digits:VP:5, with guidance digits:VP:5:3") from error
+    return tuple(found)
+
+
+def _footer(command: str) -> list[str]:
+    made = made_with()
+    return [
+        f"made with: diffnum {made['diffnum']}, torch {made['torch']}, numpy {made['numpy']}, Python {made['python']}",
+        f"machine: {made['machine']}",
+        f"commit: {commit()}",
+        f"command: {command}",
+        f"rivals: the best of all {len(ALL)} samplers on all grids with all ends, chosen on each law by the very "
+        "trajectories that judge",
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
