@@ -6,6 +6,7 @@
 #   make test-full             the slow checks as well
 #   make test-peers            compare with the codes of other authors, which are fetched into .peers
 #   make bench                 time samplers, here and in other libraries; tables in tests/benchmarks/cpu (DEVICE=cuda)
+#   make gains                 design for digits and patches, and hold the plans against all samplers; tests/benchmarks/gains.csv
 #   make lint                  ruff and pyright
 #   make notebooks             run the notebooks again and keep their outputs
 #   make gpu                   run those on images at full size on a GPU; tables and footers in notebooks/full-size
@@ -37,7 +38,7 @@ SPREAD := -n auto --dist loadscope
 
 .DEFAULT_GOAL := study
 .DELETE_ON_ERROR:
-.PHONY: study test test-full test-peers bench lint notebooks gpu lab docs lock clean
+.PHONY: study test test-full test-peers bench gains lint notebooks gpu lab docs lock clean
 
 study: $(STAMP)
 	@$(PY) -m diffnum study "$(DATA)" --nfe "$(NFE)" --out "$(OUT)"
@@ -87,6 +88,12 @@ bench: $(STAMP)
 	@$(PYTEST) -p no:nbval -p benchmark -o python_files='bench_*.py' -W ignore::DeprecationWarning --benchmark-timer=time.process_time \
 	    --benchmark-max-time=0.1 --benchmark-columns=min,median,rounds --benchmark-group-by=group tests/benchmarks
 	@$(PY) -m diffnum.lab.bench --device $(DEVICE) --out tests/benchmarks/$(DEVICE)
+
+# About an hour of two cores; what the table holds already is kept, and it is written after every case.
+gains: export OMP_NUM_THREADS := 1
+gains: $(STAMP)
+	@$(PY) -m diffnum.lab.gains
+	@$(PY) -m diffnum.lab.readme gains
 
 lint: $(STAMP)
 	@$(PY) -m ruff check .

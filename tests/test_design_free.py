@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 
 import diffnum as dn
 from diffnum import within
-from diffnum.design import Free
+from diffnum.design import Free, Trajectories, free_multistep
 from diffnum.design.weights import step_weights
+from diffnum.order import prove
 
 
 @pytest.mark.parametrize("name", PROCESSES)
@@ -29,6 +31,7 @@ def test_without_surprises_it_is_exponential_adams_bashforth(name, order, member
 @given(data=st.data(), order=st.sampled_from([1, 2, 3]))
 @settings(max_examples=20)
 def test_whatever_the_numbers_polynomials_below_the_order_move_as_without_them(data, order):
+    """Of order one what noise a state keeps is free, and the end alone is what it was."""
     family = free(PROCESSES["VP"], 6, order)
     theta = np.array(data.draw(random_numbers(family)))
     plain = np.where(np.arange(family.size) < family.levels, theta, 0.0)
@@ -39,6 +42,7 @@ def test_whatever_the_numbers_polynomials_below_the_order_move_as_without_them(d
 
     x = np.array([[0.4, -1.1]])
     ended = [dn.sample(family.plan(v.tolist()), model, x, keep="states") for v in (theta, plain)]
+    ended = [states[-1:] if order == 1 else states for states in ended]
     scale = max(np.abs(state).max() for state in ended[1]) + float(np.abs(slopes) @ 5.0 ** np.arange(order))
     sizes = 1 + np.abs(theta).max() * 20**order
     assert max(np.abs(a - b).max() for a, b in zip(*ended, strict=True)) < 1e-12 * scale * sizes
@@ -114,3 +118,52 @@ def test_other_plans_have_no_member_near_them(name, nfe, order):
     process = PROCESSES["VP"]
     family = free(process, 6, order, limit=12.0)
     assert family.near(within(name, process, nfe, dn.grid.log_snr, "stop")) is None
+
+
+# --- order one: what noise a state keeps ---
+
+
+@given(data=st.data(), name=st.sampled_from(["VP", "VE"]))
+@settings(max_examples=20)
+def test_a_member_is_nearest_to_itself(data, name):
+    """Of steps that are not tiny: a member's numbers are differences of its weights over powers of the step."""
+    family = free(PROCESSES[name])
+    numbers = data.draw(st.lists(st.floats(-1, 1), min_size=family.size, max_size=family.size))
+    theta = np.array(numbers)
+    theta[: family.levels] = family.vector(np.linspace(family.start.lam, family.limit, family.nfe + 1)[1:-1])[
+        : family.levels
+    ]
+    # a state that holds no noise at all says nothing of the next one
+    theta[family.size - family.kept :] *= 0.5
+    plan = family.plan(theta.tolist())
+    assert np.allclose(family.near(plan), theta, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_data_that_are_moved_move_all_samples_with_them(name):
+    family = free(PROCESSES[name], 6)
+    plan, move = family.plan(begun(family).tolist()), np.array([3.0, -2.0, 0.5])
+    moved = dn.Mixture(MIXTURE.weights, MIXTURE.means + move, MIXTURE.covariances)
+    x = MIXTURE.sample(20, 0, family.start)
+    ends = dn.sample(plan, MIXTURE, x), dn.sample(plan, moved, x + family.start.alpha * move)
+    assert np.allclose(ends[0] + move, ends[1], atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["trig_ab2", "trig_ab4"])
+def test_methods_in_the_angle_are_started_from_though_a_constant_is_not_exact_for_them(name):
+    process = PROCESSES["VP"]
+    plan = within(name, process, 6, dn.grid.quadratic, "stop")
+    family = Free(process, plan.start, plan.stop.lam, 6)
+    theta = family.near(plan)
+    drawn = Trajectories.draw(MIXTURE, plan.start, 200, 1, 1e-4)
+    near, own = drawn.error(family.plan(theta.tolist())), drawn.error(plan)
+    assert near < 1.5 * own < drawn.error(family.plan(family.vector([s.lam for s in plan.levels[1:-1]]).tolist()))
+
+
+@given(data=st.data(), order=st.sampled_from([1, 2]))
+@settings(max_examples=6)
+def test_the_order_is_proved_whatever_noise_a_state_keeps(data, order):
+    tenths = st.integers(-10, 10).map(lambda n: Fraction(n, 10))
+    v = tuple(data.draw(tenths) for _ in range(12))
+    z = tuple(tuple(data.draw(tenths) for _ in range(max(0, i - order + 1))) for i in range(3))
+    assert prove(free_multistep.with_options(order=order, z=z, v=v)).order == order

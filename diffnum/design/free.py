@@ -11,8 +11,17 @@ where ``A_p`` is the exponential Adams-Bashforth step of order ``p`` in log-SNR 
 is the surprise of an evaluation: zero for polynomials of degree below ``p``, so that every choice of ``z`` satisfies
 the order conditions of ``A_p``, and the surprises span all weights that do. The conditions hold for all numbers, in
 exact arithmetic, and nothing has to be projected. With ``p = 1`` the family is that of differentiable solver search
-(Wang et al. 2025), ``z_i0`` alone is D-ODE (Kim et al. 2024), and with free levels it holds the bespoke
-non-stationary solvers of one evaluation per step (Shaul et al. 2024).
+(Wang et al. 2025), ``z_i0`` alone is D-ODE (Kim et al. 2024).
+
+Of order one it has a number more for every step but the last, of which no noise is left: how much of it a state keeps,
+
+    x_{i+1} += v_i f_i^2 sigma_{i+1} eps_i,    eps_i = (x_i - alpha_i D_i) / sigma_i,
+    f_i = 1 - e^(lam_i - lam_{i+1}),
+
+so that the network may be told another level than that of the noise in the state, as timestep alignment does. The term
+is of the second order in the step, which leaves the order one; a constant ``D`` is still exact, whatever the numbers,
+and data that are moved move all samples with them. With it the family holds every explicit plan of one evaluation per
+step that is exact for a constant ``D``, such as the bespoke non-stationary solvers of that kind (Shaul et al. 2024).
 """
 
 from __future__ import annotations
@@ -38,14 +47,19 @@ from ..trace import Form, Trace, compile, solver
 __all__ = ["Free", "free_multistep"]
 
 
+_Input = tuple[Level, np.ndarray]
+"""Level and coefficients of ``x_0, D_0, D_1, ...``."""
+
+
 @solver(order=1, cite="wang2025dss", family="designed", note="of the order of its option ``order`` for any ``z``")
-def free_multistep(T: Trace, grid: Any, order: int = 1, z: Sequence[Sequence[Any]] = ()) -> None:
+def free_multistep(T: Trace, grid: Any, order: int = 1, z: Sequence[Sequence[Any]] = (), v: Sequence[Any] = ()) -> None:
     """The family of this module. ``z[i]`` are the numbers of step ``i``, for the newest evaluation first; rows that are
-    absent or short stand for zeros."""
+    absent or short stand for zeros, as does ``v[i]``, which a step to the clean level does not have. Above order one
+    its factor is ``f^(order + 1)``."""
     past: list[tuple[Form, Level]] = []
     steps: list[Any] = []
     for i, (s, t) in enumerate(T.steps(grid)):
-        now = T.denoise(T.x, s)
+        now, seen = T.denoise(T.x, s), T.x
         past.insert(0, (now, s))
         r = t.sigma / s.sigma
         surprises = _surprises(past, order)
@@ -59,6 +73,9 @@ def free_multistep(T: Trace, grid: Any, order: int = 1, z: Sequence[Sequence[Any
             x = r * T.x + (t.alpha * step) * sum((c * D for c, (D, _) in zip(w, known, strict=True)), 0)
         for c, surprise in zip(z[i] if i < len(z) else (), surprises, strict=False):
             x = x + ((t.alpha - r * s.alpha) * c) * surprise
+        if i < len(v) and not t.clean:
+            f = 1 - r * s.alpha / t.alpha
+            x = x + (r * f ** (order + 1) * v[i]) * (seen - s.alpha * now)
         T.x = x
         if not t.clean and not s.pure_noise:
             steps.insert(0, T.h(s, t))
@@ -86,7 +103,7 @@ def _extrapolation(at: Level, before: Sequence[tuple[Form, Level]]) -> list[Any]
 
 @dataclass(frozen=True)
 class Free:
-    """A plan with free numbers: ``nfe`` levels and the ``z`` of every step, as one vector.
+    """A plan with free numbers: ``nfe`` levels, the ``z`` and, of order one, the ``v`` of every step, as one vector.
 
     The grid starts at ``start`` and ends at the clean level; in between, with the gaps ``g_i = limit - lam_i``,
 
@@ -130,9 +147,14 @@ class Free:
         return tuple(max(0, i + 1 - self.order - first) if self.order > 1 else i for i in range(self.nfe))
 
     @property
+    def kept(self) -> int:
+        """How many of the numbers say what noise a state keeps."""
+        return self.nfe - 1 if self.order == 1 else 0
+
+    @property
     def size(self) -> int:
         """Length of the vector."""
-        return self.levels + sum(self.counts)
+        return self.levels + sum(self.counts) + self.kept
 
     def grid(self, theta: Any) -> Grid:
         """The grid of a vector, whose entries may be torch leaves."""
@@ -149,10 +171,11 @@ class Free:
         for count in self.counts:
             z.append(tuple(theta[at + j] for j in range(count)))
             at += count
-        return compile(free_multistep, self.grid(theta), prediction, order=self.order, z=tuple(z))
+        v = tuple(theta[at + i] for i in range(self.kept))
+        return compile(free_multistep, self.grid(theta), prediction, order=self.order, z=tuple(z), v=v)
 
     def vector(self, lams: Sequence[float]) -> np.ndarray:
-        """The vector with these log-SNRs inside the grid, increasing and below ``limit``, and ``z = 0``.
+        """The vector with these log-SNRs inside the grid, increasing and below ``limit``, and ``z = v = 0``.
 
         Raises:
             ValueError: another number of them than ``nfe - 1``; an order that no grid has.
@@ -168,16 +191,17 @@ class Free:
         for i, gap in enumerate(gaps):
             before = gaps[i - 1] if i else self.limit - self.start.lam
             theta.append(float(log(gap)) if math.isinf(before) else math.log(gap / (before - gap)))
-        return np.array(theta + [0.0] * sum(self.counts))
+        return np.array(theta + [0.0] * (self.size - self.levels))
 
     def near(self, plan: Plan) -> np.ndarray | None:
         """The vector whose plan is ``plan``, or the nearest to it; None if the family has none like it.
 
-        Every method of one evaluation a step that is exact for a constant ``D`` and for a constant ``eps`` is a member
-        with ``order = 1``: its inputs are ``x_i = sigma_i / sigma_0 x_0 + sum_j b_ij D_j``, and with ``r = sigma_{i+1}
-        / sigma_i`` the weights of a step are ``w_j = (b_{i+1, j} - r b_ij) / (alpha_{i+1} - r alpha_i)``. Members end
-        at the clean level and start at ``start``: the last step of a plan that stops before it, and the first of one
-        that starts elsewhere, are taken with the same weights.
+        Every method of one evaluation a step that is exact for a constant ``D`` is a member with ``order = 1``: its
+        inputs are ``x_i = c_i x_0 + sum_j b_ij D_j``, and with ``r = c_{i+1} / c_i`` the weights of a step are
+        ``w_j = (b_{i+1, j} - r b_ij) / (alpha_{i+1} - r alpha_i)``, whose sum is one. Where it is not, as for methods
+        in the angle, the newest evaluation takes what is missing, if that is less than half of all. Members end at the
+        clean level and start at ``start``: the last step of a plan that stops before it, and the first of one that
+        starts elsewhere, are taken with the same weights.
         """
         inputs = _inputs(plan)
         lams = [level.lam for level, _ in inputs[: self.nfe]]
@@ -185,23 +209,40 @@ class Free:
             return None
         if any(not a < b for a, b in pairwise([self.start.lam, *lams[1:]])) or lams[-1] > self.limit + 1e-9:
             return None
-        z: list[float] = []
-        for i, ((s, now), (t, after)) in enumerate(pairwise(inputs)):
-            r = t.sigma / s.sigma
-            w = (after - r * now) / (t.alpha - r * s.alpha)
-            if abs(w[1:].sum() - 1) > 1e-6 or abs(w[i + 2 :]).max(initial=0.0) > 1e-9:
-                return None
-            z += (np.cumsum(w[1 : i + 2][::-1])[:-1] - 1).tolist()
+        steps = [_step(*pair, i) for i, pair in enumerate(pairwise(inputs))]
+        known = [step for step in steps if step is not None]
+        if len(known) < len(steps):
+            return None
         # no level lies on the limit itself
         inside = np.minimum(lams[1:], self.limit - 1e-3 * (self.limit - lams[-2] if self.nfe > 1 else 1.0))
         theta = self.vector(inside.tolist())
-        theta[self.levels :] = z
+        theta[self.levels :] = [*(c for z, _ in known for c in z), *(v for _, v in known[:-1])]
         return theta
 
 
-def _inputs(plan: Plan) -> list[tuple[Level, np.ndarray]]:
+def _step(
+    before: tuple[Level, np.ndarray], after: tuple[Level, np.ndarray], i: int
+) -> tuple[list[float], float] | None:
+    """Numbers of the step between two inputs, ``z`` and ``v``; None where the family has none like it."""
+    (s, now), (t, then) = before, after
+    r, kept = t.sigma / s.sigma, then[0] / now[0] if now[0] else math.inf
+    f = 1 - r * s.alpha / t.alpha
+    if not abs(kept * s.alpha) < t.alpha:
+        return None
+    w = (then - kept * now) / (t.alpha - kept * s.alpha)
+    if abs(w[1:].sum() - 1) > 0.5 or abs(w[i + 2 :]).max(initial=0.0) > 1e-9:
+        return None
+    # from parts of the increment of D in the step to those in its share of the step without v
+    w = w * (t.alpha - kept * s.alpha)
+    w[i + 1] += (kept - r) * s.alpha
+    w /= t.alpha - r * s.alpha
+    w[i + 1] += 1 - w[1:].sum()
+    return (np.cumsum(w[1 : i + 2][::-1])[:-1] - 1).tolist(), (kept / r - 1) / f**2 if r else 0.0
+
+
+def _inputs(plan: Plan) -> list[_Input]:
     """Level and coefficients ``(x_0, D_0, D_1, ...)`` of every input of the model, and of the output."""
-    found: list[tuple[Level, np.ndarray]] = []
+    found: list[_Input] = []
     unit = np.eye(1 + plan.nfe)
 
     def evaluate(value: np.ndarray, level: Level, quantity: str) -> np.ndarray:

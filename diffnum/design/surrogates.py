@@ -10,7 +10,8 @@ to judge the choice. Each part becomes trials of its own:
 Every law has a thousand trajectories: of few evaluations one in a hundred ends in another mode, and these few are most
 of the error. Fits see those that are hard and as many others (:meth:`.trial.Trial.strata`).
 
-Coordinates are principal ones. In more than 64 dimensions a law to design on lives in the leading 64, and a Gaussian
+Coordinates are principal ones, about the origin and not about the mean: a plan that is not exact for a constant
+prediction must not be flattered. In more than 64 dimensions a law to design on lives in the leading 64, and a Gaussian
 has the others; the points of the other parts keep all the directions that they span, in which alone they move.
 
 Under guidance every mixture has components for each class, one of many narrow ones stands in for the points, and
@@ -148,7 +149,7 @@ def chosen_by(
     points = _points(data) if classes is None else _narrow(z, seed + 18, classes)
     alone = rest if classes is not None else None
     mixture = _mixture(z, components, 4, seed + 17, classes)
-    tilted = {power: _mixture(z * _tilt(z, power), components, 4, seed + 19, classes) for power in (0.85, 1.1)}
+    tilted = {power: _mixture(_tilted(z, power), components, 4, seed + 19, classes) for power in (0.85, 1.1)}
     return [
         _trial("other points", points, alone, start, paths, seed + 11),
         _trial("flatter spectrum", tilted[0.85], rest, start, paths, seed + 13),
@@ -171,7 +172,7 @@ def judged_on(
     points = _points(data) if classes is None else _narrow(z, seed + 30, classes)
     alone = rest if classes is not None else None
     mixture = _mixture(z, components, 4, seed + 29, classes)
-    shifted = _mixture(z * _tilt(z, 1.2), components, 4, seed + 31, classes)
+    shifted = _mixture(_tilted(z, 1.2), components, 4, seed + 31, classes)
     return [
         _trial("held-out points", points, alone, start, paths, seed + 21),
         _trial("held-out mixture", mixture, rest, start, paths, seed + 22),
@@ -240,25 +241,25 @@ def _points(data: np.ndarray) -> Empirical:
 
 
 def _coordinates(data: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """Principal coordinates ``(n, r)`` of centred data, and the variances of the other directions, if there are any.
+    """Principal coordinates ``(n, r)``, and the variances of the other directions, if there are any.
 
     No ``d x d`` matrix is formed. The variances left out of a sample are shared by all directions left out.
     """
-    centred = data - data.mean(axis=0)
-    n, d = centred.shape
+    n, d = data.shape
     if d <= rank:
-        return centred, None
-    u, s, _ = np.linalg.svd(centred, full_matrices=False)
-    r = min(rank, n - 1, int((s > 1e-10 * s[0]).sum()))
+        return data, None
+    u, s, _ = np.linalg.svd(data, full_matrices=False)
+    r = min(rank, int((s > 1e-10 * s[0]).sum()))
     left = float((s[r:] ** 2).sum()) / n
     return u[:, :r] * s[:r], np.full(d - r, left / (d - r)) if left > 1e-12 * float((s**2).sum()) / n else None
 
 
-def _tilt(y: np.ndarray, power: float) -> np.ndarray:
-    """Factors that raise the spectrum to a power and keep its total."""
-    variances = y.var(axis=0)
+def _tilted(y: np.ndarray, power: float) -> np.ndarray:
+    """The data with their spectrum raised to a power, of the same total and about the same mean."""
+    mean, variances = y.mean(axis=0), y.var(axis=0)
     tilted = (variances / variances.max()) ** power
-    return np.sqrt(tilted / np.maximum(variances, 1e-300) * variances.sum() / tilted.sum())
+    factors = np.sqrt(tilted / np.maximum(variances, 1e-300) * variances.sum() / tilted.sum())
+    return mean + (y - mean) * factors
 
 
 def check_units(data: np.ndarray, process: Any) -> None:

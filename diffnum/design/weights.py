@@ -16,9 +16,10 @@ __all__ = ["step_weights"]
 def step_weights(plan: Plan) -> np.ndarray:
     """Weights ``w`` of a plan as a multistep method,
 
-        x_{i+1} = (sigma_{i+1} / sigma_i) x_i + (alpha_{i+1} - alpha_i sigma_{i+1} / sigma_i) sum_j w_ij D_j,
+        x_{i+1} = r_i x_i + (alpha_{i+1} - r_i alpha_i) sum_j w_ij D_j,
 
-    shape ``(steps, nfe)``. Rows sum to one for every method that is exact for a constant ``D``.
+    ``r_i`` the ratio of what the states hold of ``x_0``, shape ``(steps, nfe)``. Rows sum to one for every method that
+    is exact for a constant ``D``; where it is so for a constant ``eps`` too, ``r_i = sigma_{i+1} / sigma_i``.
 
     Raises:
         ValueError: a plan of another prediction than data, or one that draws noise.
@@ -46,6 +47,6 @@ def step_weights(plan: Plan) -> np.ndarray:
     interpret(plan, np.eye(size)[0], lin, evaluate, lambda line: np.zeros(size), visit)
     found = []
     for (x, y), (s, t) in zip(pairwise(states), pairwise(plan.levels), strict=True):
-        r = t.sigma / s.sigma
+        r = y[0] / x[0] if x[0] else t.sigma / s.sigma
         found.append((y - r * x)[1:] / (t.alpha - r * s.alpha))
     return np.array(found)

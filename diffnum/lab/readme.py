@@ -1,7 +1,8 @@
 """Regenerate what the README shows: the picture, the samplers and the certificates. ``python -m diffnum.lab.readme``.
 
 With the argument ``samplers`` only their table, which takes seconds, with ``certificates`` only theirs, with ``bench``
-the results that stand in ``tests/benchmarks/cpu``; with the closing line of a full test run it records that instead.
+and ``gains`` the results that stand in ``tests/benchmarks``; with the closing line of a full test run it records that
+instead.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ from ..solvers import ALL
 from ..trace import compile
 from ..witness import COUNTS, LOW, Run, nonlinear, norm, path_errors, uniform
 
-__all__ = ["certificate_table", "record_full_run", "update", "update_bench", "update_samplers"]
+__all__ = ["certificate_table", "record_full_run", "update", "update_bench", "update_gains", "update_samplers"]
 
 FIGURE = "notebooks/figures/published-and-corrected.png"
 RERUN = "python -m diffnum.lab.readme"
 BENCH = "tests/benchmarks/cpu"
+GAINS = "tests/benchmarks/gains.csv"
 
 
 def certificate_table(certificates: Sequence[Certificate]) -> str:
@@ -105,6 +107,7 @@ def update(root: Path) -> None:
     update_certificates(root)
     update_samplers(root)
     update_bench(root)
+    update_gains(root)
 
 
 def update_certificates(root: Path) -> None:
@@ -129,6 +132,22 @@ def update_bench(root: Path) -> None:
     readme.write_text(_section(readme.read_text(), "bench", markdown(root / BENCH)))
 
 
+def update_gains(root: Path) -> None:
+    """Rewrite what designs gain in ``root/README.md`` from the table of ``make gains``."""
+    from .gains import markdown
+
+    readme = root / "README.md"
+    readme.write_text(_section(readme.read_text(), "gains", markdown(root / GAINS)))
+
+
+PARTS = {
+    "samplers": update_samplers,
+    "certificates": update_certificates,
+    "bench": update_bench,
+    "gains": update_gains,
+}
+
+
 def record_full_run(root: Path, summary: str) -> None:
     """Write pytest's closing line and the commit into the README's section on the full run.
 
@@ -136,7 +155,7 @@ def record_full_run(root: Path, summary: str) -> None:
         ValueError: what is no closing line.
     """
     if " passed" not in summary:
-        raise ValueError(f"{summary!r} is no closing line of pytest: give one, or samplers, certificates or bench")
+        raise ValueError(f"{summary!r} is no closing line of pytest: give one, or {', '.join(PARTS)}")
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=root, capture_output=True, text=True).stdout
     counts = summary.partition(" in ")[0].strip("= ")
     readme = root / "README.md"
@@ -145,13 +164,9 @@ def record_full_run(root: Path, summary: str) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["samplers"]:
-        update_samplers(Path.cwd())
-    elif sys.argv[1:] == ["certificates"]:
-        update_certificates(Path.cwd())
-    elif sys.argv[1:] == ["bench"]:
-        update_bench(Path.cwd())
-    elif len(sys.argv) > 1:
-        record_full_run(Path.cwd(), sys.argv[1])
-    else:
+    if len(sys.argv) < 2:
         update(Path.cwd())
+    elif sys.argv[1] in PARTS:
+        PARTS[sys.argv[1]](Path.cwd())
+    else:
+        record_full_run(Path.cwd(), sys.argv[1])

@@ -1,0 +1,145 @@
+"""The table of what designs gain: what is written is what is read, kept and shown; verdicts are those of a design."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import diffnum as dn
+from diffnum.design import verdicts
+from diffnum.lab import gains
+from diffnum.lab.bench.results import read, write
+from diffnum.lab.gains import CASES, Case, Gain, main, markdown, measure, read_table
+from diffnum.solvers import ALL, ddim, dpmpp_2m, ipndm_3
+
+ROOT = Path(__file__).parents[1]
+TABLE = ROOT / "tests" / "benchmarks" / "gains.csv"
+FEW = [ddim, dpmpp_2m, ipndm_3]
+LAWS = ("held-out points", "held-out mixture", "steeper spectrum")
+
+
+def lines(case, gain=0.25, low=0.125):
+    scale = "" if case.guidance is None else f"{case.guidance:g}"
+    what = case.data, case.process, scale, case.nfe
+    return [Gain(*what, law, "ddim on karras, end zero", 1.5, 1.125, gain, low, 0.5, 64, 2.0) for law in LAWS]
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Cases cost nothing; those that are asked for."""
+    asked = []
+
+    def measured(case, jobs, paths):
+        asked.append((case, paths))
+        return [replace(row, trajectories=paths) for row in lines(case)]
+
+    monkeypatch.setattr(gains, "measure", measured)
+    return asked
+
+
+def test_what_is_written_is_what_is_read(tmp_path):
+    rows = [*lines(CASES[0]), *lines(Case("digits", "VP", 8, 3.0))]
+    write(tmp_path / "gains.csv", rows, ["a footer"])
+    assert read_table(tmp_path / "gains.csv") == rows
+    assert read_table(tmp_path / "none.csv") == []
+
+
+def test_a_case_that_stands_there_is_kept_unless_asked_again(tmp_path, quick):
+    out = str(tmp_path / "gains.csv")
+    assert main(["--out", out, "--cases", "digits:VP:8,digits:VP:5", "--paths", "9"]) == 0
+    assert main(["--out", out, "--cases", "digits:VP:5,digits:VP:8:3", "--paths", "7"]) == 0
+    kept = read_table(Path(out))
+    assert quick == [
+        (Case("digits", "VP", 8), 9),
+        (Case("digits", "VP", 5), 9),
+        (Case("digits", "VP", 8, 3.0), 7),
+    ]
+    # in the order of all cases, whatever came first
+    assert [row.nfe for row in kept[::3]] == [5, 8, 8] and [row.trajectories for row in kept[::3]] == [9, 9, 7]
+    assert main(["--out", out, "--cases", "digits:VP:5", "--paths", "7", "--again"]) == 0
+    assert [row.trajectories for row in read_table(Path(out))[::3]] == [7, 9, 7]
+
+
+@pytest.mark.parametrize(
+    "words, sentence",
+    [
+        (["--cases", "digits:VP"], "case 'digits:VP' is none"),
+        (["--cases", "digits:VP:five"], "case 'digits:VP:five' is none"),
+        (["--cases", "faces:VP:5"], "case faces:VP:5 is none"),
+        (["--cases", "patches8:VP:5:3"], "case patches8:VP:5:3 is none"),
+        (["--cases", "digits:vp:5"], "process 'vp' is unknown"),
+        (["--paths", "1"], "--paths 1 give no interval"),
+    ],
+)
+def test_a_case_that_is_none_is_refused_and_nothing_written(tmp_path, capsys, words, sentence):
+    assert main(["--out", str(tmp_path / "gains.csv"), *words]) == 2
+    assert sentence in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_gains_outside_the_noise_are_bold(tmp_path):
+    write(tmp_path / "gains.csv", [*lines(CASES[0]), *lines(CASES[1], low=-0.05)], ["a footer"])
+    shown = markdown(tmp_path / "gains.csv").splitlines()
+    assert shown[2].count("**25 % (12 to 50)**") == 3
+    assert shown[3].count("25 % (-5 to 50)") == 3 and "**" not in shown[3]
+    assert shown[-1] == "- a footer"
+    with pytest.raises(ValueError, match="holds no gains"):
+        markdown(tmp_path / "none.csv")
+
+
+def test_the_readme_shows_the_table_that_stands_there():
+    assert markdown(TABLE) in (ROOT / "README.md").read_text()
+    assert f"all {len(ALL)} samplers" in read(TABLE)[1][-1]
+
+
+def test_every_line_of_the_table_is_what_it_says():
+    rows = read_table(TABLE)
+    assert {row.law for row in rows} == set(LAWS)
+    for row in rows:
+        assert row.gain == pytest.approx(1 - row.error / row.by_hand_error, abs=2e-3)
+        assert row.low <= row.gain <= row.high
+        assert row.by_hand.split(" on ")[0] in ALL
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return dn.images.load("digits").data
+
+
+def test_against_itself_a_plan_gains_nothing_and_against_more_rivals_no_more(digits):
+    best = verdicts(dn.compile("ddim", dn.grid.log_snr(dn.VP(), 4)), digits, samplers=FEW, paths=48)
+    assert [v.trial for v in best] == list(LAWS)
+    found = verdicts(best[1].hand_made.plan, digits, samplers=FEW, paths=48)
+    assert found[1].error == found[1].hand_made_error == best[1].hand_made_error
+    assert (found[1].gain.value, found[1].gain.low, found[1].gain.high) == (0, 0, 0)
+    assert all(v.gain.value <= 0 for v in found)
+    more = verdicts(best[1].hand_made.plan, digits, samplers=[*FEW, dn.solvers.unipc_2], paths=48)
+    assert all(v.gain.value <= w.gain.value for v, w in zip(more, found, strict=True))
+
+
+@pytest.mark.full
+def test_verdicts_are_those_of_the_design(digits):
+    made = dn.design.design(digits[:300], 2, samplers=FEW, seed=3)
+    again = verdicts(made.plan, digits[:300], samplers=FEW, seed=3)
+    assert [v.gain for v in again] == [v.gain for v in made.verdicts]
+    assert [v.hand_made for v in again] == [v.hand_made for v in made.verdicts]
+
+
+def test_a_plan_that_follows_no_trajectory_from_there_is_refused(digits):
+    elsewhere = dn.compile("ddim", dn.grid.log_snr(dn.VP(), 4, start=dn.VP().at(-2.0)))
+    with pytest.raises(ValueError, match="starts at log-SNR -2"):
+        verdicts(elsewhere, digits, dn.VP())
+    noisy = dn.compile("ddpm_ancestral", dn.grid.log_snr(dn.VP(), 4))
+    with pytest.raises(ValueError, match="draws noise"):
+        verdicts(noisy, digits, dn.VP())
+    with pytest.raises(ValueError, match="too few"):
+        verdicts(dn.compile("ddim", dn.grid.log_snr(dn.VP(), 4)), np.zeros((3, 2)), dn.VP())
+
+
+@pytest.mark.full
+def test_a_case_is_designed_and_judged_for_each_law():
+    rows = measure(Case("digits", "VP", 2), paths=64, samplers=FEW)
+    assert [row.law for row in rows] == list(LAWS)
+    assert {row.trajectories for row in rows} == {64}
+    assert all(row.by_hand.split(" on ")[0] in {s.name for s in FEW} for row in rows)
