@@ -29,7 +29,7 @@ from diffnum.design import (
 from diffnum.design.learned import Guided
 from diffnum.design.rest import others
 from diffnum.design.sensitivity import _scaled, numbers, sensitivities
-from diffnum.design.surrogates import designed_on, judged_on, of_spectrum
+from diffnum.design.surrogates import chosen_by, designed_on, judged_on, of_spectrum
 from diffnum.design.trial import gaussian_part
 from diffnum.solvers import ALL, ddim, dpmpp_2m
 
@@ -250,11 +250,23 @@ def test_in_many_dimensions_the_leading_coordinates_and_a_gaussian_hold_all_the_
     y = trials[-1].parts[0].trajectories.target.data
     (rest,) = (trials[-1].parts[1].trajectories,)
     assert y.shape[1] == 64
-    centred = data - data.mean(axis=0)
-    left = (centred**2).mean(axis=0).sum() - np.sort(np.linalg.svd(centred)[1] ** 2)[::-1][:64].sum() / 160
+    left = (data**2).mean(axis=0).sum() - np.sort(np.linalg.svd(data)[1] ** 2)[::-1][:64].sum() / 160
     assert float((rest.end**2).sum()) == pytest.approx(left, rel=1e-9)
     judged = judged_on(data, dn.VP().level(1.0), paths=4, components=2)
     assert [len(trial.parts) for trial in judged] == [1, 2, 2]
+
+
+def test_laws_have_the_mean_of_the_data_and_a_tilted_spectrum_keeps_it_and_its_total():
+    rng = np.random.default_rng(7)
+    data = 5.0 + rng.standard_normal((160, 6)) * np.geomspace(1.0, 0.1, 6)
+    points, *_, mixture = (trial.parts[0].trajectories.target for trial in chosen_by(data, dn.VP().level(1.0), 4, 1))
+    assert np.array_equal(points.data, data)
+    assert np.allclose(mixture.means[0], data.mean(axis=0))
+    _, _, steeper = (trial.parts[0].trajectories.target for trial in judged_on(data, dn.VP().level(1.0), 4, 1))
+    assert np.allclose(steeper.means[0], data.mean(axis=0))
+    variances, powers = np.diag(steeper.posterior_cov(np.zeros((1, 6)), dn.Level(1.0, 0.0, 1.0))[0]), data.var(axis=0)
+    assert variances.sum() == pytest.approx(powers.sum(), rel=0.1)
+    assert variances[0] / variances[-1] > powers[0] / powers[-1]
 
 
 # --- the design ---
