@@ -34,7 +34,8 @@ STARTS, KEPT = 3, 2
 ROUGH = (3.0, 9.0)
 """How often the roughest law counts in a fit to all: it gains least by being counted once, and which share serves laws
 that no fit saw best is for those to choose by to say."""
-_MOST = 24
+_RACE, _MOST = 1536, 24
+"""Trajectories that all hand-made plans run on; where there are more, so many of the best run on all of them."""
 BOTH, SHARP = ("soft_l1", "linear"), ("linear",)
 
 
@@ -359,7 +360,8 @@ def _verdicts(
 
 
 def _judged(trial: Trial, by_hand: Sequence[Candidate], plan: Plan, seed: int) -> Verdict:
-    rival = best_on(trial, by_hand)[0]
+    few = best_on(trial.first(_RACE), by_hand)[:_MOST] if len(trial) > _RACE else by_hand
+    rival = best_on(trial, few)[0]
     return Verdict(trial.name, rival, trial.error(rival.plan), trial.error(plan), trial.gain(plan, rival.plan, seed))
 
 

@@ -28,8 +28,8 @@ from .bench.results import commit, read, write
 
 __all__ = ["CASES", "Case", "Gain", "main", "markdown", "measure", "read_table"]
 
-PATHS = 1536
-_PROCESSES = {"VP": process.VP, "Cosine": process.Cosine, "Flow": process.Flow, "EDM": process.EDM}
+PATHS = 4096
+_PROCESSES = {"VP": process.VP, "VE": process.VE, "Flow": process.Flow, "EDM": process.EDM}
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,9 @@ class Case:
 CASES = (
     *(Case("digits", "VP", nfe) for nfe in (5, 6, 8, 10)),
     *(Case("patches8", "VP", nfe) for nfe in (5, 6, 8, 10)),
-    *(Case("digits", name, nfe) for name, nfe in product(("Flow", "EDM", "Cosine"), (5, 8))),
-    Case("patches32", "VP", 5),
-    Case("patches32", "VP", 8),
-    Case("digits", "VP", 5, 3.0),
-    Case("digits", "VP", 8, 3.0),
+    *(Case("digits", name, nfe) for name, nfe in product(("VE", "Flow", "EDM"), (5, 10))),
+    *(Case("patches32", "VP", nfe) for nfe in (5, 8)),
+    *(Case("digits", "VP", nfe, 3.0) for nfe in (5, 8)),
 )
 
 
