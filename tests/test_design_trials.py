@@ -134,11 +134,12 @@ def test_strata_hold_the_hardest_and_stand_for_all(trial):
     assert trial.strata([plan], 100) is trial
 
 
+@pytest.mark.parametrize("known", [False, True], ids=["for any plan", "for this one"])
 @pytest.mark.parametrize("law", [FULL, [Guided(FAMILY, label, 2.0) for label in (0, 1)]], ids=["mixture", "guided"])
-def test_strata_of_a_law_have_its_mean_and_more_of_what_is_hard(law):
+def test_strata_of_a_law_have_its_mean_and_more_of_what_is_hard(law, known):
     plan = dn.compile("ddim", dn.grid.log_snr(dn.VP(), 4, end="zero"))
     laws = law if isinstance(law, list) else [law]
-    drawn = Trial("strata", (stratified(law, START, 160, 3),))
+    drawn = Trial("strata", (stratified(law, START, 160, 3, plans=[plan] if known else ()),))
     plain = [Trajectories.draw(one, START, 256, 7, 1e-3, follow).squares(plan) for one in laws]
     parts = [(part.mean(), part.var() / len(part) / len(laws) ** 2) for part in plain]
     squares, weight = drawn.squares(plan), drawn.parts[0].weight
@@ -147,6 +148,9 @@ def test_strata_of_a_law_have_its_mean_and_more_of_what_is_hard(law):
     assert weight.mean() == pytest.approx(1)
     alone = squares / weight
     assert alone[weight < 1].mean() > 2 * alone[weight > 1].mean()
+    if known:
+        # what it is drawn for is all but sorted by it
+        assert np.median(alone[weight < 1]) > np.quantile(alone[weight > 1], 0.9)
 
 
 # --- what fits start from ---

@@ -107,15 +107,13 @@ def digits():
     return dn.images.load("digits").data
 
 
-def test_against_itself_a_plan_gains_nothing_and_against_more_rivals_no_more(digits):
-    best = verdicts(dn.compile("ddim", dn.grid.log_snr(dn.VP(), 4)), digits, samplers=FEW, paths=48)
-    assert [v.trial for v in best] == list(LAWS)
-    found = verdicts(best[1].hand_made.plan, digits, samplers=FEW, paths=48)
-    assert found[1].error == found[1].hand_made_error == best[1].hand_made_error
-    assert (found[1].gain.value, found[1].gain.low, found[1].gain.high) == (0, 0, 0)
-    assert all(v.gain.value <= 0 for v in found)
-    more = verdicts(best[1].hand_made.plan, digits, samplers=[*FEW, dn.solvers.unipc_2], paths=48)
-    assert all(v.gain.value <= w.gain.value for v, w in zip(more, found, strict=True))
+def test_against_rivals_that_it_is_one_of_a_plan_gains_nothing(digits):
+    plan = dn.compile("dpmpp_2m", dn.grid.karras(dn.VP(), 4))
+    found = verdicts(plan, digits, samplers=FEW, paths=48)
+    assert [v.trial for v in found] == list(LAWS)
+    for v in found:
+        assert v.gain.value == pytest.approx(1 - v.error / v.hand_made_error)
+        assert v.gain.value <= 0 and not v.better
 
 
 @pytest.mark.full

@@ -34,8 +34,9 @@ STARTS, KEPT = 3, 2
 ROUGH = (3.0, 9.0)
 """How often the roughest law counts in a fit to all: it gains least by being counted once, and which share serves laws
 that no fit saw best is for those to choose by to say."""
-_RACE, _MOST = 1536, 24
-"""Trajectories that all hand-made plans run on; where there are more, so many of the best run on all of them."""
+_SMALL, _RACE, _MOST = 64, 1536, 24
+"""Trajectories that show likely rivals; those that all hand-made plans run on at most; and how many of the best run on
+all of them, where there are more."""
 BOTH, SHARP = ("soft_l1", "linear"), ("linear",)
 
 
@@ -178,7 +179,7 @@ def design(
     ranked = _ranked(choosing, by_hand, jobs, lambda done: say("hand-made", done, len(choosing)))
     field = _Field(process, start, nfe, choosing, ranked, (1.0,) if data is None else ROUGH)
     smooth = field.first(training)
-    # the surrogates to judge on are drawn beside the fits: nothing before needs them
+    # the laws to judge on are fitted beside: nothing before needs them
     many = len(smooth) + min(KEPT, len(smooth)) * len(field.shares) + 1
     say("fits", 0, many)
     begun = _together([work.run for work in smooth], jobs, lambda done: say("fits", done, many))
@@ -192,7 +193,8 @@ def design(
     best = int(np.argmin(scores))
     plan = fits[best].plan()
     say("judging", 0, len(judging))
-    found = _verdicts(judging, by_hand, plan, seed, jobs, lambda done: say("judging", done, len(judging)))
+    paths = surrogates.paths_of(classes)
+    found = _verdicts(judging, by_hand, plan, seed, paths, jobs, lambda done: say("judging", done, len(judging)))
     tried = tuple((name, made.free.order, score) for (name, made), score in zip(named, scores, strict=True))
     return Design(nfe, fits[best], fits[best].plan(prediction), found, named[best][0], tried)
 
@@ -227,8 +229,9 @@ def verdicts(
     classes = None if guidance is None else Classes(np.asarray(labels), float(guidance))
     surrogates.check_units(np.asarray(data, dtype=np.float64), process)
     parts = surrogates.split(data, seed, classes)
-    judging = surrogates.judged_on(parts.judge, start, paths, seed=seed, classes=parts.classes[2])
-    return _verdicts(judging, candidates(process, plan.nfe, samplers), plan, seed, jobs, lambda done: None)
+    laws = surrogates.laws_to_judge(parts.judge, start, seed=seed, classes=parts.classes[2])
+    by_hand, paths = candidates(process, plan.nfe, samplers), paths or surrogates.paths_of(classes)
+    return _verdicts(laws, by_hand, plan, seed, paths, jobs, lambda done: None)
 
 
 def _trials(
@@ -239,8 +242,8 @@ def _trials(
     jobs: int,
     classes: Classes | None,
     done: Callable[[int], None],
-) -> tuple[list[list[Trial]], Callable[[], list[Trial]]]:
-    """Trials to design on and to choose by, and how to draw those to judge on."""
+) -> tuple[list[list[Trial]], Callable[[], list[Any]]]:
+    """Trials to design on and to choose by, and how to make the laws to judge on."""
     if data is None:
         *made, judging = surrogates.of_spectrum(spectrum, start)
         return made, partial(list, judging)
@@ -250,7 +253,7 @@ def _trials(
     known = {"start": start, "seed": seed}
     mine = partial(surrogates.designed_on, parts.design, **known, classes=parts.classes[0], others=variances)
     chosen = partial(surrogates.chosen_by, parts.choose, **known, classes=parts.classes[1])
-    judged = partial(surrogates.judged_on, parts.judge, **known, classes=parts.classes[2])
+    judged = partial(surrogates.laws_to_judge, parts.judge, **known, classes=parts.classes[2])
     return _together([mine, chosen], jobs, done), judged
 
 
@@ -349,20 +352,31 @@ def _best(trial: Trial, by_hand: Sequence[Candidate]) -> list[Candidate]:
 
 
 def _verdicts(
-    judging: list[Trial],
+    judging: Sequence[Any],
     by_hand: Sequence[Candidate],
     plan: Plan,
     seed: int,
+    paths: int,
     jobs: int,
     done: Callable[[int], None],
 ) -> tuple[Verdict, ...]:
-    return tuple(_together([partial(_judged, trial, by_hand, plan, seed) for trial in judging], jobs, done))
+    works = [partial(_judged, law, by_hand, plan, seed, paths) for law in judging]
+    return tuple(_together(works, jobs, done))
 
 
-def _judged(trial: Trial, by_hand: Sequence[Candidate], plan: Plan, seed: int) -> Verdict:
+def _judged(law: Any, by_hand: Sequence[Candidate], plan: Plan, seed: int, paths: int) -> Verdict:
+    """The verdict on a law, or on a trial that is all there is of one, as of a Gaussian."""
+    trial = law if isinstance(law, Trial) else law.trial(paths, [plan, *_likely(law, by_hand)])
     few = best_on(trial.first(_RACE), by_hand)[:_MOST] if len(trial) > _RACE else by_hand
     rival = best_on(trial, few)[0]
     return Verdict(trial.name, rival, trial.error(rival.plan), trial.error(plan), trial.gain(plan, rival.plan, seed))
+
+
+def _likely(law: Any, by_hand: Sequence[Candidate]) -> list[Plan]:
+    """Two hand-made plans of different samplers that are the best on few trajectories."""
+    ranked = best_on(law.trial(_SMALL), by_hand)
+    other = next((c for c in ranked if c.sampler != ranked[0].sampler), ranked[0])
+    return [ranked[0].plan, other.plan]
 
 
 def _together(works: Sequence[Callable[[], Any]], jobs: int, done: Callable[[int], None]) -> list[Any]:

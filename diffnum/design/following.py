@@ -13,6 +13,7 @@ denoise, at a level that lies at less noise from run to run, so that what it lea
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -62,13 +63,21 @@ def follow(law: Any, x: np.ndarray, start: Level, tol: float) -> np.ndarray:
     return ends
 
 
-def doubts(law: Any, x: np.ndarray, start: Level) -> np.ndarray:
+def doubts(law: Any, x: np.ndarray, start: Level, plans: Sequence[Plan] = ()) -> np.ndarray:
     """How far apart three and two points of history and twice the steps end, ``(n,)``, of few steps: near a watershed
     by as much as its sides are apart. A guess which trajectories are hard, at a tenth of the price of following them.
+
+    With ``plans`` that start there, which ones are hard for these: how far each ends from the finer of the two, added
+    up. A trajectory that one plan loses is seldom one that another plan does.
     """
     u, first = _begun(law, x, start)
     rough, finer = (_run(law, u, first, _LAST - np.log(law.rms), n, rule) for n, rule in ((8, exp_ab2), (16, exp_ab3)))
-    return np.linalg.norm(finer - rough, axis=-1)
+    ends = [_ended(plan, law, x) for plan in plans if plan.start == start]
+    return sum((np.linalg.norm(finer - end, axis=-1) for end in ends or [rough]), np.zeros(len(x)))
+
+
+def _ended(plan: Plan, law: Any, x: np.ndarray) -> np.ndarray:
+    return np.concatenate([sample(plan, law, x[i : i + _BATCH]) for i in range(0, len(x), _BATCH)])
 
 
 def _begun(law: Any, x: np.ndarray, start: Level) -> tuple[np.ndarray, float]:
@@ -82,8 +91,7 @@ def _begun(law: Any, x: np.ndarray, start: Level) -> tuple[np.ndarray, float]:
 
 
 def _run(law: Any, u: np.ndarray, first: float, last: float, n: int, rule: Solver = exp_ab5) -> np.ndarray:
-    plan = _steps(first, last, n, rule)
-    return np.concatenate([sample(plan, law, u[i : i + _BATCH]) for i in range(0, len(u), _BATCH)])
+    return _ended(_steps(first, last, n, rule), law, u)
 
 
 @cache

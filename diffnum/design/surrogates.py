@@ -8,7 +8,8 @@ to judge the choice. Each part becomes trials of its own:
     judge    the points, a mixture of another number of components, and that mixture with a steeper spectrum
 
 Every law has a thousand trajectories: of few evaluations one in a hundred ends in another mode, and these few are most
-of the error. Fits see those that are hard and as many others (:meth:`.trial.Trial.strata`).
+of the error. Fits see those that are hard and as many others (:meth:`.trial.Trial.strata`); to judge, those that are
+hard for the design and for its likely rivals are drawn more often, and count for less (:mod:`.sampling`).
 
 Coordinates are principal ones, about the origin and not about the mean: a plan that is not exact for a constant
 prediction must not be flattered. In more than 64 dimensions a law to design on lives in the leading 64, and a Gaussian
@@ -21,19 +22,31 @@ trajectories are those of the guided denoiser from each class's marginal.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..plan import Level
+from ..plan import Level, Plan
 from ..targets.empirical import Empirical
 from ..targets.mixture import Mixture
 from .classes import Classes
 from .sampling import stratified
 from .trial import Trial, gaussian_part, gaussian_trial
 
-__all__ = ["Split", "check_units", "chosen_by", "designed_on", "judged_on", "of_spectrum", "split"]
+__all__ = [
+    "Law",
+    "Split",
+    "check_units",
+    "chosen_by",
+    "designed_on",
+    "judged_on",
+    "laws_to_judge",
+    "of_spectrum",
+    "paths_of",
+    "split",
+]
 
 _LARGEST = 1000.0
 PATHS = 768
@@ -58,6 +71,31 @@ class Split:
     judge: np.ndarray
     shape: tuple[int, ...]
     classes: tuple[Classes | None, Classes | None, Classes | None] = (None, None, None)
+
+
+@dataclass(frozen=True, eq=False)
+class Law:
+    """A law in the leading coordinates, or one for each class, and the variances of the others or None.
+
+    Attributes:
+        name: of its trials.
+        target, rest: what it is.
+        start: where trajectories start.
+        seed: of those that are drawn.
+    """
+
+    name: str
+    target: Any
+    rest: Any
+    start: Level
+    seed: int
+
+    def trial(self, paths: int, plans: Sequence[Plan] = ()) -> Trial:
+        """So many of its trajectories, the hard ones more often: for ``plans``, or else for any."""
+        parts = [stratified(self.target, self.start, paths, self.seed, TOLERANCE, plans)]
+        if self.rest is not None:
+            parts.append(gaussian_part(self.rest, self.start))
+        return Trial(self.name, tuple(parts))
 
 
 def split(data: Any, seed: int = 0, classes: Classes | None = None) -> Split:
@@ -126,13 +164,13 @@ def designed_on(
         classes: of the data, and the guidance; None for a sampler without.
     """
     y, rest = _leading(data)
-    paths = paths or _paths(classes)
+    paths = paths or paths_of(classes)
     rest = rest if others is None else others
     rough = _mixture(y, components, 4, seed, classes)
     fine = _mixture(y, 3 * components, 8, seed, classes, 0.003 * float(y.var(axis=0).mean()))
     points = Empirical(y[:: -(-len(y) // POINTS)]) if classes is None else _narrow(y, seed, classes)
     laws = {"mixture": rough, "fine mixture": fine, "points": points}
-    return [_trial(name, law, rest, start, paths, seed + 1 + i) for i, (name, law) in enumerate(laws.items())]
+    return [Law(name, law, rest, start, seed + 1 + i).trial(paths) for i, (name, law) in enumerate(laws.items())]
 
 
 def chosen_by(
@@ -145,17 +183,18 @@ def chosen_by(
 ) -> list[Trial]:
     """Trials to choose by."""
     z, rest = _leading(data)
-    paths = paths or _paths(classes)
+    paths = paths or paths_of(classes)
     points = _points(data) if classes is None else _narrow(z, seed + 18, classes)
     alone = rest if classes is not None else None
     mixture = _mixture(z, components, 4, seed + 17, classes)
     tilted = {power: _mixture(_tilted(z, power), components, 4, seed + 19, classes) for power in (0.85, 1.1)}
-    return [
-        _trial("other points", points, alone, start, paths, seed + 11),
-        _trial("flatter spectrum", tilted[0.85], rest, start, paths, seed + 13),
-        _trial("a little steeper", tilted[1.1], rest, start, paths, seed + 14),
-        _trial("other mixture", mixture, rest, start, paths, seed + 12),
+    laws = [
+        Law("other points", points, alone, start, seed + 11),
+        Law("flatter spectrum", tilted[0.85], rest, start, seed + 13),
+        Law("a little steeper", tilted[1.1], rest, start, seed + 14),
+        Law("other mixture", mixture, rest, start, seed + 12),
     ]
+    return [law.trial(paths) for law in laws]
 
 
 def judged_on(
@@ -167,16 +206,23 @@ def judged_on(
     classes: Classes | None = None,
 ) -> list[Trial]:
     """Trials to judge on: nothing else may look at them."""
+    laws = laws_to_judge(data, start, components, seed, classes)
+    return [law.trial(paths or paths_of(classes)) for law in laws]
+
+
+def laws_to_judge(
+    data: np.ndarray, start: Level, components: int = 16, seed: int = 0, classes: Classes | None = None
+) -> list[Law]:
+    """The laws of :func:`judged_on`, of which no trajectories are drawn yet."""
     z, rest = _leading(data)
-    paths = paths or _paths(classes)
     points = _points(data) if classes is None else _narrow(z, seed + 30, classes)
     alone = rest if classes is not None else None
     mixture = _mixture(z, components, 4, seed + 29, classes)
     shifted = _mixture(_tilted(z, 1.2), components, 4, seed + 31, classes)
     return [
-        _trial("held-out points", points, alone, start, paths, seed + 21),
-        _trial("held-out mixture", mixture, rest, start, paths, seed + 22),
-        _trial("steeper spectrum", shifted, rest, start, paths, seed + 23),
+        Law("held-out points", points, alone, start, seed + 21),
+        Law("held-out mixture", mixture, rest, start, seed + 22),
+        Law("steeper spectrum", shifted, rest, start, seed + 23),
     ]
 
 
@@ -204,7 +250,8 @@ def of_spectrum(variances: Any, start: Level) -> tuple[list[Trial], list[Trial],
     return design, choose, judge
 
 
-def _paths(classes: Classes | None) -> int:
+def paths_of(classes: Classes | None) -> int:
+    """Trajectories of a law."""
     return PATHS if classes is None else PATHS // 2
 
 
@@ -220,13 +267,6 @@ def _mixture(
 def _narrow(y: np.ndarray, seed: int, classes: Classes) -> Any:
     """What stands in for points, among which guidance draws watersheds everywhere: narrow components, 8 points each."""
     return classes.laws(y, len(y), 8, seed, 0.003 * float(y.var(axis=0).mean()))
-
-
-def _trial(name: str, law: Any, rest: Any, start: Level, paths: int, seed: int) -> Trial:
-    parts = [stratified(law, start, paths, seed, TOLERANCE)]
-    if rest is not None:
-        parts.append(gaussian_part(rest, start))
-    return Trial(name, tuple(parts))
 
 
 def _leading(data: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

@@ -28,7 +28,7 @@ from .bench.results import commit, read, write
 
 __all__ = ["CASES", "Case", "Gain", "main", "markdown", "measure", "read_table"]
 
-PATHS = 4096
+PATHS = 1536
 _PROCESSES = {"VP": process.VP, "VE": process.VE, "Flow": process.Flow, "EDM": process.EDM}
 
 
