@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from .nodes import made
 from .plan import Eval, Lin, Line
 
 __all__ = ["fold", "product"]
@@ -127,9 +128,10 @@ def _renumbered(
             continue
         if isinstance(line, Lin):
             terms = forms[r - 1].items() if r - 1 in forms else line.terms
-            line = Lin(tuple([(number[q], c) for q, c in terms]), line.name, line.step)
+            read = tuple([(number[q], c) for q, c in terms])
+            line = made(Lin, terms=read, name=line.name, step=line.step)
         elif isinstance(line, Eval):
-            line = Eval(number[line.x], line.level, line.quantity, line.name, line.step)
+            line = made(Eval, **{**line.__dict__, "x": number[line.x]})
         kept.append(line)
         number[r] = len(kept)
     return kept, number

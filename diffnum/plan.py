@@ -177,7 +177,8 @@ class Plan:
         """For each register the register in whose line it is read last (outputs: past the end)."""
         last = {r: r for r in range(len(self.lines) + 1)}
         for r, line in enumerate(self.lines, 1):
-            last |= dict.fromkeys(sources(line), r)
+            for q in sources(line):
+                last[q] = r
         return last | {r: len(self.lines) + 1 for _, r in self.outputs}
 
     @cached_property
@@ -188,14 +189,13 @@ class Plan:
     @cached_property
     def depths(self) -> tuple[int, ...]:
         """:attr:`depth` of every step."""
-        born = {0: 0}
+        # the state, or pair, at level i is the start of step i, whichever step wrote it
+        home = {r: i for rows in (*self.partners, self.states) for i, r in reversed(list(enumerate(rows)))}
+        born = {0: 0, **{r: line.step for r, line in enumerate(self.lines, 1)}, **home}
         first: dict[int, int] = {}
-        boundary = {r: i for rows in (*self.partners, self.states) for i, r in reversed(list(enumerate(rows)))}
-        for r, line in enumerate(self.lines, 1):
-            born[r] = line.step
-            # the state, or pair, at level i is the start of step i, whichever step wrote it
-            homes = [boundary.get(s, born[s]) for s in sources(line)]
-            first[line.step] = min([first.get(line.step, line.step), *homes])
+        for line in self.lines:
+            step = line.step
+            first[step] = min([first.get(step, step), *[born[q] for q in sources(line)]])
         return tuple(i - first.get(i, i) for i in range(self.steps))
 
     @cached_property
@@ -347,8 +347,7 @@ def interpret(
     Returns:
         The outputs in the plan's order. Registers are dropped after their last use.
     """
-    see = visit or (lambda register, line, value: value)
-    values = {0: see(0, None, x)}
+    values = {0: x if visit is None else visit(0, None, x)}
     last = plan.last_use
     for r, line in enumerate(plan.lines, 1):
         if isinstance(line, Lin):
@@ -357,10 +356,10 @@ def interpret(
             value = evaluate(values[line.x], line.level, line.quantity)
         else:
             value = noise(line)
-        values[r], value = see(r, line, value), None
-        for source in {*sources(line), r}:
+        values[r], value = value if visit is None else visit(r, line, value), None
+        for source in (*sources(line), r):
             if last[source] <= r:
-                del values[source]
+                values.pop(source, None)
     return tuple(values[r] for _, r in plan.outputs)
 
 
