@@ -97,12 +97,13 @@ def together(solver: Solver, plans: Plans, process: Any) -> Together:
             rows += [(grid, True) for grid in grids_of(solver)]
         return [row for row in rows if n <= ENOUGH or (n <= COUNTS[-1] and row[0] == "uniform")]
 
-    return Together(lambda grid, n: plans(process, _GRIDS[grid], n), usual)
+    return Together(lambda grid, n: plans(process, _GRIDS[grid], n), usual, COUNTS)
 
 
-def _apart(plans: Plans, process: Any) -> Together:
-    """The runs of one slope alone."""
-    return Together(lambda grid, n: plans(process, _GRIDS[grid], n), lambda n: [])
+def _apart(plans: Plans, process: Any, grid: str = "", counts: Sequence[int] = ()) -> Together:
+    """The runs of one slope alone, warm ones on a grid for all of ``counts`` at once."""
+    usual = [(grid, True)]
+    return Together(lambda grid, n: plans(process, _GRIDS[grid], n), lambda n: usual if n in counts else [], counts)
 
 
 def grids_of(solver: Solver) -> tuple[str, ...]:
@@ -126,8 +127,8 @@ def warm_slope(
     """
     if solver.order >= PRECISE:
         return precise_slope(solver, process, witness, grid, must)
-    paths = paths or _apart(plans, process)
     least = COUNTS[-1] if (witness, grid) == ("non-linear", "uniform") else ENOUGH
+    paths = paths or _apart(plans, process, grid, [n for n in COUNTS if n <= least])
     counts: list[int] = []
     errors: list[float] = []
     for n in (*COUNTS, LAST):
