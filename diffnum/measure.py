@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from .noise import Counter
-from .plan import PREDICTIONS, Level, Noise, Plan
+from .plan import PREDICTIONS, Eval, Level, Noise, Plan
 from .precise import precise_slope, precise_slopes
 from .process import EDM, Flow
 from .read.sample import sample
 from .read.tableau import canonical, distance
 from .slopes import Cold, Slope, measured, rounding, settled, start_up
+from .targets.mixture1d import Mixture1D
 from .together import Together
 from .trace import Solver, compile
 from .witness import (
@@ -241,14 +242,25 @@ def float32_constant(
     worst = 0.0
     for n in counts:
         plan = plans(process, uniform, n)
+        law = _known(plan)
         if solver.stochastic:
-            fine, coarse = (sample(plan, run.target, run.x.astype(kind), _drawn) for kind in (np.float64, np.float32))
+            fine, coarse = (sample(plan, law, run.x.astype(kind), _drawn) for kind in (np.float64, np.float32))
             excess = norm(coarse - fine)
         else:
-            coarse = sample(plan, run.target, run.x.astype(np.float32))
+            coarse = sample(plan, law, run.x.astype(np.float32))
             excess = norm(coarse - run.exact(plan.stop)) - norm(paths.error("non-linear", "uniform", n, False))
         worst = max(worst, excess / (2.0**-24 * np.sqrt(n) * np.abs(run.x).max()))
     return float(worst)
+
+
+def _known(plan: Plan) -> Callable[[np.ndarray, Level], np.ndarray]:
+    """The denoiser of the non-linear witness at the levels of a plan, to the last bit, for states of any precision."""
+    levels = {line.level: None for line in plan.lines if isinstance(line, Eval)}
+    ((_, law),) = nonlinear()._groups
+    assert isinstance(law, Mixture1D)
+    alpha, sigma = np.array([(u.alpha, u.sigma) for u in levels]).T
+    denoise, places = law.repeated(alpha, sigma), {u: i for i, u in enumerate(levels)}
+    return lambda x, level: denoise(places[level], x.astype(np.float64)).astype(x.dtype)
 
 
 def _drawn(s: Level, t: Level, j: int, x: np.ndarray) -> np.ndarray:
