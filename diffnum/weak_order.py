@@ -30,6 +30,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 from .extended_numbers import digits, number
@@ -168,28 +169,32 @@ def weak_order(plan: Plan, process: GenericProcess, seed: int, highest: int = HI
     Args:
         plan: of :func:`generic_weak_plan`.
     """
-    order, _, violated = _orders(plan, process, highest, seed)
+    order, _, violated = _orders(plan, process, highest, seed, cold=False)
     return order, violated
 
 
-def _orders(plan: Plan, process: GenericProcess, highest: int, seed: int) -> tuple[int, int, tuple[str, ...]]:
+def _orders(
+    plan: Plan, process: GenericProcess, highest: int, seed: int, cold: bool = True
+) -> tuple[int, int, tuple[str, ...]]:
+    """The order, that with the start-up included where ``cold``, and what fails one order up."""
     if _reuses_a_draw(plan):
         return 0, 0, ("a draw of an earlier step is used again, so that its steps are not independent",)
     with digits(DIGITS):
         rows = Rows.of(plan)
+        usual = plan.steps - 2 - (_remembers(plan) > 0)
+        first = 0 if cold else usual
         try:
-            found = [_leading(e, 2 * highest + 3) for e in weak_errors(rows, process, 2 * highest + 3)]
+            found = [_leading(e, 2 * highest + 3) for e in weak_errors(rows, process, 2 * highest + 3, first)]
         except Inconsistent as error:
             return 0, 0, (str(error),)
         # local errors as global powers: a step that is taken n times costs one, the last step is taken once
-        first = plan.steps - 2 - (_remembers(plan) > 0)
-        powers = [*((power - 1, trees) for power, trees in found[first:-1]), found[-1]]
+        powers = [*((power - 1, trees) for power, trees in found[usual - first : -1]), found[-1]]
         low, failed = min(powers, key=lambda p: p[0])
         order = max(min(low, highest), 0)
-        cold = min([order, *(power for power, _ in found[:first])])
+        with_start = min([order, *(power for power, _ in found[: usual - first])])
         gaussian = min(e.valuation for e in gaussian_errors(rows, Fraction(seed + 2, 7), Fraction(5, 7))) // 2
     trees = tuple(f"{show(t)} at h^{order + 1}" for t in failed if low <= highest)
-    return order, cold, (*_on_gaussian(order, gaussian), *trees)
+    return order, with_start, (*_on_gaussian(order, gaussian), *trees)
 
 
 def _reuses_a_draw(plan: Plan) -> bool:
@@ -312,8 +317,8 @@ class _Frame:
         return found
 
 
-def _values(rows: Rows, frame: _Frame, order: int) -> list[Expansion]:
-    """``y`` at every state."""
+def _values(rows: Rows, frame: _Frame, order: int, since: int) -> list[Expansion]:
+    """``y`` at every state from one on."""
     first = rows.states[0][1]
     uses = [row for row, _ in (*rows.inputs, *rows.states)]
     fields: list[Expansion] = []
@@ -323,22 +328,21 @@ def _values(rows: Rows, frame: _Frame, order: int) -> list[Expansion]:
         need = order - min(weights, default=order - 1)
         y = frame.value(row, level, first, fields, need)
         fields.append(taylor(0, displacement(y, need), level.t.cut(need), need))
-    return [frame.value(row, level, first, fields, order) for row, level in rows.states]
+    return [frame.value(row, level, first, fields, order) for row, level in rows.states[since:]]
 
 
-def weak_errors(rows: Rows, process: GenericProcess, order: int) -> list[dict[Tree, Series]]:
-    """``e_n(f)`` of every step as expansions over trees with paired leaves, known up to ``O(k^order)``.
+def weak_errors(rows: Rows, process: GenericProcess, order: int, first: int = 0) -> list[dict[Tree, Series]]:
+    """``e_n(f)`` of all steps from ``first`` on as expansions over trees with paired leaves, up to ``O(k^order)``.
 
     Raises:
         Inconsistent: a state or evaluation that does not tend to the current state.
     """
     frame = _Frame.of(process, rows)
-    values = _values(rows, frame, order)
-    found = []
-    for n in range(len(values) - 1):
-        s, t = (level for _, level in rows.states[n : n + 2])
-        found.append(_weak_error(frame, s, t, values[n], values[n + 1], order))
-    return found
+    values = _values(rows, frame, order, first)
+    return [
+        _weak_error(frame, s, t, before, after, order)
+        for ((_, s), before), ((_, t), after) in pairwise(zip(rows.states[first:], values, strict=True))
+    ]
 
 
 def _weak_error(
