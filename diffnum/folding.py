@@ -8,6 +8,7 @@ between two evaluations are one pass, each is a register that is read, and a reg
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -58,11 +59,12 @@ def _chosen(
 
     def consider(some: list[int]) -> bool:
         """Fold some readings of one prediction if that pays."""
-        users = {i for r in some for i in readers[r]}
+        users = {i for r in some for i in readers[r]} if len(some) > 1 else readers[some[0]]
         of = {q for r in some for q, _ in _terms(lines[r - 1])}
-        inlined = sum(len(of - forms[i].keys()) for i in users)
-        stored = sum(passes[r] + len(readers[r]) for r in some)
-        counted.update(dict.fromkeys(some, (inlined, stored)))
+        inlined = sum([q not in forms[i] for i in users for q in of])
+        stored = sum([passes[r] + len(readers[r]) for r in some])
+        for r in some:
+            counted[r] = inlined, stored
         if inlined > stored:
             return False
         folded.update(some)
@@ -147,10 +149,9 @@ def finite(lines: list[Line]) -> list[Line]:
     Raises:
         Infinite: one is not.
     """
-    for line in lines:
-        if isinstance(line, Lin):
-            for _, c in line.terms:
-                # infinite, or no number
-                if isinstance(c, float) and c - c != 0:
-                    raise Infinite(line.step)
+    linear = [line for line in lines if isinstance(line, Lin)]
+    # infinite, or no number
+    if not all(map(math.isfinite, [c for line in linear for _, c in line.terms if isinstance(c, float)])):
+        bad = (a for a in linear for _, c in a.terms if isinstance(c, float) and not math.isfinite(c))
+        raise Infinite(next(bad).step)
     return lines

@@ -78,6 +78,8 @@ class Surd:
     def __mul__(self, other: Any) -> Any:
         if type(other) is _KIND:
             return _plain(self.a * other, self.b * other, self.d)
+        if type(other) is float:
+            return self._nearest * other
         return self._with(other, self._product, lambda x, y: x * y)
 
     def __truediv__(self, other: Any) -> Any:
