@@ -60,9 +60,16 @@ def _chosen(
     def consider(some: list[int]) -> bool:
         """Fold some readings of one prediction if that pays."""
         users = {i for r in some for i in readers[r]} if len(some) > 1 else readers[some[0]]
-        of = {q for r in some for q, _ in _terms(lines[r - 1])}
-        inlined = sum([q not in forms[i] for i in users for q in of])
-        stored = sum([passes[r] + len(readers[r]) for r in some])
+        # two readings of one prediction have the same terms
+        of = [q for q, _ in _terms(lines[some[0] - 1])]
+        inlined = stored = 0
+        for i in users:
+            form = forms[i]
+            for q in of:
+                if q not in form:
+                    inlined += 1
+        for r in some:
+            stored += passes[r] + len(readers[r])
         for r in some:
             counted[r] = inlined, stored
         if inlined > stored:
@@ -75,7 +82,7 @@ def _chosen(
 
     for readings in _by_prediction(lines, conversions):
         free = [r for r in readings if r not in keep]
-        # two readings of one prediction have the same terms, which a line of both needs once
+        # a line of two readings needs their terms once
         if len(free) < 2 or not consider(free):
             for r in free:
                 consider([r])
@@ -115,7 +122,7 @@ def _substitute(form: dict[int, Any], r: int, terms: tuple[tuple[int, Any], ...]
     """Put a combination in the place of register ``r``."""
     factor = form.pop(r)
     for q, c in terms:
-        c = product(factor, c)
+        c = factor if isinstance(c, float) and c == 1.0 else factor * c
         form[q] = form[q] + c if q in form else c
 
 
@@ -131,9 +138,9 @@ def _renumbered(
         if isinstance(line, Lin):
             terms = forms[r - 1].items() if r - 1 in forms else line.terms
             read = tuple([(number[q], c) for q, c in terms])
-            line = made(Lin, terms=read, name=line.name, step=line.step)
+            line = made(Lin, {"terms": read, "name": line.name, "step": line.step})
         elif isinstance(line, Eval):
-            line = made(Eval, **{**line.__dict__, "x": number[line.x]})
+            line = made(Eval, {**line.__dict__, "x": number[line.x]})
         kept.append(line)
         number[r] = len(kept)
     return kept, number

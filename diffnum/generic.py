@@ -118,7 +118,7 @@ def _known_node(process: GenericProcess, lam: Series) -> Level:
 
 def _fresh(u: Level) -> Level:
     """A level of its own, since increments are kept by identity."""
-    return made(Level, **u.__dict__)
+    return made(Level, dict(u.__dict__))
 
 
 def random_rational(rng: random.Random) -> Any:

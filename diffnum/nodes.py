@@ -12,10 +12,10 @@ __all__ = ["level_inside", "made"]
 Part = TypeVar("Part")
 
 
-def made(kind: type[Part], **fields: Any) -> Part:
-    """A frozen object of all of its fields, past the frozen door: in a third of the time."""
+def made(kind: type[Part], fields: dict[str, Any]) -> Part:
+    """A frozen object of all of its fields, past the frozen door: in half the time."""
     part = object.__new__(kind)
-    part.__dict__.update(fields)
+    object.__setattr__(part, "__dict__", fields)
     return part
 
 
@@ -25,7 +25,7 @@ def level_inside(process: Any, method: str, at: Any) -> Level:
         return getattr(process, method)(at)
     u = _inside(process, method, at)
     # a level of its own, since increments are kept by identity
-    return made(Level, **u.__dict__)
+    return made(Level, dict(u.__dict__))
 
 
 @lru_cache(maxsize=64)

@@ -192,8 +192,10 @@ class Trace:
     def evaluate(self, x: Form, level: Level, name: str = "D") -> Evaluation:
         """Call the model once at ``x`` and ``level``."""
         register = self.pin(x, "u")
-        self.lines.append(made(Eval, x=register, level=level, quantity=self.prediction, name=name, step=self.step))
-        return made(Evaluation, trace=self, x=register, register=len(self.lines), level=level, name=name)
+        line = {"x": register, "level": level, "quantity": self.prediction, "name": name, "step": self.step}
+        self.lines.append(made(Eval, line))
+        known = {"trace": self, "x": register, "register": len(self.lines), "level": level, "name": name}
+        return made(Evaluation, known)
 
     def denoise(self, x: Form, level: Level, name: str = "D") -> Form:
         """``E[x0 | x]``, for one call of the model."""
@@ -237,16 +239,13 @@ class Trace:
 
     def pin(self, x: Form, name: str = "u") -> int:
         """The register that holds ``x``; a new line unless ``x`` is a register already."""
-        terms = x.terms
+        terms = tuple([(r, c) for r, c in x.terms if not (isinstance(c, (int, float)) and c == 0)])
         if len(terms) == 1 and isinstance(terms[0][1], float) and terms[0][1] == 1.0:
             return terms[0][0]
-        kept = [term for term in terms if not (isinstance(term[1], (int, float)) and term[1] == 0)]
-        if len(kept) < len(terms):
-            return self.pin(Form(tuple(kept)), name)
         return self._line(terms, name)
 
     def _line(self, terms: tuple[tuple[int, Any], ...], name: str) -> int:
-        self.lines.append(made(Lin, terms=terms, name=name, step=self.step))
+        self.lines.append(made(Lin, {"terms": terms, "name": name, "step": self.step}))
         return len(self.lines)
 
     def _converted(self, terms: tuple[tuple[int, Any], ...], name: str, quantity: str) -> Form:
