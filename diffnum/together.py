@@ -61,10 +61,12 @@ def end_points(rows: Sequence[tuple[Plan, bool]]) -> list[np.ndarray]:
     """
     ends: dict[int, np.ndarray] = {}
     ways: list[_Way] = []
+    forms = {id(plan): _form(plan) for plan in {id(plan): plan for plan, _ in rows}.values()}
     for steps in dict.fromkeys(plan.steps for plan, _ in rows):
         mine = [(i, plan, warm) for i, (plan, warm) in enumerate(rows) if plan.steps == steps]
-        if _alike([plan for _, plan, _ in mine]):
-            ways += [_Way.of(i, plan, warm) for i, plan, warm in mine]
+        first = mine[0][1]
+        if _usual(first) and all(forms[id(plan)] == forms[id(first)] for _, plan, _ in mine[1:]):
+            ways += [_Way.of(i, plan, warm, forms[id(plan)][0]) for i, plan, warm in mine]
         else:
             ends.update((i, end_point(plan, _run(plan.start), warm)) for i, plan, warm in mine)
     if ways:
@@ -91,10 +93,10 @@ class _Way:
     last: Sequence[int]
 
     @staticmethod
-    def of(place: int, plan: Plan, warm: bool) -> _Way:
+    def of(place: int, plan: Plan, warm: bool, form: Sequence[Any]) -> _Way:
         known = history(plan) if warm else {}
         exact = {r: _run(plan.start).exact(level) for r, level in known.items()}
-        return _Way(place, plan, _form(plan)[0], exact, list(plan.last_use.values()))
+        return _Way(place, plan, form, exact, list(plan.last_use.values()))
 
 
 def _walked(ways: Sequence[_Way], values: dict[int, np.ndarray], first: int) -> Iterator[tuple[int, np.ndarray]]:
@@ -172,12 +174,10 @@ def _run(start: Level) -> Run:
     return Run(witnesses(), start, np.concatenate([run.x for run in runs], axis=1), flow)
 
 
-def _alike(plans: Sequence[Plan]) -> bool:
-    """Whether plans have one form, draw no noise, and ask the model for nothing but data at levels of noise."""
-    first = _form(plans[0])
-    asked = [line for line in plans[0].lines if isinstance(line, Eval)]
-    usual = all(line.quantity == "data" and not line.level.clean for line in asked)
-    return usual and not plans[0].draws and all(_form(plan) == first for plan in plans[1:])
+def _usual(plan: Plan) -> bool:
+    """Whether a plan draws no noise and asks the model for nothing but data at levels of noise."""
+    asked = [line for line in plan.lines if isinstance(line, Eval)]
+    return not plan.draws and all(line.quantity == "data" and not line.level.clean for line in asked)
 
 
 def _form(plan: Plan) -> Any:
