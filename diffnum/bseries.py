@@ -82,6 +82,8 @@ def field(u: Expansion, theta: Series, order: int) -> dict[Tree, Series]:
                 visit(i, (*children, keys[i]), times, (v, c if times == 1 else [a / times for a in c]))
 
     visit(0, (), 0, (0, [rational(1)] + [rational(0)] * (order - 1)))
+    # a function that knows itself is a cycle, which would hold all this
+    del visit
     return out
 
 

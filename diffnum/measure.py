@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import count
 from typing import Any
 
 import numpy as np
 
 from .noise import Counter
-from .plan import PREDICTIONS, Eval, Level, Noise, Plan
+from .plan import PREDICTIONS, Eval, Level, Noise, Plan, interpret
 from .precise import precise_slope, precise_slopes
 from .process import EDM, Flow
-from .read.sample import sample
+from .read.execute import linear
 from .read.tableau import canonical, distance
 from .slopes import Cold, Slope, measured, rounding, settled, start_up
 from .targets.mixture1d import Mixture1D
@@ -242,29 +243,32 @@ def float32_constant(
     worst = 0.0
     for n in counts:
         plan = plans(process, uniform, n)
-        law = _known(plan)
+        run_in = partial(_run_in, plan, run.x)
         if solver.stochastic:
-            fine, coarse = (sample(plan, law, run.x.astype(kind), _drawn) for kind in (np.float64, np.float32))
-            excess = norm(coarse - fine)
+            excess = norm(run_in(np.float32) - run_in(np.float64))
         else:
-            coarse = sample(plan, law, run.x.astype(np.float32))
-            excess = norm(coarse - run.exact(plan.stop)) - norm(paths.error("non-linear", "uniform", n, False))
+            excess = norm(run_in(np.float32) - run.exact(plan.stop))
+            excess -= norm(paths.error("non-linear", "uniform", n, False))
         worst = max(worst, excess / (2.0**-24 * np.sqrt(n) * np.abs(run.x).max()))
     return float(worst)
 
 
-def _known(plan: Plan) -> Callable[[np.ndarray, Level], np.ndarray]:
-    """The denoiser of the non-linear witness at the levels of a plan, to the last bit, for states of any precision."""
-    levels = {line.level: None for line in plan.lines if isinstance(line, Eval)}
+def _run_in(plan: Plan, x: np.ndarray, kind: Any) -> np.ndarray:
+    """As :func:`diffnum.sample` on the non-linear witness, with what its denoiser needs of levels made once, to the
+    last bit: states and coefficients have the precision ``kind``, the denoiser has float64."""
+    seen = [line.level for line in plan.lines if isinstance(line, Eval)]
     ((_, law),) = nonlinear()._groups
     assert isinstance(law, Mixture1D)
-    alpha, sigma = np.array([(u.alpha, u.sigma) for u in levels]).T
-    denoise, places = law.repeated(alpha, sigma), {u: i for i, u in enumerate(levels)}
-    return lambda x, level: denoise(places[level], x.astype(np.float64)).astype(x.dtype)
+    denoise, number = law.repeated(*np.array([(u.alpha, u.sigma) for u in seen]).T), count()
 
+    def evaluate(value: np.ndarray, level: Level, quantity: str) -> np.ndarray:
+        return denoise(next(number), value.astype(np.float64)).astype(kind)
 
-def _drawn(s: Level, t: Level, j: int, x: np.ndarray) -> np.ndarray:
-    return _draw(Noise(s, t, j), x.shape).astype(x.dtype)
+    def draw(line: Noise) -> np.ndarray:
+        return _draw(Noise(line.s, line.t, line.j), x.shape).astype(kind)
+
+    start = x.astype(kind)
+    return interpret(plan, start, linear(start), evaluate, draw)[0]
 
 
 @lru_cache(maxsize=2048)

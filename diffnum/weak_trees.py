@@ -229,6 +229,8 @@ def _products(
             walk(j, count, (*chosen, tree), term, total, bits ^ own)
 
     walk(0, 0, (), start, used, parity)
+    # a function that knows itself is a cycle, which would hold all this
+    del walk
     return found
 
 
