@@ -7,7 +7,7 @@ derivative of ``G``, ``k`` times in the clock and along ``t1, ..., tm`` in the s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import accumulate
 from operator import add, mul
 from typing import Any
@@ -63,27 +63,23 @@ def field(u: Expansion, theta: Series, order: int) -> dict[Tree, Series]:
     clock = _powers(theta, order)
     out: dict[Tree, Series] = {}
 
-    @cache
-    def fitting(room: int) -> list[int]:
-        return [i for i, (v, _) in enumerate(moved) if v < room]
-
-    def visit(first: int, children: tuple[Tree, ...], repeated: int, weight: Raw) -> None:
-        # one tree per multiset of children and number of clock leaves
+    fitting = [[i for i, (v, _) in enumerate(moved) if v < room] for room in range(order + 1)]
+    one: Raw = (0, [rational(1)] + [rational(0)] * (order - 1))
+    # one tree per multiset of children and number of clock leaves; a function that calls itself would be a cycle
+    left: list[tuple[int, tuple[Tree, ...], int, Raw]] = [(0, (), 0, one)]
+    while left:
+        first, children, repeated, weight = left.pop()
         room = order - weight[0]
         for k, power in enumerate(clock):
             if power[0] >= room:
                 break
             v, c = _times_power(weight, power, order, k)
             out[(k, *children)] = Series(v, tuple(c))
-        for i in fitting(room):
+        for i in fitting[room]:
             if i >= first:
                 times = repeated + 1 if i == first and children and children[-1] == keys[i] else 1
                 v, c = _times(weight, moved[i], order) if children else moved[i]
-                visit(i, (*children, keys[i]), times, (v, c if times == 1 else [a / times for a in c]))
-
-    visit(0, (), 0, (0, [rational(1)] + [rational(0)] * (order - 1)))
-    # a function that knows itself is a cycle, which would hold all this
-    del visit
+                left.append((i, (*children, keys[i]), times, (v, c if times == 1 else [a / times for a in c])))
     return out
 
 
@@ -186,7 +182,7 @@ def combine(terms: Sequence[tuple[Any, Expansion]], order: int) -> dict[Tree, Se
             if n <= 0 and t != STATE:
                 continue
             if x is None:
-                product = (v, [factor * b for b in y[: max(n, 0)]])
+                product = (v, [factor * b for b in y[: max(n, 0)]] if factor != 1 else list(y[: max(n, 0)]))
             elif n == 1 and x and y:
                 product = (v, [x[0] * y[0]])
             else:

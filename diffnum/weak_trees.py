@@ -211,7 +211,10 @@ def _products(
     lightest = delta[0][2] if delta else order
     found: list[tuple[tuple[Tree, ...], Series | None, int]] = []
 
-    def walk(i: int, again: int, chosen: tuple[Tree, ...], weight: Series | None, used: int, bits: int) -> None:
+    # a function that calls itself would be a cycle
+    left: list[tuple[int, int, tuple[Tree, ...], Series | None, int, int]] = [(0, 0, (), start, used, parity)]
+    while left:
+        i, again, chosen, weight, used, bits = left.pop()
         if not (even and bits):
             found.append((chosen, weight, used))
         for j in range(i, len(delta)):
@@ -226,11 +229,7 @@ def _products(
             term = s.cut(order - used)
             if weight is not None:
                 term = _over(weight.cut(order - v) * term, count)
-            walk(j, count, (*chosen, tree), term, total, bits ^ own)
-
-    walk(0, 0, (), start, used, parity)
-    # a function that knows itself is a cycle, which would hold all this
-    del walk
+            left.append((j, count, (*chosen, tree), term, total, bits ^ own))
     return found
 
 
