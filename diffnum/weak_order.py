@@ -350,10 +350,15 @@ def _weak_error(
 ) -> dict[Tree, Series]:
     mean = (after[Y] / before[Y]).log() / (s.lam - t.lam) + frame.rate
 
-    def error(slope: Any, order: int) -> dict[Tree, Series]:
-        out = expectation(taylor(ROOT, displacement(after, order), None, order, even=True))
-        start = displacement(before, order)
-        for tree, c in Generator.of(frame.process, frame.rate, s, t, (mean, slope), order).solve(order).items():
+    def error(slope: Any, order: int, clock: bool = False) -> dict[Tree, Series]:
+        end, start = displacement(after, order), displacement(before, order)
+        moves = Generator.of(frame.process, frame.rate, s, t, (mean, slope), order).solve(order)
+        if clock:
+            # all that CLOCK is made of
+            end, start = ([part for part in delta if part[0] == CLOCK[1]] for delta in (end, start))
+            moves = {tree: moves[tree] for tree in ((ROOT,), (ROOT, Y), CLOCK) if tree in moves}
+        out = expectation(taylor(ROOT, end, None, order, even=True))
+        for tree, c in moves.items():
             for paired, m in expectation(moved(tree, start, order - c.valuation, even=True)).items():
                 add(out, paired, (m * -c).cut(order))
         return out
@@ -361,7 +366,7 @@ def _weak_error(
     if mean.valuation != 0 or order < 5:
         return error(0, order)
     # the first moment of kappa that f_y(D_c) asks for: it moves that tree by slope (alpha/sigma) lam' dc^2 / 12
-    asked = error(0, 5).get(CLOCK)
+    asked = error(0, 5, clock=True).get(CLOCK)
     effect = (t.alpha / t.sigma)[0] * (t.lam - s.lam)[2] * (t.t - s.t)[2] / 12
     return error(0 if asked is None else asked[4] / effect, order)
 
