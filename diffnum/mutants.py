@@ -165,7 +165,7 @@ def measured_mutants(build: Callable[[int], Plan], n: int) -> Iterator[tuple[str
 
 
 def bundle(plan: Plan, broken: Sequence[Mutation], directions: int = 0) -> Plan:
-    """All mutants as one plan, so that one run measures them all: coefficients and levels are ``(mutants, 1, 1)``, or,
+    """All mutants as one plan, so that one run measures them all: coefficients and levels are ``(mutants,)``, or,
     where a number of directions is given, ``(mutants * directions,)``."""
     lines = list(plan.lines)
     for kind, steps in _kinds(plan).items():
@@ -180,7 +180,7 @@ def _stacked(r: int, plan: Plan, slips: Sequence[tuple[int, Mutation]], count: i
     line = plan.lines[r - 1]
 
     def column(sound: Any, broken: Iterable[tuple[int, Any]]) -> np.ndarray:
-        values = np.full((count, 1, 1), float(sound))
+        values = np.full(count, float(sound))
         for m, number in broken:
             values[m] = number
         return np.repeat(values, directions) if directions else values
