@@ -59,3 +59,14 @@ def test_denoisers_with_constants_made_once_are_the_denoiser():
     for i, row in enumerate(levels):
         for j, level in enumerate(row):
             np.testing.assert_allclose(denoise(i, y)[:, j], law.denoise(y[:, j], level), rtol=1e-12, atol=1e-14)
+
+
+def test_denoisers_of_many_levels_are_the_denoiser_to_the_last_bit():
+    ((_, law),) = nonlinear()._groups
+    levels = [VP.at(lam) for lam in (-5.0, -0.3, 0.0, 2.0)]
+    alpha, sigma = np.array([(u.alpha, u.sigma) for u in levels]).T
+    repeated, y = law.repeated(alpha, sigma), np.random.default_rng(0).normal(size=(5, nonlinear().dim))
+    across = law.across(y[..., None], alpha, sigma)
+    for i, level in enumerate(levels):
+        assert np.array_equal(repeated(i, y), law.denoise(y, level))
+        np.testing.assert_allclose(across[..., i], law.denoise(y, level), rtol=1e-13)
