@@ -157,8 +157,11 @@ def finite(lines: list[Line]) -> list[Line]:
         Infinite: one is not.
     """
     linear = [line for line in lines if isinstance(line, Lin)]
+    numbers = [c for line in linear for _, c in line.terms]
+    if {*map(type, numbers)} != {float}:
+        numbers = [c for c in numbers if isinstance(c, float)]
     # infinite, or no number
-    if not all(map(math.isfinite, [c for line in linear for _, c in line.terms if isinstance(c, float)])):
+    if not all(map(math.isfinite, numbers)):
         bad = (a for a in linear for _, c in a.terms if isinstance(c, float) and not math.isfinite(c))
         raise Infinite(next(bad).step)
     return lines

@@ -173,12 +173,15 @@ class Plan:
         return len(self.evaluations)
 
     @cached_property
+    def reads(self) -> tuple[tuple[int, ...], ...]:
+        """For each line the registers that it reads."""
+        return tuple([sources(line) for line in self.lines])
+
+    @cached_property
     def last_use(self) -> dict[int, int]:
         """For each register the register in whose line it is read last (outputs: past the end)."""
         last = {r: r for r in range(len(self.lines) + 1)}
-        for r, line in enumerate(self.lines, 1):
-            for q in sources(line):
-                last[q] = r
+        last |= {q: r for r, read in enumerate(self.reads, 1) for q in read}
         return last | {r: len(self.lines) + 1 for _, r in self.outputs}
 
     @cached_property
@@ -193,9 +196,8 @@ class Plan:
         home = {r: i for rows in (*self.partners, self.states) for i, r in reversed(list(enumerate(rows)))}
         born = {0: 0, **{r: line.step for r, line in enumerate(self.lines, 1)}, **home}
         first: dict[int, int] = {}
-        for line in self.lines:
-            step = line.step
-            first[step] = min([first.get(step, step), *[born[q] for q in sources(line)]])
+        for line, read in zip(self.lines, self.reads, strict=True):
+            first[line.step] = min([first.get(line.step, line.step), *[born[q] for q in read]])
         return tuple(i - first.get(i, i) for i in range(self.steps))
 
     @cached_property
@@ -347,9 +349,8 @@ def interpret(
     Returns:
         The outputs in the plan's order. Registers are dropped after their last use.
     """
-    values = {0: x if visit is None else visit(0, None, x)}
-    last = plan.last_use
-    for r, line in enumerate(plan.lines, 1):
+    values, last = {0: x if visit is None else visit(0, None, x)}, plan.last_use
+    for r, (line, read) in enumerate(zip(plan.lines, plan.reads, strict=True), 1):
         if isinstance(line, Lin):
             value = lin([(c, values[source]) for source, c in line.terms])
         elif isinstance(line, Eval):
@@ -357,7 +358,7 @@ def interpret(
         else:
             value = noise(line)
         values[r], value = value if visit is None else visit(r, line, value), None
-        for source in (*sources(line), r):
+        for source in (*read, r):
             if last[source] <= r:
                 values.pop(source, None)
     return tuple(values[r] for _, r in plan.outputs)

@@ -182,12 +182,12 @@ def _usual(plan: Plan) -> bool:
 
 def _form(plan: Plan) -> Any:
     return [
-        tuple([q for q, _ in line.terms])
+        read
         if isinstance(line, Lin)
         else (line.x, line.quantity, line.level.clean, line.level.pure_noise)
         if isinstance(line, Eval)
         else line
-        for line in plan.lines
+        for line, read in zip(plan.lines, plan.reads, strict=True)
     ], plan.outputs
 
 
