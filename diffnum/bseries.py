@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate
-from operator import mul
+from operator import add, mul
 from typing import Any
 
 from .generic import GenericProcess
@@ -63,20 +63,23 @@ def field(u: Expansion, theta: Series, order: int) -> dict[Tree, Series]:
     clock = _powers(theta, order)
     out: dict[Tree, Series] = {}
 
-    def visit(first: int, children: tuple[Tree, ...], repeated: int, weight: Raw) -> None:
-        # one tree per multiset of children and number of clock leaves
+    fitting = [[i for i, (v, _) in enumerate(moved) if v < room] for room in range(order + 1)]
+    one: Raw = (0, [rational(1)] + [rational(0)] * (order - 1))
+    # one tree per multiset of children and number of clock leaves; a function that calls itself would be a cycle
+    left: list[tuple[int, tuple[Tree, ...], int, Raw]] = [(0, (), 0, one)]
+    while left:
+        first, children, repeated, weight = left.pop()
+        room = order - weight[0]
         for k, power in enumerate(clock):
-            if weight[0] + power[0] >= order:
+            if power[0] >= room:
                 break
             v, c = _times_power(weight, power, order, k)
             out[(k, *children)] = Series(v, tuple(c))
-        for i in range(first, len(keys)):
-            if weight[0] + moved[i][0] < order:
+        for i in fitting[room]:
+            if i >= first:
                 times = repeated + 1 if i == first and children and children[-1] == keys[i] else 1
                 v, c = _times(weight, moved[i], order) if children else moved[i]
-                visit(i, (*children, keys[i]), times, (v, c if times == 1 else [a / times for a in c]))
-
-    visit(0, (), 0, (0, [rational(1)] + [rational(0)] * (order - 1)))
+                left.append((i, (*children, keys[i]), times, (v, c if times == 1 else [a / times for a in c])))
     return out
 
 
@@ -151,13 +154,13 @@ def _scaled(coefficients: Mapping[Tree, tuple[Any, ...]], a: Any, order: int) ->
     return out
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=512)
 def exact_state(process: GenericProcess, level: Level, order: int) -> Expansion:
     """The exact solution at a level; levels of the random grids are those of many samplers."""
     return combine([(level.sigma, _at(_exact_flow(process, order)[0], level.t, order))], order)
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=512)
 def exact_field(process: GenericProcess, level: Level, order: int) -> Expansion:
     """``G`` along the exact solution at a level."""
     return _at(_exact_flow(process, order)[1], level.t, order)
@@ -170,20 +173,20 @@ def combine(terms: Sequence[tuple[Any, Expansion]], order: int) -> dict[Tree, Se
         low, x = _raw(c, order + GUARD) if isinstance(c, Series) else (0, None)
         factor = _ONE._lift(c)[0] if x is None else None
         for t, s in value.items():
-            y, skip = s.c, 0
-            while skip < len(y) and not y[skip]:
-                skip += 1
-            v = low + s.v + skip
-            n = min(len(y) - skip, order - v)
+            v, y = low + s.v, s.c
+            if y and not y[0]:
+                skip = s.valuation - s.v
+                v, y = v + skip, y[skip:]
+            n = order - v
             # a state is looked for, and may be nothing
-            if n <= 0 and v >= order and t != STATE:
+            if n <= 0 and t != STATE:
                 continue
             if x is None:
-                product = (v, [factor * b for b in y[skip : skip + max(n, 0)]])
-            elif n == 1 and x:
-                product = (v, [x[0] * y[skip]])
+                product = (v, [factor * b for b in y[: max(n, 0)]] if factor != 1 else list(y[: max(n, 0)]))
+            elif n == 1 and x and y:
+                product = (v, [x[0] * y[0]])
             else:
-                product = (v, cauchy(x, y[skip : skip + max(n, 0)]))
+                product = (v, cauchy(x, y, n))
             sums[t] = _sum(sums[t], product) if t in sums else product
     return {t: Series(v, tuple(c)) for t, (v, c) in sums.items()}
 
@@ -191,7 +194,4 @@ def combine(terms: Sequence[tuple[Any, Expansion]], order: int) -> dict[Tree, Se
 def _sum(a: Raw, b: Raw) -> Raw:
     (v, x), (w, y) = (a, b) if a[0] <= b[0] else (b, a)
     shift = w - v
-    end = min(len(x), shift + len(y))
-    if shift >= end:
-        return v, x[:end]
-    return v, [*x[:shift], *(p + q for p, q in zip(x[shift:end], y, strict=False))]
+    return v, [*x[:shift], *map(add, x[shift:], y)] if shift else list(map(add, x, y))

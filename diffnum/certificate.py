@@ -193,8 +193,9 @@ def _mutant_errors(solver: Solver, plan: Plan, slips: list[Mutation]) -> np.ndar
         if solver.stochastic:
             parts = [slips[i : i + AT_ONCE] for i in range(0, len(slips), AT_ONCE)]
             return np.concatenate([_law_mutant_errors(plan, part) for part in parts] or [np.empty(0)])
-        errors = path_errors(bundle(plan, slips), Run.of(nonlinear(), plan.start).batched(), True)
-        return np.broadcast_to(np.abs(errors), (len(slips), *errors.shape[1:])).max(axis=(1, 2))
+        run = Run.of(nonlinear(), plan.start).batched()
+        errors = path_errors(bundle(plan, slips), run, True)
+        return np.broadcast_to(np.abs(errors), (*errors.shape[:-1], len(slips))).max(axis=(0, 1))
 
 
 def _law_mutant_errors(plan: Plan, slips: list[Mutation]) -> np.ndarray:
@@ -227,6 +228,10 @@ def _cycles_sought_rarely() -> Iterator[None]:
     try:
         yield
     finally:
+        if not gc.get_freeze_count():
+            # what is kept for other samplers is old now, without a search through all of it
+            gc.freeze()
+            gc.unfreeze()
         gc.set_threshold(*known)
 
 

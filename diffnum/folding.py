@@ -8,9 +8,11 @@ between two evaluations are one pass, each is a register that is read, and a reg
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from .nodes import made
 from .plan import Eval, Lin, Line
 
 __all__ = ["fold", "product"]
@@ -57,11 +59,19 @@ def _chosen(
 
     def consider(some: list[int]) -> bool:
         """Fold some readings of one prediction if that pays."""
-        users = {i for r in some for i in readers[r]}
-        of = {q for r in some for q, _ in _terms(lines[r - 1])}
-        inlined = sum(len(of - forms[i].keys()) for i in users)
-        stored = sum(passes[r] + len(readers[r]) for r in some)
-        counted.update(dict.fromkeys(some, (inlined, stored)))
+        users = {i for r in some for i in readers[r]} if len(some) > 1 else readers[some[0]]
+        # two readings of one prediction have the same terms
+        of = [q for q, _ in _terms(lines[some[0] - 1])]
+        inlined = stored = 0
+        for i in users:
+            form = forms[i]
+            for q in of:
+                if q not in form:
+                    inlined += 1
+        for r in some:
+            stored += passes[r] + len(readers[r])
+        for r in some:
+            counted[r] = inlined, stored
         if inlined > stored:
             return False
         folded.update(some)
@@ -72,7 +82,7 @@ def _chosen(
 
     for readings in _by_prediction(lines, conversions):
         free = [r for r in readings if r not in keep]
-        # two readings of one prediction have the same terms, which a line of both needs once
+        # a line of two readings needs their terms once
         if len(free) < 2 or not consider(free):
             for r in free:
                 consider([r])
@@ -112,7 +122,7 @@ def _substitute(form: dict[int, Any], r: int, terms: tuple[tuple[int, Any], ...]
     """Put a combination in the place of register ``r``."""
     factor = form.pop(r)
     for q, c in terms:
-        c = product(factor, c)
+        c = factor if isinstance(c, float) and c == 1.0 else factor * c
         form[q] = form[q] + c if q in form else c
 
 
@@ -127,9 +137,10 @@ def _renumbered(
             continue
         if isinstance(line, Lin):
             terms = forms[r - 1].items() if r - 1 in forms else line.terms
-            line = Lin(tuple([(number[q], c) for q, c in terms]), line.name, line.step)
+            read = tuple([(number[q], c) for q, c in terms])
+            line = made(Lin, {"terms": read, "name": line.name, "step": line.step})
         elif isinstance(line, Eval):
-            line = Eval(number[line.x], line.level, line.quantity, line.name, line.step)
+            line = made(Eval, {**line.__dict__, "x": number[line.x]})
         kept.append(line)
         number[r] = len(kept)
     return kept, number
@@ -145,10 +156,12 @@ def finite(lines: list[Line]) -> list[Line]:
     Raises:
         Infinite: one is not.
     """
-    for line in lines:
-        if isinstance(line, Lin):
-            for _, c in line.terms:
-                # infinite, or no number
-                if isinstance(c, float) and c - c != 0:
-                    raise Infinite(line.step)
+    linear = [line for line in lines if isinstance(line, Lin)]
+    numbers = [c for line in linear for _, c in line.terms]
+    if {*map(type, numbers)} != {float}:
+        numbers = [c for c in numbers if isinstance(c, float)]
+    # infinite, or no number
+    if not all(map(math.isfinite, numbers)):
+        bad = (a for a in linear for _, c in a.terms if isinstance(c, float) and not math.isfinite(c))
+        raise Infinite(next(bad).step)
     return lines

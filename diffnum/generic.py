@@ -13,6 +13,7 @@ from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any
 
+from .nodes import made
 from .plan import Level
 from .series import Series, compose, h_series, rational, revert
 
@@ -117,7 +118,7 @@ def _known_node(process: GenericProcess, lam: Series) -> Level:
 
 def _fresh(u: Level) -> Level:
     """A level of its own, since increments are kept by identity."""
-    return Level(u.t, u.alpha, u.sigma, u.lam, u.v, u.pure_noise, u.clean)
+    return made(Level, dict(u.__dict__))
 
 
 def random_rational(rng: random.Random) -> Any:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import count
 from typing import Any
 
 import numpy as np
 
 from .noise import Counter
-from .plan import PREDICTIONS, Level, Noise, Plan
+from .plan import PREDICTIONS, Eval, Level, Noise, Plan, interpret
 from .precise import precise_slope, precise_slopes
 from .process import EDM, Flow
-from .read.sample import sample
+from .read.execute import linear
 from .read.tableau import canonical, distance
 from .slopes import Cold, Slope, measured, rounding, settled, start_up
+from .targets.mixture1d import Mixture1D
 from .together import Together
 from .trace import Solver, compile
 from .witness import (
@@ -97,12 +99,13 @@ def together(solver: Solver, plans: Plans, process: Any) -> Together:
             rows += [(grid, True) for grid in grids_of(solver)]
         return [row for row in rows if n <= ENOUGH or (n <= COUNTS[-1] and row[0] == "uniform")]
 
-    return Together(lambda grid, n: plans(process, _GRIDS[grid], n), usual)
+    return Together(lambda grid, n: plans(process, _GRIDS[grid], n), usual, COUNTS)
 
 
-def _apart(plans: Plans, process: Any) -> Together:
-    """The runs of one slope alone."""
-    return Together(lambda grid, n: plans(process, _GRIDS[grid], n), lambda n: [])
+def _apart(plans: Plans, process: Any, grid: str = "", counts: Sequence[int] = ()) -> Together:
+    """The runs of one slope alone, warm ones on a grid for all of ``counts`` at once."""
+    usual = [(grid, True)]
+    return Together(lambda grid, n: plans(process, _GRIDS[grid], n), lambda n: usual if n in counts else [], counts)
 
 
 def grids_of(solver: Solver) -> tuple[str, ...]:
@@ -126,8 +129,8 @@ def warm_slope(
     """
     if solver.order >= PRECISE:
         return precise_slope(solver, process, witness, grid, must)
-    paths = paths or _apart(plans, process)
     least = COUNTS[-1] if (witness, grid) == ("non-linear", "uniform") else ENOUGH
+    paths = paths or _apart(plans, process, grid, [n for n in COUNTS if n <= least])
     counts: list[int] = []
     errors: list[float] = []
     for n in (*COUNTS, LAST):
@@ -240,18 +243,32 @@ def float32_constant(
     worst = 0.0
     for n in counts:
         plan = plans(process, uniform, n)
+        run_in = partial(_run_in, plan, run.x)
         if solver.stochastic:
-            fine, coarse = (sample(plan, run.target, run.x.astype(kind), _drawn) for kind in (np.float64, np.float32))
-            excess = norm(coarse - fine)
+            excess = norm(run_in(np.float32) - run_in(np.float64))
         else:
-            coarse = sample(plan, run.target, run.x.astype(np.float32))
-            excess = norm(coarse - run.exact(plan.stop)) - norm(paths.error("non-linear", "uniform", n, False))
+            excess = norm(run_in(np.float32) - run.exact(plan.stop))
+            excess -= norm(paths.error("non-linear", "uniform", n, False))
         worst = max(worst, excess / (2.0**-24 * np.sqrt(n) * np.abs(run.x).max()))
     return float(worst)
 
 
-def _drawn(s: Level, t: Level, j: int, x: np.ndarray) -> np.ndarray:
-    return _draw(Noise(s, t, j), x.shape).astype(x.dtype)
+def _run_in(plan: Plan, x: np.ndarray, kind: Any) -> np.ndarray:
+    """As :func:`diffnum.sample` on the non-linear witness, with what its denoiser needs of levels made once, to the
+    last bit: states and coefficients have the precision ``kind``, the denoiser has float64."""
+    seen = [line.level for line in plan.lines if isinstance(line, Eval)]
+    ((_, law),) = nonlinear()._groups
+    assert isinstance(law, Mixture1D)
+    denoise, number = law.repeated(*np.array([(u.alpha, u.sigma) for u in seen]).T), count()
+
+    def evaluate(value: np.ndarray, level: Level, quantity: str) -> np.ndarray:
+        return denoise(next(number), value.astype(np.float64)).astype(kind)
+
+    def draw(line: Noise) -> np.ndarray:
+        return _draw(Noise(line.s, line.t, line.j), x.shape).astype(kind)
+
+    start = x.astype(kind)
+    return interpret(plan, start, linear(start), evaluate, draw)[0]
 
 
 @lru_cache(maxsize=2048)

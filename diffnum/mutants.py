@@ -75,11 +75,17 @@ class Mutation:
         if isinstance(line, Eval):
             return replace(line, level=_other_end(line, plan))
         assert isinstance(line, Lin)
-        old = {r - q: c for q, c in line.terms}
-        if not set(self.back) <= set(old) or self.read not in ((), _read(plan, r, self.back)):
-            return line
-        new = {self.back[0]: old[self.back[-1]] * self.factor, self.back[-1]: old[self.back[0]] * self.factor}
-        return replace(line, terms=tuple((q, new.get(r - q, c)) for q, c in line.terms))
+        new = self.numbers(r, line, plan)
+        return replace(line, terms=tuple((q, new.get(k, c)) for k, (q, c) in enumerate(line.terms))) if new else line
+
+    def numbers(self, r: int, line: Lin, plan: Plan) -> dict[int, Any]:
+        """The coefficients that change, by the places of their terms; none where the line has no such term."""
+        places = {r - q: k for k, (q, _) in enumerate(line.terms)}
+        if not set(self.back) <= set(places) or self.read not in ((), _read(plan, r, self.back)):
+            return {}
+        one, other = places[self.back[0]], places[self.back[-1]]
+        first, last = line.terms[one][1], line.terms[other][1]
+        return {one: last * self.factor, other: first * self.factor}
 
 
 def _other_end(line: Eval, plan: Plan) -> Level:
@@ -159,32 +165,38 @@ def measured_mutants(build: Callable[[int], Plan], n: int) -> Iterator[tuple[str
 
 
 def bundle(plan: Plan, broken: Sequence[Mutation], directions: int = 0) -> Plan:
-    """All mutants as one plan, so that one run measures them all: coefficients and levels are ``(mutants, 1, 1)``, or,
+    """All mutants as one plan, so that one run measures them all: coefficients and levels are ``(mutants,)``, or,
     where a number of directions is given, ``(mutants * directions,)``."""
     lines = list(plan.lines)
     for kind, steps in _kinds(plan).items():
         for j in range(len(kind)):
             mine = [(m, slip) for m, slip in enumerate(broken) if (slip.kind, slip.j) == (kind, j)]
             for registers in steps if mine else []:
-                r = registers[j]
-                changed = [(m, slip.of(r, plan.lines[r - 1], plan)) for m, slip in mine]
-                lines[r - 1] = _stacked(plan.lines[r - 1], changed, len(broken), directions)
+                lines[registers[j] - 1] = _stacked(registers[j], plan, mine, len(broken), directions)
     return replace(plan, lines=tuple(lines))
 
 
-def _stacked(line: Line, changed: Iterable[tuple[int, Any]], count: int, directions: int) -> Line:
-    def column(pick: Callable[[Any], Any]) -> np.ndarray:
-        values = np.full((count, 1, 1), float(pick(line)))
-        for m, other in changed:
-            values[m] = pick(other)
+def _stacked(r: int, plan: Plan, slips: Sequence[tuple[int, Mutation]], count: int, directions: int) -> Line:
+    line = plan.lines[r - 1]
+
+    def column(sound: Any, broken: Iterable[tuple[int, Any]]) -> np.ndarray:
+        values = np.full(count, float(sound))
+        for m, number in broken:
+            values[m] = number
         return np.repeat(values, directions) if directions else values
 
-    changed = list(changed)
     if isinstance(line, Eval):
-        alpha, sigma = column(lambda e: e.level.alpha), column(lambda e: e.level.sigma)
-        return replace(line, level=replace(line.level, alpha=alpha, sigma=sigma))
+        sound, end = line.level, _other_end(line, plan)
+        alpha = column(sound.alpha, [(m, end.alpha) for m, _ in slips])
+        sigma = column(sound.sigma, [(m, end.sigma) for m, _ in slips])
+        return replace(line, level=replace(sound, alpha=alpha, sigma=sigma))
     assert isinstance(line, Lin)
-    terms = ((q, column(lambda other, k=k: other.terms[k][1])) for k, (q, _) in enumerate(line.terms))
+    changed: dict[int, list[tuple[int, Any]]] = {}
+    for m, slip in slips:
+        for k, number in slip.numbers(r, line, plan).items():
+            changed.setdefault(k, []).append((m, number))
+    # what no slip touches stays one number for all
+    terms = ((q, column(c, changed[k]) if k in changed else c) for k, (q, c) in enumerate(line.terms))
     return replace(line, terms=tuple(terms))
 
 

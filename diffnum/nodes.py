@@ -1,13 +1,22 @@
-"""Levels inside the steps of a grid, which many samplers ask for alike."""
+"""Levels inside the steps of a grid, which many samplers ask for alike, and parts of plans made by the thousand."""
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from .plan import Level
 
-__all__ = ["level_inside"]
+__all__ = ["level_inside", "made"]
+
+Part = TypeVar("Part")
+
+
+def made(kind: type[Part], fields: dict[str, Any]) -> Part:
+    """A frozen object of all of its fields, past the frozen door: in half the time."""
+    part = object.__new__(kind)
+    object.__setattr__(part, "__dict__", fields)
+    return part
 
 
 def level_inside(process: Any, method: str, at: Any) -> Level:
@@ -16,7 +25,7 @@ def level_inside(process: Any, method: str, at: Any) -> Level:
         return getattr(process, method)(at)
     u = _inside(process, method, at)
     # a level of its own, since increments are kept by identity
-    return Level(u.t, u.alpha, u.sigma, u.lam, u.v, u.pure_noise, u.clean)
+    return made(Level, dict(u.__dict__))
 
 
 @lru_cache(maxsize=64)

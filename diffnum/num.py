@@ -296,9 +296,9 @@ def _phis(top: int, z: Any, exponential: Callable[[], Any], first: list[Any], sm
 
 def scaled(number: Any, by: Any) -> Any:
     """``by * number`` for an exact or any other ``number``: fractions times floats, torch leaves, series or symbols."""
-    if not _is_fraction(type(number)):
+    if type(number) is float or not _is_fraction(type(number)):
         return number * by
-    if type(by).__module__.partition(".")[0] == "torch":
+    if type(by) is not float and type(by).__module__.partition(".")[0] == "torch":
         # its integers end at 2^63, which numerators of surds pass
         return by * (int(number.numerator) / int(number.denominator))
     return by * number.numerator / number.denominator

@@ -173,11 +173,15 @@ class Plan:
         return len(self.evaluations)
 
     @cached_property
+    def reads(self) -> tuple[tuple[int, ...], ...]:
+        """For each line the registers that it reads."""
+        return tuple([sources(line) for line in self.lines])
+
+    @cached_property
     def last_use(self) -> dict[int, int]:
         """For each register the register in whose line it is read last (outputs: past the end)."""
         last = {r: r for r in range(len(self.lines) + 1)}
-        for r, line in enumerate(self.lines, 1):
-            last |= dict.fromkeys(sources(line), r)
+        last |= {q: r for r, read in enumerate(self.reads, 1) for q in read}
         return last | {r: len(self.lines) + 1 for _, r in self.outputs}
 
     @cached_property
@@ -188,14 +192,12 @@ class Plan:
     @cached_property
     def depths(self) -> tuple[int, ...]:
         """:attr:`depth` of every step."""
-        born = {0: 0}
+        # the state, or pair, at level i is the start of step i, whichever step wrote it
+        home = {r: i for rows in (*self.partners, self.states) for i, r in reversed(list(enumerate(rows)))}
+        born = {0: 0, **{r: line.step for r, line in enumerate(self.lines, 1)}, **home}
         first: dict[int, int] = {}
-        boundary = {r: i for rows in (*self.partners, self.states) for i, r in reversed(list(enumerate(rows)))}
-        for r, line in enumerate(self.lines, 1):
-            born[r] = line.step
-            # the state, or pair, at level i is the start of step i, whichever step wrote it
-            homes = [boundary.get(s, born[s]) for s in sources(line)]
-            first[line.step] = min([first.get(line.step, line.step), *homes])
+        for line, read in zip(self.lines, self.reads, strict=True):
+            first[line.step] = min([first.get(line.step, line.step), *[born[q] for q in read]])
         return tuple(i - first.get(i, i) for i in range(self.steps))
 
     @cached_property
@@ -347,20 +349,18 @@ def interpret(
     Returns:
         The outputs in the plan's order. Registers are dropped after their last use.
     """
-    see = visit or (lambda register, line, value: value)
-    values = {0: see(0, None, x)}
-    last = plan.last_use
-    for r, line in enumerate(plan.lines, 1):
+    values, last = {0: x if visit is None else visit(0, None, x)}, plan.last_use
+    for r, (line, read) in enumerate(zip(plan.lines, plan.reads, strict=True), 1):
         if isinstance(line, Lin):
             value = lin([(c, values[source]) for source, c in line.terms])
         elif isinstance(line, Eval):
             value = evaluate(values[line.x], line.level, line.quantity)
         else:
             value = noise(line)
-        values[r], value = see(r, line, value), None
-        for source in {*sources(line), r}:
+        values[r], value = value if visit is None else visit(r, line, value), None
+        for source in (*read, r):
             if last[source] <= r:
-                del values[source]
+                values.pop(source, None)
     return tuple(values[r] for _, r in plan.outputs)
 
 

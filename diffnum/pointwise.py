@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -65,8 +65,8 @@ class Pointwise:
         if quantity != "data" or level.clean:
             return self.law.predict(x, arrays(level), quantity)
         # the functions themselves: to ask num what kind a number is takes longer than they do
-        functions = extended(x)[0]
-        ask = [(at, _denoiser(components, level.alpha, level.sigma, functions)) for at, components in self.blocks]
+        functions, _, bits = extended(x)
+        ask = _denoisers(self, level.alpha, level.sigma, functions, bits)
         answers = []
         for point in x.reshape(-1, x.shape[-1]).tolist():
             answer = list(point)
@@ -79,6 +79,15 @@ class Pointwise:
 
 def _component(weight: float, means: Any, variances: Any) -> Component:
     return number(float(weight)), tuple(number(float(m)) for m in means), tuple(number(float(v)) for v in variances)
+
+
+# samplers end their steps at the same levels, and begin the next ones there
+@lru_cache(maxsize=2048)
+def _denoisers(
+    law: Pointwise, alpha: Any, sigma: Any, functions: Any, bits: int
+) -> list[tuple[tuple[int, ...], Callable[[list[Any]], list[Any]]]]:
+    """Of every block at one level, in numbers of so many ``bits``."""
+    return [(at, _denoiser(components, alpha, sigma, functions)) for at, components in law.blocks]
 
 
 def _denoiser(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from numbers import Rational
-from operator import mul
+from operator import add, mul
 from typing import Any
 
 gmpy2: Any
@@ -92,12 +92,16 @@ class Series:
     @property
     def valuation(self) -> int:
         """Lowest power with a non-zero coefficient; :attr:`end` for a series that is zero as far as known."""
-        v = self.v
-        for c in self.c:
-            if c if type(c) is _KIND else not _is_zero(c):
-                return v
-            v += 1
-        return v
+        # asked for several times, and a series does not change
+        known = self.__dict__.get("_low")
+        if known is None:
+            known = self.v
+            for c in self.c:
+                if c if type(c) is _KIND else not _is_zero(c):
+                    break
+                known += 1
+            self.__dict__["_low"] = known
+        return known
 
     def trim(self) -> Series:
         """The same series without leading zeros."""
@@ -107,7 +111,13 @@ class Series:
     def cut(self, end: int) -> Series:
         """The same series, known up to ``O(h^end)`` at most."""
         v, c = self.v, self.c
-        return self if v + len(c) <= end else Series(min(v, end), c[: max(end - v, 0)])
+        if v + len(c) <= end:
+            return self
+        short = Series(v, c[: end - v]) if v < end else Series(end, ())
+        low = self.__dict__.get("_low")
+        if low is not None:
+            short.__dict__["_low"] = low if low < end else end
+        return short
 
     def shift(self, k: int) -> Series:
         """Times ``h^k``."""
@@ -133,12 +143,21 @@ class Series:
         return self.c[0] * 0 + x if extended else x
 
     def __add__(self, other: Any) -> Series:
-        other = self._lift(other)
+        if not isinstance(other, Series):
+            return self._plus(other)
         a, b = (self, other) if self.v <= other.v else (other, self)
-        shared = max(min(a.end, b.end) - b.v, 0)
-        head = a.c[: min(b.v, b.end, a.end) - a.v] if b.v > a.v else ()
-        both = zip(a.c[b.v - a.v : b.v - a.v + shared], b.c[:shared], strict=True)
-        return Series(a.v, (*head, *[p + q for p, q in both]))
+        gap = b.v - a.v
+        if not gap:
+            return Series(a.v, tuple(map(add, a.c, b.c)))
+        return Series(a.v, (*a.c[:gap], *map(add, a.c[gap:], b.c)))
+
+    def _plus(self, number: Any) -> Series:
+        v, c = self.v, self.c
+        if v + len(c) <= 0:
+            return self
+        if v > 0:
+            return Series(0, (self._kin(number), *(self._kin(0),) * (v - 1), *c))
+        return Series(v, (*c[:-v], c[-v] + self._kin(number), *c[1 - v :]))
 
     __radd__ = __add__
 
@@ -146,17 +165,17 @@ class Series:
         return Series(self.v, tuple([-c for c in self.c]))
 
     def __sub__(self, other: Any) -> Series:
-        return self + (-_lifted(self, other))
+        return self + (-other)
 
     def __rsub__(self, other: Any) -> Series:
-        return self._lift(other) - self
+        return -self + other
 
     def __mul__(self, other: Any) -> Series:
         if not isinstance(other, Series):
             if hasattr(other, "terms"):
                 return NotImplemented
             factor = self._kin(other)
-            return self.map(lambda c: c * factor)
+            return Series(self.v, tuple([c * factor for c in self.c]))
         v, w = self.valuation, other.valuation
         return Series(v + w, tuple(cauchy(self.c[v - self.v :], other.c[w - other.v :])))
 
@@ -175,9 +194,10 @@ class Series:
         a = self.trim()
         if not a.c:
             raise ZeroDivisionError("the series vanishes as far as it is known")
-        out: list[Any] = [1 / a.c[0]]
+        first, rest = 1 / a.c[0], a.c[1:]
+        out: list[Any] = [first]
         for k in range(1, len(a.c)):
-            out.append(-sum((a.c[i] * out[k - i] for i in range(1, k + 1)), rational(0)) / a.c[0])
+            out.append(-sum(map(mul, rest[:k], reversed(out))) * first)
         return Series(-a.v, tuple(out))
 
     def __pow__(self, n: int) -> Series:
@@ -188,11 +208,9 @@ class Series:
             out = out * self
         return out
 
-    def _by_ode(self, start: Any, step: Callable[[list[Any], int], Any]) -> Series:
-        out = [start]
-        for k in range(1, self.end):
-            out.append(step(out, k))
-        return Series(0, tuple(out))
+    def _slope(self) -> list[Any]:
+        """``k c_k`` from ``k = 1`` on, for a series that starts at ``h^0`` or later."""
+        return [k * self[k] for k in range(1, self.end)]
 
     def _regular(self, name: str) -> None:
         if self.trim().v < 1:
@@ -206,9 +224,10 @@ class Series:
     def exp(self) -> Series:
         """``e^self`` for a series without constant term."""
         self._regular("exp")
-        return self._by_ode(
-            rational(1), lambda out, k: sum((i * self[i] * out[k - i] for i in range(1, k + 1)), rational(0)) / k
-        )
+        slope, out = self._slope(), [rational(1)]
+        for k in range(1, self.end):
+            out.append(sum(map(mul, slope[:k], reversed(out))) / k)
+        return Series(0, tuple(out))
 
     def expm1(self) -> Series:
         """``e^self - 1``."""
@@ -219,11 +238,13 @@ class Series:
         a = self.trim()
         if a.v != 0:
             raise ValueError(f"log of a series that starts at h^{a.v} is not a series: divide first")
-        unit = a / a.c[0]
-        return unit._by_ode(
-            rational(0),
-            lambda out, k: unit[k] - sum((i * out[i] * unit[k - i] for i in range(1, k)), rational(0)) / k,
-        )
+        unit = (a / a.c[0]).c
+        back, slope, out = unit[:0:-1], list[Any](), [rational(0)]
+        for k in range(1, len(unit)):
+            # k times the coefficient of h^k
+            slope.append(k * unit[k] - sum(map(mul, slope, back[len(back) - k + 1 :])))
+            out.append(slope[-1] / k)
+        return Series(0, tuple(out))
 
     def log1p(self) -> Series:
         """``log(1 + self)`` for a series without constant term."""
@@ -233,20 +254,20 @@ class Series:
     def atan(self) -> Series:
         """Arc tangent of a series without constant term."""
         self._regular("atan")
-        slope = (self * self + 1).inverse()
-        return self._by_ode(
-            rational(0), lambda out, k: sum((i * self[i] * slope[k - i] for i in range(1, k + 1)), rational(0)) / k
-        )
+        slope, by = self._slope(), (self * self + 1).inverse().c
+        out = [sum(map(mul, slope[:k], by[k - 1 :: -1])) / k for k in range(1, self.end)]
+        return Series(0, (rational(0), *out))
 
     def tan(self) -> Series:
         """Tangent of a series without constant term, ``tan' = 1 + tan^2``."""
         self._regular("tan")
 
-        def step(out: list[Any], k: int) -> Any:
-            square = [sum((out[i] * out[j - i] for i in range(j + 1)), rational(0)) for j in range(k)]
-            return sum((i * self[i] * (square[k - i] + (k == i)) for i in range(1, k + 1)), rational(0)) / k
-
-        return self._by_ode(rational(0), step)
+        slope, out = self._slope(), [rational(0)]
+        square = [rational(1)]
+        for k in range(1, self.end):
+            out.append(sum(map(mul, slope[:k], reversed(square))) / k)
+            square.append(sum(map(mul, out, reversed(out))))
+        return Series(0, tuple(out))
 
     def sqrt(self) -> Series:
         """Square root; the leading term needs an even power and, for rationals, a rational root."""
@@ -265,13 +286,7 @@ class Series:
         return _phis(self, max(k, 3))[k] if self.exact else self._phi(k)
 
     def _phi(self, k: int) -> Series:
-        total, power = self._lift(rational(1, math.factorial(k))), self._lift(1)
-        for j in range(1, self.end):
-            power = (power * self).cut(self.end)
-            if power.valuation == self.end:
-                break
-            total = total + power * rational(1, math.factorial(j + k))
-        return total
+        return compose([rational(1, math.factorial(j + k)) for j in range(max(self.end, 1))], self)
 
 
 @lru_cache(maxsize=256)
@@ -283,19 +298,27 @@ def _phis(z: Series, top: int) -> tuple[Series, ...]:
     return tuple(reversed(found))
 
 
-def _lifted(series: Series, other: Any) -> Series:
-    return series._lift(other)
-
-
 def cauchy(x: Sequence[Any], y: Sequence[Any], most: int | None = None) -> list[Any]:
     """``sum_i x[i] y[k - i]`` for every ``k`` that both sequences reach, and below ``most``."""
-    n = min(len(x), len(y)) if most is None else min(len(x), len(y), most)
-    if n <= 0:
-        return []
+    n = len(x) if len(x) < len(y) else len(y)
+    if most is not None and most < n:
+        n = most
+    if n < 3:
+        if n == 1:
+            return [x[0] * y[0]]
+        return [x[0] * y[0], x[0] * y[1] + x[1] * y[0]] if n == 2 else []
+    x, y = x[:n], y[:n]
+    # of one power, and in even ones alone
+    for a, b in ((x, y), (y, x)):
+        if not any(a[1:]):
+            return [a[0] * c for c in b]
+    if n > 4 and not any(x[1::2]) and not any(y[1::2]):
+        evens, zero = cauchy(x[::2], y[::2]), x[1] * y[0]
+        return [evens[k // 2] if k % 2 == 0 else zero for k in range(n)]
     # surds may stand among fractions
-    if n >= LONG and {*map(type, x[:n]), *map(type, y[:n])} == {_KIND}:
-        return _over_common(x[:n], y[:n])
-    first, back = x[0], y[n - 1 :: -1] if n < len(y) else y[::-1]
+    if n >= LONG and {*map(type, x), *map(type, y)} == {_KIND}:
+        return _over_common(x, y)
+    first, back = x[0], y[::-1]
     # the same sums, in the same order, whatever the kind of number
     return [first * y[0], *[sum(map(mul, x[1 : k + 1], back[n - k :]), first * y[k]) for k in range(1, n)]]
 
@@ -334,10 +357,21 @@ def compose(outer: Sequence[Any], inner: Series) -> Series:
     # powers of an inner series with a constant term begin at once: all are needed in full
     low, end = max(inner.valuation, 0), inner.end
     top = min(len(outer), (end + low - 1) // low) - 1 if low else len(outer) - 1
+    if 0 < low < end and not any(inner.c[low + 1 - inner.v :]):
+        return _of_power(outer[: top + 1], inner, low)
     total = inner._lift(outer[top]).cut(end - top * low)
     for k in reversed(range(top)):
         total = (total * inner + outer[k]).cut(end - k * low)
     return total
+
+
+def _of_power(outer: Sequence[Any], inner: Series, low: int) -> Series:
+    """:func:`compose` for ``inner = a h^low``."""
+    found, a, power = [inner._kin(0)] * inner.end, inner[low], inner._kin(1)
+    for k, c in enumerate(outer):
+        found[k * low] = inner._kin(c) * power
+        power = power * a
+    return Series(0, tuple(found))
 
 
 def revert(outer: Sequence[Any], inner: Series) -> Series:

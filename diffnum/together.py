@@ -2,25 +2,26 @@
 
 A witness has few points, so a run costs as many calls of numpy as its plan has lines, whatever they compute. Plans of
 one sampler with as many steps differ in their numbers alone: coefficients and levels are stacked along an axis of
-their own, the coordinates of both witnesses lie beside each other, and one run measures them all.
+their own, the coordinates of both witnesses lie beside each other, and one run measures them all. A plan of fewer steps
+begins as one of more does, so it runs along as far as their forms agree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import count
 from typing import Any
 
 import numpy as np
 
-from .plan import Eval, Level, Lin, Line, Noise, Plan, interpret
+from .plan import Eval, Level, Lin, Plan, sources
 from .targets.laws import Mixture1D
 from .targets.product import Product1D
 from .witness import Run, combination, end_point, gaussian, history, nonlinear
 
-__all__ = ["Together", "end_points", "stacked", "witnesses"]
+__all__ = ["Together", "end_points", "witnesses"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,10 +31,12 @@ class Together:
     Attributes:
         plan: from a grid's name and a number of steps to the plan.
         usual: from a number of steps to the runs that will be asked for: grids' names, and whether each starts warm.
+        counts: numbers of steps that will be asked for.
     """
 
     plan: Callable[[str, int], Plan]
     usual: Callable[[int], Sequence[tuple[str, bool]]]
+    counts: Sequence[int] = ()
     _known: dict[tuple[str, int, bool], np.ndarray] = field(default_factory=dict, init=False, repr=False)
 
     def error(self, witness: str, grid: str, n: int, warm: bool) -> np.ndarray:
@@ -42,9 +45,10 @@ class Together:
         # a method without a start-up has one kind of run
         warm = warm or not plan.depth
         if (grid, n, warm) not in self._known:
-            rows = list(dict.fromkeys([(grid, warm), *self.usual(n)]))
-            found = end_points([(self.plan(name, n), at) for name, at in rows])
-            self._known.update({(name, n, at): end for (name, at), end in zip(rows, found, strict=True)})
+            more = [(name, m, at) for m in (n, *self.counts) for name, at in self.usual(m)]
+            rows = [row for row in dict.fromkeys([(grid, n, warm), *more]) if row not in self._known]
+            found = end_points([(self.plan(name, m), at) for name, m, at in rows])
+            self._known.update(zip(rows, found, strict=True))
         error = self._known[grid, n, warm] - _run(plan.start).exact(plan.stop)
         first = nonlinear().dim
         return error[:, first:] if witness == "Gaussian" else error[:, :first]
@@ -53,40 +57,95 @@ class Together:
 def end_points(rows: Sequence[tuple[Plan, bool]]) -> list[np.ndarray]:
     """Where plans take the points of :func:`witnesses`, warm where so marked: ``(points, dim)`` for each.
 
-    They run together where all have one form, else one after the other.
+    Those of one form for every number of steps run together, the others one after the other.
     """
-    plan = stacked([plan for plan, _ in rows])
-    if plan is None:
-        return [end_point(plan, _run(plan.start), warm) for plan, warm in rows]
-    runs = [_run(plan.start) for plan, _ in rows]
-    known = [history(plan) if warm else {} for plan, warm in rows]
-    exact: dict[int, list[tuple[int, np.ndarray]]] = {}
-    for i, (levels, run) in enumerate(zip(known, runs, strict=True)):
-        for r, level in levels.items():
-            exact.setdefault(r, []).append((i, run.exact(level)))
-    scales = np.array([[(e.alpha, e.sigma) for e in _seen(plan)] for plan, _ in rows])
-    alpha, sigma = scales.transpose(2, 1, 0)
+    ends: dict[int, np.ndarray] = {}
+    ways: list[_Way] = []
+    forms = {id(plan): _form(plan) for plan in {id(plan): plan for plan, _ in rows}.values()}
+    for steps in dict.fromkeys(plan.steps for plan, _ in rows):
+        mine = [(i, plan, warm) for i, (plan, warm) in enumerate(rows) if plan.steps == steps]
+        first = mine[0][1]
+        if _usual(first) and all(forms[id(plan)] == forms[id(first)] for _, plan, _ in mine[1:]):
+            ways += [_Way.of(i, plan, warm, forms[id(plan)][0]) for i, plan, warm in mine]
+        else:
+            ends.update((i, end_point(plan, _run(plan.start), warm)) for i, plan, warm in mine)
+    if ways:
+        start = np.stack([_run(way.plan.start).x for way in ways], axis=1)
+        ends.update(_walked(ways, {0: start}, 0))
+    return [ends[i] for i in range(len(rows))]
+
+
+@dataclass(frozen=True, eq=False)
+class _Way:
+    """The run of one plan.
+
+    Attributes:
+        place: among all runs.
+        form: of every line, in order.
+        exact: states that take a register's place.
+        last: the register in whose line each is read last.
+    """
+
+    place: int
+    plan: Plan
+    form: Sequence[Any]
+    exact: Mapping[int, np.ndarray]
+    last: Sequence[int]
+
+    @staticmethod
+    def of(place: int, plan: Plan, warm: bool, form: Sequence[Any]) -> _Way:
+        known = history(plan) if warm else {}
+        exact = {r: _run(plan.start).exact(level) for r, level in known.items()}
+        return _Way(place, plan, form, exact, list(plan.last_use.values()))
+
+
+def _walked(ways: Sequence[_Way], values: dict[int, np.ndarray], first: int) -> Iterator[tuple[int, np.ndarray]]:
+    """The end points of runs that agree in all before line ``first``, by their places."""
+    end = _fork([way.form for way in ways], first)
+    _run_on(ways, values, first, end)
+    groups: dict[Any, list[int]] = {}
+    for i, way in enumerate(ways):
+        groups.setdefault(way.form[end] if end < len(way.form) else None, []).append(i)
+    for form, mine in groups.items():
+        own = {r: np.take(value, mine, axis=1) for r, value in values.items()} if len(groups) > 1 else values
+        if form is None:
+            yield from ((ways[i].place, own[ways[i].plan.outputs[0][1]][:, j]) for j, i in enumerate(mine))
+        else:
+            yield from _walked([ways[i] for i in mine], own, end)
+
+
+def _fork(forms: Sequence[Sequence[Any]], first: int) -> int:
+    """The first line from ``first`` on in which not all agree, or that one has not."""
+    end = min(map(len, forms))
+    one, *others = (form[first:end] for form in forms)
+    if all(other == one for other in others):
+        return end
+    return next(
+        first + i for i, lines in enumerate(zip(one, *others, strict=True)) if any(a != lines[0] for a in lines)
+    )
+
+
+def _run_on(ways: Sequence[_Way], values: dict[int, np.ndarray], first: int, end: int) -> None:
+    """Lines ``first`` to ``end`` of all runs at once; registers are dropped where no run reads them any more."""
+    parts = [way.plan.lines[first:end] for way in ways]
+    numbers = _columns([[c for line in part if isinstance(line, Lin) for _, c in line.terms] for part in parts])
+    seen = [[(e.level.alpha, e.level.sigma) for e in part if isinstance(e, Eval)] for part in parts]
+    alpha, sigma = np.array(seen, dtype=float).reshape(len(ways), -1, 2).transpose(2, 1, 0)
     denoise, number = _law().denoisers(alpha, sigma), count()
-
-    def visit(r: int, line: Line | None, value: Any) -> Any:
-        for i, state in exact.get(r, ()):
-            value[:, i] = state
-        return value
-
-    def evaluate(x: Any, level: Level, quantity: str) -> Any:
-        return denoise(next(number), x)
-
-    def refuse(line: Noise) -> Any:
-        raise ValueError(f"{plan.solver} draws noise: it has no path to measure")
-
-    start = np.stack([run.x for run in runs], axis=1)
-    ends = interpret(plan, start, combination, evaluate, refuse, visit)[0]
-    return [ends[:, i] for i in range(len(rows))]
-
-
-def _seen(plan: Plan) -> list[Level]:
-    """Levels of the evaluations, in order."""
-    return [line.level for line in plan.lines if isinstance(line, Eval)]
+    last = [max(of) for of in zip(*[way.last[: end + 1] for way in ways], strict=True)]
+    for r, line in enumerate(parts[0], first + 1):
+        if isinstance(line, Lin):
+            value = combination([(next(numbers), values[q]) for q, _ in line.terms])
+        else:
+            assert isinstance(line, Eval)
+            value = denoise(next(number), values[line.x])
+        for i, way in enumerate(ways):
+            if r in way.exact:
+                value[:, i] = way.exact[r]
+        values[r] = value
+        for q in (*sources(line), r):
+            if last[q] <= r:
+                values.pop(q, None)
 
 
 @lru_cache(maxsize=1)
@@ -115,30 +174,20 @@ def _run(start: Level) -> Run:
     return Run(witnesses(), start, np.concatenate([run.x for run in runs], axis=1), flow)
 
 
-def stacked(plans: Sequence[Plan]) -> Plan | None:
-    """Plans of one form as one plan, with coefficients of shape ``(plans, dim)`` where they differ and the levels of
-    the first; None where forms differ, noise is drawn, or the model is asked for anything but data or at no noise."""
-    first = _form(plans[0])
-    asked = [line for line in plans[0].lines if isinstance(line, Eval)]
-    usual = all(line.quantity == "data" and not line.level.clean for line in asked)
-    if plans[0].draws or not usual or any(_form(plan) != first for plan in plans[1:]):
-        return None
-    numbers = _columns([[c for line in plan.lines if isinstance(line, Lin) for _, c in line.terms] for plan in plans])
-    lines = [
-        Lin(tuple([(q, next(numbers)) for q, _ in line.terms]), line.name, line.step) if isinstance(line, Lin) else line
-        for line in plans[0].lines
-    ]
-    return replace(plans[0], lines=tuple(lines))
+def _usual(plan: Plan) -> bool:
+    """Whether a plan draws no noise and asks the model for nothing but data at levels of noise."""
+    asked = [line for line in plan.lines if isinstance(line, Eval)]
+    return not plan.draws and all(line.quantity == "data" and not line.level.clean for line in asked)
 
 
 def _form(plan: Plan) -> Any:
     return [
-        tuple([q for q, _ in line.terms])
+        read
         if isinstance(line, Lin)
         else (line.x, line.quantity, line.level.clean, line.level.pure_noise)
         if isinstance(line, Eval)
         else line
-        for line in plan.lines
+        for line, read in zip(plan.lines, plan.reads, strict=True)
     ], plan.outputs
 
 

@@ -22,8 +22,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .folding import Infinite, finite, fold, product
-from .nodes import level_inside
+from .folding import Infinite, finite, fold
+from .nodes import level_inside, made
 from .num import scaled
 from .plan import PREDICTIONS, Eval, Level, Lin, Line, Noise, Plan
 from .prediction import convert
@@ -63,7 +63,7 @@ class Form:
     def __mul__(self, c: Any) -> Form:
         if isinstance(c, Form):
             raise TypeError("a sampler is linear in its registers: a product of two forms has no plan")
-        return Form(tuple([(r, product(c, a)) for r, a in self.terms]))
+        return Form(tuple([(r, c if isinstance(a, float) and a == 1.0 else c * a) for r, a in self.terms]))
 
     __rmul__ = __mul__
 
@@ -105,14 +105,18 @@ class Evaluation:
         """``target`` as a form in the native prediction and the input, see :func:`diffnum.prediction.convert`.
 
         What has a name and is read again is the same register; it belongs to the step that reads it last."""
-        if self.trace.prediction == target or (target == self.level.v and self.trace.prediction == "velocity"):
+        trace = self.trace
+        if trace.prediction == target or (trace.prediction == "velocity" and target == self.level.v):
             return Form(((self.register, 1.0),))
-        key, known = (self.register, target if isinstance(target, str) else name), self.trace._read
+        key, known = (self.register, target if isinstance(target, str) else name), trace._read
         if key not in known or not key[1]:
-            a, b = convert(self.level, self.trace.prediction, target)
-            known[key] = self.trace._converted(((self.x, a), (self.register, b)), self.name, key[1])
+            a, b = convert(self.level, trace.prediction, target)
+            known[key] = trace._converted(((self.x, a), (self.register, b)), self.name, key[1])
+            return known[key]
         register = known[key].terms[0][0]
-        self.trace.lines[register - 1] = replace(self.trace.lines[register - 1], step=self.trace.step)
+        line = trace.lines[register - 1]
+        if line.step != trace.step:
+            trace.lines[register - 1] = replace(line, step=trace.step)
         return known[key]
 
 
@@ -152,8 +156,7 @@ class Trace:
             register = self.pin(self.x, "x")
             if register <= self.states[-1]:
                 # a step that does nothing, or ends in a given state: every level has a register of its own, in order
-                self.lines.append(Lin(((register, 1.0),), "x", self.step))
-                register = len(self.lines)
+                register = self._line(((register, 1.0),), "x")
             self.states.append(register)
             self.x = Form(((self.states[-1], 1.0),))
         self.step = len(grid.levels) - 1
@@ -189,8 +192,10 @@ class Trace:
     def evaluate(self, x: Form, level: Level, name: str = "D") -> Evaluation:
         """Call the model once at ``x`` and ``level``."""
         register = self.pin(x, "u")
-        self.lines.append(Eval(register, level, self.prediction, name, self.step))
-        return Evaluation(self, register, len(self.lines), level, name)
+        line = {"x": register, "level": level, "quantity": self.prediction, "name": name, "step": self.step}
+        self.lines.append(made(Eval, line))
+        known = {"trace": self, "x": register, "register": len(self.lines), "level": level, "name": name}
+        return made(Evaluation, known)
 
     def denoise(self, x: Form, level: Level, name: str = "D") -> Form:
         """``E[x0 | x]``, for one call of the model."""
@@ -210,10 +215,10 @@ class Trace:
 
     def given(self, name: str, x: Form) -> Form:
         """A partner state that a run may be given beside ``x_T``; it is ``x`` where it is not given."""
-        self.lines.append(Lin(x.terms, name, self.step))
-        self.inputs.append((name, len(self.lines)))
-        self.partners[name] = [len(self.lines)]
-        return Form(((len(self.lines), 1.0),))
+        register = self._line(x.terms, name)
+        self.inputs.append((name, register))
+        self.partners[name] = [register]
+        return Form(((register, 1.0),))
 
     def partner(self, name: str, x: Form) -> Form:
         """The partner state ``name`` at the end of this step, an approximation of the same state as ``T.x``.
@@ -237,13 +242,16 @@ class Trace:
         terms = tuple([(r, c) for r, c in x.terms if not (isinstance(c, (int, float)) and c == 0)])
         if len(terms) == 1 and isinstance(terms[0][1], float) and terms[0][1] == 1.0:
             return terms[0][0]
-        self.lines.append(Lin(terms, name, self.step))
+        return self._line(terms, name)
+
+    def _line(self, terms: tuple[tuple[int, Any], ...], name: str) -> int:
+        self.lines.append(made(Lin, {"terms": terms, "name": name, "step": self.step}))
         return len(self.lines)
 
     def _converted(self, terms: tuple[tuple[int, Any], ...], name: str, quantity: str) -> Form:
-        self.lines.append(Lin(terms, name, self.step))
-        self.conversions[len(self.lines)] = quantity
-        return Form(((len(self.lines), 1.0),))
+        register = self._line(terms, name)
+        self.conversions[register] = quantity
+        return Form(((register, 1.0),))
 
     def _remember(self, s: Level, t: Level, h: Any) -> None:
         # ids are keys because equal levels of a foreign grid may differ in h; the list keeps them alive

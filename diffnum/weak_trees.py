@@ -198,32 +198,39 @@ def displacement(y: Expansion, order: int) -> Displacement:
 
 
 def _products(
-    delta: Displacement, start: Series, used: int, order: int, even: bool, parity: int = 0
-) -> Iterator[tuple[tuple[Tree, ...], Series, int]]:
+    delta: Displacement, start: Series | None, used: int, order: int, even: bool, parity: int = 0
+) -> list[tuple[tuple[Tree, ...], Series | None, int]]:
     """Every multiset of trees of ``delta`` with its weight over factorials, times ``start``, up to ``O(k^order)``.
 
     Args:
+        start: None for one.
         used: valuation of ``start``.
         even: only those in which, with what ``start`` stands for, every draw occurs an even number of times.
         parity: of what ``start`` stands for.
     """
     lightest = delta[0][2] if delta else order
+    found: list[tuple[tuple[Tree, ...], Series | None, int]] = []
 
-    def walk(i: int, again: int, chosen: tuple[Tree, ...], weight: Series, used: int, bits: int) -> Any:
+    # a function that calls itself would be a cycle
+    left: list[tuple[int, int, tuple[Tree, ...], Series | None, int, int]] = [(0, 0, (), start, used, parity)]
+    while left:
+        i, again, chosen, weight, used, bits = left.pop()
         if not (even and bits):
-            yield chosen, weight, used
+            found.append((chosen, weight, used))
         for j in range(i, len(delta)):
             tree, s, v, own = delta[j]
-            if used + v >= order:
+            total = used + v
+            if total >= order:
                 break
             # no more fits beside it, and an odd draw would be left over
-            if even and bits != own and used + v + lightest >= order:
+            if even and bits != own and total + lightest >= order:
                 continue
             count = again + 1 if j == i else 1
-            term = _over(weight.cut(order - v) * s.cut(order - used), count)
-            yield from walk(j, count, (*chosen, tree), term, used + v, bits ^ own)
-
-    return walk(0, 0, (), start, used, parity)
+            term = s.cut(order - used)
+            if weight is not None:
+                term = _over(weight.cut(order - v) * term, count)
+            left.append((j, count, (*chosen, tree), term, total, bits ^ own))
+    return found
 
 
 def taylor(head: int, delta: Displacement, theta: Series | None, order: int, even: bool = False) -> dict[Tree, Series]:
@@ -231,7 +238,8 @@ def taylor(head: int, delta: Displacement, theta: Series | None, order: int, eve
     found: dict[Tree, Series] = {}
     one = Series(0, (1, *[0] * (order - 1)))
     moves = theta is not None and theta.valuation < theta.end
-    for chosen, weight, used in _products(delta, one, 0, order, even):
+    for chosen, weight, used in _products(delta, None, 0, order, even):
+        weight = weight or one
         add(found, _node(head, chosen), weight)
         k = 1
         while moves and theta is not None and used + k * theta.valuation < order:
@@ -252,11 +260,11 @@ def moved(tree: Tree, delta: Displacement, order: int, even: bool = False) -> di
         return {Y: one} | {t: s + 1 if t == Y else s for t, s, _, _ in delta}
     if _is_leaf(tree):
         return {tree: one}
-    parts: list[tuple[tuple[Tree, ...], Series, int]] = [((), one, 0)]
+    parts: list[tuple[tuple[Tree, ...], Series | None, int]] = [((), None, 0)]
     for child in tree[1:]:
         grown = [(t, s, s.valuation) for t, s in moved(child, delta, order).items()]
         parts = [
-            ((*c, t), w.cut(order - u) * s.cut(order - v), v + u)
+            ((*c, t), s if w is None else w.cut(order - u) * s.cut(order - v), v + u)
             for c, w, v in parts
             for t, s, u in grown
             if v + u < order
@@ -267,7 +275,7 @@ def moved(tree: Tree, delta: Displacement, order: int, even: bool = False) -> di
         for child in children:
             parity ^= _parity(child)
         for chosen, term, _ in _products(delta, weight, used, order, even, parity):
-            add(found, _node(tree[0], (*children, *chosen)), term)
+            add(found, _node(tree[0], (*children, *chosen)), term or one)
     return {t: s.cut(order) for t, s in found.items()}
 
 

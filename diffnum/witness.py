@@ -193,8 +193,19 @@ class Run:
         return self._known[level]
 
     def batched(self) -> Run:
-        """The same with an axis in front, along which the coefficients of a plan may vary."""
-        return Run(self.target, self.start, self.x[None], lambda level: self.exact(level)[None])
+        """The same with a last axis, along which coefficients and levels of a plan may vary; of a product of mixtures,
+        asked for data at levels of noise."""
+        ((_, law),) = self.target._groups
+        return Run(_Across(law), self.start, self.x[..., None], lambda level: self.exact(level)[..., None])
+
+
+@dataclass(frozen=True, eq=False)
+class _Across:
+    law: Mixture1D
+
+    def predict(self, x: np.ndarray, level: Level, quantity: str) -> np.ndarray:
+        assert quantity == "data"
+        return self.law.across(x, level.alpha, level.sigma)
 
 
 @lru_cache(maxsize=64)

@@ -175,7 +175,7 @@ def test_one_run_of_all_mutants_equals_a_run_of_each(name):
     plan = dn.compile(ALL[name], near_alternating(dn.VP(), 16))
     run, slips = Run.of(nonlinear(), plan.start), mutations(plan)
     with np.errstate(all="ignore"):
-        together = path_errors(bundle(plan, slips), run.batched(), True)
+        together = np.moveaxis(path_errors(bundle(plan, slips), run.batched(), True), -1, 0)
         apart = [path_errors(applied(slip, plan), run, True) for slip in slips]
     assert together == pytest.approx(np.array(apart), rel=1e-9, abs=1e-12)
 

@@ -5,7 +5,7 @@ import pytest
 
 import diffnum as dn
 from diffnum.solvers import ALL
-from diffnum.together import Together, end_points, stacked, witnesses
+from diffnum.together import Together, end_points, witnesses
 from diffnum.witness import GRIDS, Run, alternating, gaussian, near, nonlinear, path_errors, uniform
 
 VP = dn.VP()
@@ -15,7 +15,15 @@ ROWS = ((uniform, True), (uniform, False), (alternating, True), (near, False))
 @pytest.mark.parametrize("name", ["heun", "dpmpp_3m_corrected", "unipc_2_noise", "bdia_dpmpp"])
 def test_one_run_of_many_plans_equals_a_run_of_each(name):
     plans = [(dn.compile(ALL[name], grid(VP, 16)), warm) for grid, warm in ROWS]
-    assert stacked([plan for plan, _ in plans]) is not None
+    for (plan, warm), end in zip(plans, end_points(plans), strict=True):
+        for law, part in ((nonlinear(), end[:, :3]), (gaussian(), end[:, 3:])):
+            run = Run.of(law, plan.start)
+            np.testing.assert_allclose(part - run.exact(plan.stop), path_errors(plan, run, warm), rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", ["heun", "unipc_3", "abm4_pece"])
+def test_plans_of_fewer_steps_run_along_with_longer_ones(name):
+    plans = [(dn.compile(ALL[name], uniform(VP, n)), warm) for n in (16, 64, 32) for warm in (True, False)]
     for (plan, warm), end in zip(plans, end_points(plans), strict=True):
         for law, part in ((nonlinear(), end[:, :3]), (gaussian(), end[:, 3:])):
             run = Run.of(law, plan.start)
@@ -24,7 +32,6 @@ def test_one_run_of_many_plans_equals_a_run_of_each(name):
 
 def test_plans_of_other_forms_run_one_after_the_other():
     plans = [(dn.compile(ALL[name], uniform(VP, 8)), True) for name in ("heun", "rk4")]
-    assert stacked([plan for plan, _ in plans]) is None
     ends = end_points(plans)
     for (plan, _), end in zip(plans, ends, strict=True):
         run = Run.of(nonlinear(), plan.start)
@@ -35,7 +42,7 @@ def test_runs_that_were_not_announced_are_made_when_asked_for():
     def plan(grid, n):
         return dn.compile(ALL["dpmpp_2m"], GRIDS[grid](VP, n))
 
-    announced = Together(plan, lambda n: [("uniform", True), ("alternating", True)])
+    announced = Together(plan, lambda n: [("uniform", True), ("alternating", True)], (16, 32))
     apart = Together(plan, lambda n: [])
     for witness in ("Gaussian", "non-linear"):
         for grid in ("alternating", "smooth"):
@@ -52,3 +59,14 @@ def test_denoisers_with_constants_made_once_are_the_denoiser():
     for i, row in enumerate(levels):
         for j, level in enumerate(row):
             np.testing.assert_allclose(denoise(i, y)[:, j], law.denoise(y[:, j], level), rtol=1e-12, atol=1e-14)
+
+
+def test_denoisers_of_many_levels_are_the_denoiser_to_the_last_bit():
+    ((_, law),) = nonlinear()._groups
+    levels = [VP.at(lam) for lam in (-5.0, -0.3, 0.0, 2.0)]
+    alpha, sigma = np.array([(u.alpha, u.sigma) for u in levels]).T
+    repeated, y = law.repeated(alpha, sigma), np.random.default_rng(0).normal(size=(5, nonlinear().dim))
+    across = law.across(y[..., None], alpha, sigma)
+    for i, level in enumerate(levels):
+        assert np.array_equal(repeated(i, y), law.denoise(y, level))
+        np.testing.assert_allclose(across[..., i], law.denoise(y, level), rtol=1e-13)

@@ -245,10 +245,13 @@ def _spread_out(p: np.ndarray, x: np.ndarray, y: np.ndarray, mass: np.ndarray, w
     place = np.rint((y - x[0]) / d).astype(int)
     off, height = y - x[place], mass / (width * np.sqrt(2 * np.pi))
     reach = int(FAR * width / d)
+    # exp(-(k d - off)^2 / 2 width^2) is a product of three, of which one is a power
+    off, d = off / width, d / width
+    rise, kernel = np.exp(d * off), height * np.exp(-off * off / 2 - reach * d * off)
     for k in range(-reach, reach + 1):
-        kernel = height * np.exp(-(((k * d - off) / width) ** 2) / 2)
-        inside = (place + k >= 0) & (place + k < len(x))
-        p += np.bincount((place + k)[inside], kernel[inside], minlength=len(x))
+        spread = np.bincount(place, kernel, minlength=len(x)) * np.exp(-((k * d) ** 2) / 2)
+        p[max(k, 0) : len(x) + min(k, 0)] += spread[max(-k, 0) : len(x) - max(k, 0)]
+        kernel *= rise
 
 
 def _resolution(level: Level, variance: float) -> float:

@@ -110,11 +110,19 @@ def _same_row(matrix: np.ndarray, levels: list[Level], i: int, j: int, tol: floa
 def _ordered(matrix: np.ndarray, levels: list[Level], draws: int) -> Tableau:
     m = len(levels)
     order: list[int] = []
-    while len(order) < m:
-        ready = [i for i in range(m) if i not in order and all(j in order for j in range(m) if matrix[i, 1 + j] != 0)]
+    reads = matrix[:m, 1 : 1 + m] != 0
+    missing, lams = reads.sum(axis=1), [level.lam for level in levels]
+    left = set(range(m))
+    while left:
+        ready = [i for i in left if not missing[i]]
+        lowest = min([lams[i] for i in ready])
+        ready = [i for i in ready if lams[i] == lowest]
         # at one level what the inputs are made of decides, not the author's order
         known = [0, *(1 + j for j in order), *range(1 + m, matrix.shape[1])]
-        order.append(min(ready, key=lambda i: (levels[i].lam, *matrix[i, known].round(9), i)))
+        place = min(ready, key=lambda i: (*matrix[i, known].round(9), i)) if len(ready) > 1 else ready[0]
+        order.append(place)
+        left.remove(place)
+        missing -= reads[:, place]
     rows = [*order, m]
     columns = [0, *(1 + i for i in order), *range(1 + m, 1 + m + draws)]
     lams = tuple(float(levels[i].lam) for i in order)

@@ -22,7 +22,7 @@ Where a variable is infinite (log-SNR at ``sigma = 0``) a rule takes the first-o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,7 @@ __all__ = [
     "Coords",
     "data_transfer",
     "noise_transfer",
+    "total",
     "transfer",
 ]
 
@@ -76,6 +77,16 @@ class Coords:
     def regular(self, s: Level, t: Level) -> bool:
         """Whether the step has finite coefficients in these coordinates."""
         return (self.at_noise or not s.pure_noise) and (self.at_clean or not t.clean)
+
+
+def total(parts: Iterable[tuple[Any, Form]]) -> Form:
+    """``sum c F``, from the first part to the last, without the forms in between."""
+    terms: dict[int, Any] = {}
+    for c, form in parts:
+        for r, a in form.terms:
+            a = c if isinstance(a, float) and a == 1.0 else c * a
+            terms[r] = terms[r] + a if r in terms else a
+    return Form(tuple(terms.items()))
 
 
 def transfer(x: Form, s: Level, t: Level, D: Form) -> Form:

@@ -23,12 +23,13 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from ..num import expm1
 from ..plan import Level
 from ..trace import Form, Trace, solver
-from .coords import data_transfer, transfer
+from .coords import data_transfer, total, transfer
 
 __all__ = ["ghvb", "ghvb2", "ghvb3", "ghvb4", "hb", "hb_2m", "momentum_number", "nesterov", "weights"]
 
@@ -50,12 +51,14 @@ def weights(b: Any, steps: Sequence[Any]) -> list[Any]:
     Means of the Lagrange polynomials over the step ahead, less ``1 - b`` times those over the step behind: the
     Adams-Bashforth weights less ``1 - b`` times the Adams-Moulton weights on the same nodes.
     """
-    if len(steps) == 1:
-        return [b]
+    return [b] if len(steps) == 1 else [ahead - (1 - b) * behind for ahead, behind in _means_of(steps)]
+
+
+def _means_of(steps: Sequence[Any]) -> tuple[tuple[Any, Any], ...]:
     ratios = [past / steps[0] for past in steps[1:]]
     nodes = [0, *(-sum(ratios[1:j], ratios[0]) for j in range(1, len(steps)))]
     basis = [_lagrange(nodes, j) for j in range(len(nodes))]
-    return [_mean(c, 1) - (1 - b) * _mean(c, nodes[1]) for c in basis]
+    return tuple([(_mean(c, 1), _mean(c, nodes[1])) for c in basis])
 
 
 def _mean(c: Sequence[Any], end: Any) -> Any:
@@ -221,7 +224,13 @@ def _variable(T: Trace, grid: Any, r: int, b: Any) -> None:
 
 def _constant(b: Any, r: int) -> list[Any]:
     """Weights of equal steps, those of theory.momentum.published."""
-    return weights(b, [Fraction(1)] * r)
+    return [b] if r == 1 else [ahead - (1 - b) * behind for ahead, behind in _means(r)]
+
+
+@lru_cache(maxsize=8)
+def _means(r: int) -> tuple[tuple[Any, Any], ...]:
+    """Of ``r`` equal steps, over the step ahead and the step behind, see :func:`weights`."""
+    return _means_of([Fraction(1)] * r)
 
 
 def _velocities(b: Any, slopes: Sequence[Form]) -> list[Form]:
@@ -237,7 +246,7 @@ def _adams(factor: Any, slopes: Sequence[Form]) -> Form:
 
 
 def _sum(coefficients: Sequence[Any], forms: Sequence[Form]) -> Form:
-    return sum((c * form for c, form in zip(coefficients, forms, strict=True)), Form())
+    return total(zip(coefficients, forms, strict=True))
 
 
 @solver(

@@ -25,7 +25,7 @@ from ..num import extended
 from ..plan import Level
 from ..trace import Evaluation, Form, Solver, Trace
 from . import generated as g
-from .coords import CLOCK, RATIO, Coords, transfer
+from .coords import CLOCK, RATIO, Coords, total, transfer
 from .rules import Build, Point, adams, named, nodes
 from .tables import Table, scaled
 
@@ -72,11 +72,8 @@ def _runge_kutta(T: Trace, s: Level, t: Level, coords: Coords, table: Table, e: 
 
 def _moved(T: Trace, s: Level, t: Level, coords: Coords, weights: Sequence[Any], slopes: Sequence[Form]) -> Form:
     h = coords.gain(t) * coords.step(T, s, t)
-    moved = coords.ratio(s, t) * T.x
-    for w, N in zip(weights, slopes, strict=True):
-        if w:
-            moved = moved + scaled(w, h) * N
-    return moved
+    used = [(scaled(w, h), N) for w, N in zip(weights, slopes, strict=True) if w]
+    return total([(coords.ratio(s, t), T.x), *used])
 
 
 def _frozen(stage: Evaluation, start: Evaluation) -> Form:

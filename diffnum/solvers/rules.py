@@ -14,7 +14,7 @@ from ..num import extended
 from ..plan import Level
 from ..trace import Form, Solver, Trace
 from . import generated
-from .coords import Coords, transfer
+from .coords import Coords, total, transfer
 from .tables import Table, scaled
 
 __all__ = [
@@ -105,11 +105,8 @@ def _increment(
     x: Form, s: Level, u: Level, coords: Coords, step: Any, weights: Sequence[Any], slopes: Sequence[Form]
 ) -> Form:
     h = coords.gain(u) * step
-    used = [(w, N) for w, N in zip(weights, slopes, strict=True) if not (isinstance(w, int) and w == 0)]
-    moved = coords.ratio(s, u) * x
-    for w, N in used:
-        moved = moved + scaled(w, h) * N
-    return moved
+    used = [(scaled(w, h), N) for w, N in zip(weights, slopes, strict=True) if not (isinstance(w, int) and w == 0)]
+    return total([(coords.ratio(s, u), x), *used])
 
 
 # --- many steps ---

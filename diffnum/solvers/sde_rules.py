@@ -26,7 +26,7 @@ from ..num import exp, extended, sqrt
 from ..plan import Level
 from ..trace import Evaluation, Form, Trace
 from . import generated
-from .coords import transfer
+from .coords import total, transfer
 from .rules import EXPONENTIAL_ADAMS, EXPONENTIAL_ADAMS_MOULTON, Build, Formula, Point, nodes
 from .tables import scaled
 
@@ -70,12 +70,9 @@ class Reverse:
         self, x: Form, s: Level, u: Level, part: Any, size: Any, rate: Any, weights: Sequence[Any], N: Sequence[Form]
     ) -> Form:
         """The state at ``u``, at ``part`` of log-SNR below ``s``, without noise; ``weights`` in units of ``size``."""
-        out = self.keep(s, u, part, rate) * x
         factor = self.gain(u) * ((1 + rate) * size)
-        for w, n in zip(weights, N, strict=True):
-            if not (isinstance(w, int) and w == 0):
-                out = out + scaled(w, factor) * n
-        return out
+        used = [(scaled(w, factor), n) for w, n in zip(weights, N, strict=True) if not (isinstance(w, int) and w == 0)]
+        return total([(self.keep(s, u, part, rate), x), *used])
 
     def drawn(self, T: Trace, s: Level, t: Level, h: Any, rate: Any) -> Form:
         """The noise of a step."""

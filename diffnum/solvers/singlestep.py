@@ -22,7 +22,7 @@ from ..num import extended
 from ..plan import Level
 from ..trace import Form, Solver, Trace
 from . import generated as g
-from .coords import DATA, NOISE, Coords, transfer
+from .coords import DATA, NOISE, Coords, total, transfer
 from .rules import Build, Formula, named
 from .tables import Table, scaled
 
@@ -148,11 +148,9 @@ def _step(T: Trace, s: Level, t: Level, coords: Coords, formula: Formula, inner:
 def _moved(
     T: Trace, s: Level, t: Level, coords: Coords, weights: Sequence[Any], slopes: Sequence[Form], h: Any
 ) -> Form:
-    moved = coords.ratio(s, t) * T.x
-    for w, N in zip(weights, slopes, strict=True):
-        if not (isinstance(w, int) and w == 0):
-            moved = moved + scaled(w, coords.gain(t) * h) * N
-    return moved
+    size = coords.gain(t) * h
+    used = [(scaled(w, size), N) for w, N in zip(weights, slopes, strict=True) if not (isinstance(w, int) and w == 0)]
+    return total([(coords.ratio(s, t), T.x), *used])
 
 
 def _named(name: str, build: Build, highest: int, says: str, cite: str, eq: str, note: str) -> Solver:

@@ -18,7 +18,7 @@ linear multistep method, without the stability that the recurrence was made for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction as F
 from functools import cached_property, lru_cache
@@ -84,6 +84,7 @@ def _curvature(j: int) -> F:
     return (j * (j + 3) - 4) * _slope(j) / 6
 
 
+@lru_cache(maxsize=16)
 @lru_cache(maxsize=16)
 def times(stages: int) -> Sequence[F]:
     """``c_0, ..., c_{s-1}``: where the stages lie in the step."""
@@ -218,12 +219,20 @@ def _recurrence(h: Any, stages: Sequence[Stage], fields: Sequence[tuple[Any, Vec
     return values[-1]
 
 
-def _weights(h: Any, stages: Sequence[Stage]) -> Iterator[Vector]:
+def _weights(h: Any, stages: Sequence[Stage]) -> Sequence[Vector]:
     """The fractions of every stage as numbers that the kind of the step is multiplied by, converted once."""
     one = h * 0 + 1
     one = one[0] if isinstance(one, Series) else one
-    for stage in stages:
-        yield [scaled(m, one) for m in (stage.mu, stage.nu, stage.rest, stage.rise, stage.first)]
+    return _as_floats(len(stages)) if type(one) is float else [_numbers(stage, one) for stage in stages]
+
+
+@lru_cache(maxsize=16)
+def _as_floats(stages: int) -> Sequence[Vector]:
+    return [_numbers(stage, 1.0) for stage in gegenbauer(stages)]
+
+
+def _numbers(stage: Stage, one: Any) -> Vector:
+    return [scaled(m, one) for m in (stage.mu, stage.nu, stage.rest, stage.rise, stage.first)]
 
 
 def _slopes(state: Vector, fall: Any, shares: Vector) -> Vector:

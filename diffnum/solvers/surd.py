@@ -14,6 +14,7 @@ from functools import cached_property
 from importlib import import_module
 from typing import Any
 
+from ..nodes import made
 from ..series import Series, rational
 
 __all__ = ["Surd", "root"]
@@ -53,7 +54,7 @@ class Surd:
         return float(a + b * Fraction(math.isqrt(self.d * scale * scale), scale))
 
     def _with(self, other: Any, exact: Callable[[Surd], Any], plain: Callable[[Any, Any], Any]) -> Any:
-        if isinstance(other, Surd):
+        if type(other) is Surd:
             return exact(other)
         if type(other) is _KIND:
             return exact(Surd(other, _ZERO, self.d))
@@ -67,6 +68,8 @@ class Surd:
         return exact(Surd(other, 0, self.d))
 
     def __add__(self, other: Any) -> Any:
+        if type(other) is _KIND:
+            return _plain(self.a + other, self.b, self.d)
         return self._with(other, lambda o: _plain(self.a + o.a, self.b + o.b, self.d), lambda x, y: x + y)
 
     def __sub__(self, other: Any) -> Any:
@@ -78,6 +81,8 @@ class Surd:
     def __mul__(self, other: Any) -> Any:
         if type(other) is _KIND:
             return _plain(self.a * other, self.b * other, self.d)
+        if type(other) is float:
+            return self._nearest * other
         return self._with(other, self._product, lambda x, y: x * y)
 
     def __truediv__(self, other: Any) -> Any:
@@ -113,7 +118,7 @@ def root(d: int) -> Surd:
 
 def _plain(a: Any, b: Any, d: int) -> Any:
     # a rational result is one, so that what is zero is seen to be zero
-    return Surd(a, b, d) if b else a
+    return made(Surd, {"a": a, "b": b, "d": d}) if b else a
 
 
 def _ratio(a: Any, b: Any) -> Any:

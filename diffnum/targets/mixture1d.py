@@ -209,6 +209,39 @@ class Mixture1D:
 
         return denoise
 
+    def across(self, y: np.ndarray, alpha: Any, sigma: Any) -> np.ndarray:
+        """:meth:`denoise` of a bundle in float64 at a noisy level, coordinates along the last axis but one of ``y``;
+        along the last one, which is long, ``alpha`` and ``sigma`` may vary."""
+        log_w, means, c = (part[:, None, :, None] for part in self._kept[np.float64])
+        v = alpha**2 * c + sigma**2
+        r = y - alpha * means
+        e = log_w - (np.log(v) + r * r / v) / 2
+        g = np.exp(e - np.maximum.reduce(e, 0))
+        return np.add.reduce(g * (means + alpha * c / v * r), 0) / np.add.reduce(g, 0)
+
+    def repeated(self, alpha: np.ndarray, sigma: np.ndarray) -> Callable[[int, np.ndarray], np.ndarray]:
+        """:meth:`denoise` at many noisy levels in float64, to the last bit, its constants made once.
+
+        Args:
+            alpha, sigma: ``(levels,)``.
+
+        Returns:
+            A function of the number of a level and of ``y``, shape ``(points, d)``.
+        """
+        log_w, means, c = (part[None, :, None] for part in self._kept[np.float64])
+        alpha, sigma = alpha[:, None, None, None], sigma[:, None, None, None]
+        v = alpha**2 * c + sigma**2
+        heights, shifts, gains = np.log(v), alpha * means, alpha * c / v
+        log_w, means = log_w[0], means[0]
+
+        def denoise(i: int, y: np.ndarray) -> np.ndarray:
+            r = y - shifts[i]
+            e = log_w - (heights[i] + r * r / v[i]) / 2
+            g = np.exp(e - np.maximum.reduce(e, 0))
+            return np.add.reduce(g * (means + gains[i] * r), 0) / np.add.reduce(g, 0)
+
+        return denoise
+
     def score(self, y: Array, level: Level) -> Array:
         """``d/dy log p(y)``."""
         self._need_density(level, "score")
