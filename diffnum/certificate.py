@@ -228,10 +228,6 @@ def _cycles_sought_rarely() -> Iterator[None]:
     try:
         yield
     finally:
-        if not gc.get_freeze_count():
-            # what is kept for other samplers is old now, without a search through all of it
-            gc.freeze()
-            gc.unfreeze()
         gc.set_threshold(*known)
 
 

@@ -85,7 +85,6 @@ def _curvature(j: int) -> F:
 
 
 @lru_cache(maxsize=16)
-@lru_cache(maxsize=16)
 def times(stages: int) -> Sequence[F]:
     """``c_0, ..., c_{s-1}``: where the stages lie in the step."""
     found = [F(0)]
