@@ -205,11 +205,12 @@ class Spectral:
         return inside + left0[:, None, None] * _identity(left, self.basis.shape[1])
 
     def draw(self, k: int, n: int, rng: np.random.Generator) -> np.ndarray:
-        """``n`` draws of ``N(0, C_k)``."""
+        """``n`` draws of ``N(0, C_k)``: of whole matrices by the symmetric root, since which basis a degenerate
+        spectrum has is up to the processor."""
         basis = self.basis[k]
-        x = (np.sqrt(self.spectrum[k]) * rng.standard_normal((n, basis.shape[1]))) @ basis.T
         if self._whole:
-            return x
+            return ((rng.standard_normal((n, len(basis))) @ basis) * np.sqrt(self.spectrum[k])) @ basis.T
+        x = (np.sqrt(self.spectrum[k]) * rng.standard_normal((n, basis.shape[1]))) @ basis.T
         other = rng.standard_normal((n, basis.shape[0]))
         return x + np.sqrt(self.rest[k]) * (other - (other @ basis) @ basis.T)
 
