@@ -30,10 +30,9 @@ RANKED = (
     library.ddim, library.euler, library.heun, library.midpoint, library.ralston3, library.rk4, library.ab2,
     library.kdpm2, library.dpmpp_2s, library.dpmpp_3s, library.res_2s, library.dpm_2m, library.dpmpp_2m,
     library.dpmpp_3m, library.dpmpp_3m_corrected, library.exp_ab2, library.exp_ab3, library.deis_rhoab_2,
-    library.deis_rhoab_3, library.ipndm_3, library.trig_ab2, library.trig_ab4, library.trig_heun, library.trig_midpoint,
-    library.unipc_1, library.unipc_2, library.unipc_3, library.ghvb2, library.ddpm_ancestral, library.ddim_eta,
-    library.euler_maruyama, library.exponential_integrator, library.langevin_corrector,
-    library.langevin_corrector_refined,
+    library.deis_rhoab_3, library.ipndm_3, library.trig_ab2, library.trig_heun, library.unipc_1, library.unipc_2,
+    library.unipc_3, library.ghvb2, library.ddpm_ancestral, library.ddim_eta, library.euler_maruyama,
+    library.exponential_integrator, library.langevin_corrector, library.langevin_corrector_refined,
 )  # fmt: skip
 
 # steps of plans that tell what a step costs and what the ends save

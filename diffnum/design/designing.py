@@ -34,7 +34,7 @@ STARTS, KEPT = 3, 2
 ROUGH = (3.0, 9.0)
 """How often the roughest law counts in a fit to all: it gains least by being counted once, and which share serves laws
 that no fit saw best is for those to choose by to say."""
-_SMALL, _RACE, _MOST = 64, 1536, 24
+_SMALL, _RACE, _MOST = 32, 1536, 24
 """Trajectories that show likely rivals; those that all hand-made plans run on at most; and how many of the best run on
 all of them, where there are more."""
 BOTH, SHARP = ("soft_l1", "linear"), ("linear",)
@@ -145,7 +145,7 @@ def design(
         process: the noise process; VP if None. A network's own, such as ``dn.models.from_diffusers(...).process``.
         spectrum: variances of a Gaussian, in place of data.
         prediction: what the model of the returned plan predicts.
-        samplers: hand-made ones to compare with; :data:`diffnum.budget.RANKED` if None.
+        samplers: hand-made ones to compare with; :data:`.handmade.RIVALS` if None.
         seed: of the split, the mixtures, the trajectories and the intervals.
         jobs: processes for the fits; the result does not depend on it.
         labels: ``(n,)``, classes of the data, with ``guidance``.

@@ -11,13 +11,17 @@ from typing import Any
 import numpy as np
 
 from .. import grid as grids
+from .. import solvers as library
 from ..budget import ENDS, GRIDS, RANKED, MakeGrid, within
 from ..plan import Plan
 from ..trace import Solver
 from .trial import Trial
 
-__all__ = ["Candidate", "best_on", "candidates"]
+__all__ = ["RIVALS", "Candidate", "best_on", "candidates"]
 
+RIVALS = (*RANKED, library.trig_ab4, library.trig_midpoint)
+"""What is ranked, and two methods in the angle: the best by hand on many laws, whose denoisers are exact, and far from
+it on networks, which is why studies do not recommend them."""
 _FIRST = 16
 _PILOTS = 8
 _STAGES = (32, 128, 512)
@@ -48,9 +52,9 @@ def candidates(process: Any, nfe: int, samplers: Sequence[Solver] | None = None)
     EDM's does.
 
     Args:
-        samplers: None for :data:`diffnum.budget.RANKED`.
+        samplers: None for :data:`RIVALS`.
     """
-    return list(_candidates(process, nfe, RANKED if samplers is None else samplers))
+    return list(_candidates(process, nfe, RIVALS if samplers is None else samplers))
 
 
 def _candidates(process: Any, nfe: int, samplers: Sequence[Solver]) -> Iterator[Candidate]:

@@ -23,8 +23,7 @@ from .trial import Part
 
 __all__ = ["stratified"]
 
-_POOL, _JUDGED = 4, 8
-"""Points in the pool for each trajectory, without plans and with them."""
+_POOL = 4
 
 
 def stratified(target: Any, start: Level, n: int, seed: int = 0, tol: float = 3e-4, plans: Sequence[Plan] = ()) -> Part:
@@ -54,7 +53,7 @@ def stratified(target: Any, start: Level, n: int, seed: int = 0, tol: float = 3e
 def _one(
     law: Any, start: Level, n: int, seed: int, tol: float, plans: Sequence[Plan]
 ) -> tuple[Trajectories, np.ndarray]:
-    x = law.sample((_JUDGED if plans else _POOL) * n, seed, start)
+    x = law.sample(_POOL * n, seed, start)
     order = np.argsort(-doubts(law, x, start, plans), kind="stable")
     hard, others = order[: n // 2], order[n // 2 :]
     others = np.random.default_rng(seed).choice(others, n - len(hard), replace=False)
