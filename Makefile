@@ -89,7 +89,7 @@ bench: $(STAMP)
 	    --benchmark-max-time=0.1 --benchmark-columns=min,median,rounds --benchmark-group-by=group tests/benchmarks
 	@$(PY) -m diffnum.lab.bench --device $(DEVICE) --out tests/benchmarks/$(DEVICE)
 
-# About an hour of two cores; what the table holds already is kept, and it is written after every case.
+# About two hours of one core; what the table holds already is kept, and it is written after every case.
 gains: export OMP_NUM_THREADS := 1
 gains: $(STAMP)
 	@$(PY) -m diffnum.lab.gains

@@ -22,7 +22,7 @@ LAWS = ("held-out points", "held-out mixture", "steeper spectrum")
 def lines(case, gain=0.25, low=0.125):
     scale = "" if case.guidance is None else f"{case.guidance:g}"
     what = case.data, case.process, scale, case.nfe
-    return [Gain(*what, law, "ddim on karras, end zero", 1.5, 1.125, gain, low, 0.5, 64, 2.0) for law in LAWS]
+    return [Gain(*what, law, "ddim on karras, end zero", 1.5, 1.125, gain, low, 0.5, 64, 2.0, "abc") for law in LAWS]
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_only_gains_outside_the_noise_are_bold(tmp_path):
     shown = markdown(tmp_path / "gains.csv").splitlines()
     assert shown[2].count("**25 % (12 to 50)**") == 3
     assert shown[3].count("25 % (-5 to 50)") == 3 and "**" not in shown[3]
-    assert shown[-1] == "- a footer"
+    assert shown[-2:] == ["- a footer", "- commits: abc"]
     with pytest.raises(ValueError, match="holds no gains"):
         markdown(tmp_path / "none.csv")
 

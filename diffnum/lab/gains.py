@@ -74,6 +74,7 @@ class Gain:
         gain, low, high: ``1 - error / by_hand_error`` with its 95 % interval.
         trajectories: of each law.
         seconds: that the design took, of processor time in one process.
+        commit: of the code that measured it.
     """
 
     data: str
@@ -89,6 +90,7 @@ class Gain:
     high: float
     trajectories: int
     seconds: float
+    commit: str
 
 
 def measure(case: Case, jobs: int = 1, paths: int = PATHS, samplers: Sequence[Any] | None = None) -> list[Gain]:
@@ -101,7 +103,7 @@ def measure(case: Case, jobs: int = 1, paths: int = PATHS, samplers: Sequence[An
     if case.process not in _PROCESSES:
         raise ValueError(f"process {case.process!r} is unknown: use one of {', '.join(_PROCESSES)}")
     chosen: Any = _PROCESSES[case.process]()
-    began = time.process_time()
+    code, began = commit(), time.process_time()
     plan = design(rows, case.nfe, chosen, samplers=samplers, labels=labels, guidance=case.guidance).plan
     took = time.process_time() - began
     rivals = list(ALL.values()) if samplers is None else samplers
@@ -109,7 +111,7 @@ def measure(case: Case, jobs: int = 1, paths: int = PATHS, samplers: Sequence[An
     scale = "" if case.guidance is None else f"{case.guidance:g}"
     what = (case.data, case.process, scale, case.nfe)
     return [
-        Gain(*what, v.trial, str(v.hand_made), v.hand_made_error, v.error, *_numbers(v.gain), paths, took)
+        Gain(*what, v.trial, str(v.hand_made), v.hand_made_error, v.error, *_numbers(v.gain), paths, took, code)
         for v in found
     ]
 
@@ -151,7 +153,8 @@ def markdown(path: Path) -> str:
         here = [r for r in rows if (r.data, r.process, r.guidance, r.nfe) == kind]
         cells = [_cell(next(r for r in here if r.law.endswith(law))) for law in laws]
         lines.append("| " + " | ".join([*map(str, kind), *cells]) + " |")
-    return "\n".join([*lines, "", *(f"- {line}" for line in read(path)[1])])
+    commits = f"commits: {', '.join(dict.fromkeys(r.commit for r in rows))}"
+    return "\n".join([*lines, "", *(f"- {line}" for line in [*read(path)[1], commits])])
 
 
 def _cell(row: Gain) -> str:
@@ -223,7 +226,6 @@ def _footer(command: str) -> list[str]:
     return [
         f"made with: diffnum {made['diffnum']}, torch {made['torch']}, numpy {made['numpy']}, Python {made['python']}",
         f"machine: {made['machine']}",
-        f"commit: {commit()}",
         f"command: {command}",
         f"rivals: the best of all {len(ALL)} samplers on all grids with all ends, chosen on each law by the very "
         "trajectories that judge",
