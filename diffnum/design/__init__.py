@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from . import grids, learned
-from .designing import Design, Verdict, design, verdicts
+from .contest import Verdict, verdicts
+from .designing import Design, design
 from .free import Free, free_multistep
 from .handmade import Candidate, best_on, candidates
 from .interval import Interval

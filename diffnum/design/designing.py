@@ -15,13 +15,14 @@ from ..plan import Plan
 from ..process import VP
 from . import rest, surrogates
 from .classes import Classes
+from .contest import MOST, Known, Verdict, decided, opened
 from .free import Free
 from .handmade import Candidate, best_on, candidates
-from .interval import Interval
+from .jobs import together
 from .training import Fit, fit
 from .trial import Trial
 
-__all__ = ["Design", "Verdict", "design", "verdicts"]
+__all__ = ["Design", "design"]
 
 ROUNDS = 20
 RIDGE = 1e-4, 1e-3
@@ -34,33 +35,7 @@ STARTS, KEPT = 3, 2
 ROUGH = (3.0, 9.0)
 """How often the roughest law counts in a fit to all: it gains least by being counted once, and which share serves laws
 that no fit saw best is for those to choose by to say."""
-_SMALL, _RACE, _MOST = 32, 1536, 24
-"""Trajectories that show likely rivals; those that all hand-made plans run on at most; and how many of the best run on
-all of them, where there are more."""
 BOTH, SHARP = ("soft_l1", "linear"), ("linear",)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """One surrogate that the design never saw.
-
-    Attributes:
-        trial: its name.
-        hand_made: the best hand-made plan *on this surrogate*, chosen with all its trajectories in view.
-        hand_made_error, error: root mean square distance to the trajectories' ends, of that plan and of the design.
-        gain: ``1 - error / hand_made_error`` with its 95 % interval.
-    """
-
-    trial: str
-    hand_made: Candidate
-    hand_made_error: float
-    error: float
-    gain: Interval
-
-    @property
-    def better(self) -> bool:
-        """Whether the whole interval lies above zero: otherwise no gain is claimed."""
-        return self.gain.low > 0
 
 
 @dataclass(frozen=True)
@@ -179,59 +154,29 @@ def design(
     ranked = _ranked(choosing, by_hand, jobs, lambda done: say("hand-made", done, len(choosing)))
     field = _Field(process, start, nfe, choosing, ranked, (1.0,) if data is None else ROUGH)
     smooth = field.first(training)
-    # the laws to judge on are fitted beside: nothing before needs them
-    many = len(smooth) + min(KEPT, len(smooth)) * len(field.shares) + 1
+    # the laws to judge on are made beside, and who the rivals are: nothing before needs them
+    many = len(smooth) + min(KEPT, len(smooth)) * len(field.shares)
     say("fits", 0, many)
-    begun = _together([work.run for work in smooth], jobs, lambda done: say("fits", done, many))
-    to_all = field.second(begun, training)
-    *ended, judging = _together(
-        [*(work.run for work in to_all), draw], jobs, lambda done: say("fits", len(smooth) + done, many)
+    *begun, laws = together(
+        [*(work.run for work in smooth), draw], jobs, lambda done: say("fits", min(done, len(smooth)), many)
     )
+    to_all = field.second(begun, training)
+    made = together(
+        [*(work.run for work in to_all), *(partial(opened, law, by_hand) for law in laws)],
+        jobs,
+        lambda done: say("fits", min(len(smooth) + done, many), many),
+    )
+    ended, contests = made[: len(to_all)], made[len(to_all) :]
     named = [(work.name, made) for work, made in zip([*smooth, *to_all], [*begun, *ended], strict=True)]
     fits = [made for _, made in named]
     scores = [field.score(found.plan()) for found in fits]
     best = int(np.argmin(scores))
     plan = fits[best].plan()
-    say("judging", 0, len(judging))
+    say("judging", 0, len(contests))
     paths = surrogates.paths_of(classes)
-    found = _verdicts(judging, by_hand, plan, seed, paths, jobs, lambda done: say("judging", done, len(judging)))
+    found = decided(contests, plan, paths, seed, jobs, lambda done: say("judging", done, len(contests)))
     tried = tuple((name, made.free.order, score) for (name, made), score in zip(named, scores, strict=True))
     return Design(nfe, fits[best], fits[best].plan(prediction), found, named[best][0], tried)
-
-
-def verdicts(
-    plan: Plan,
-    data: Any,
-    process: Any = None,
-    samplers: Sequence[Any] | None = None,
-    seed: int = 0,
-    jobs: int = 1,
-    labels: Any = None,
-    guidance: float | None = None,
-    paths: int | None = None,
-) -> tuple[Verdict, ...]:
-    """What :func:`design` says of its plan in the end, of any plan: against more samplers, on more trajectories.
-
-    Args:
-        plan: it follows trajectories from the first level of ``process``, and draws no noise.
-        data, process, samplers, seed, jobs, labels, guidance: as of :func:`design`; with the same data and seed the
-            laws are made from the quarter that the design has not seen.
-        paths: trajectories of each law; :data:`.surrogates.PATHS` if None, which are those that :func:`design` takes.
-
-    Raises:
-        ValueError: a plan that draws noise or starts elsewhere; data as of :func:`design`.
-    """
-    process = VP() if process is None else process
-    start = process.level(process.t_start)
-    if plan.draws or plan.start != start:
-        what = "draws noise" if plan.draws else f"starts at log-SNR {plan.start.lam:.6g}"
-        raise ValueError(f"{plan.solver} {what}: only a plan that follows trajectories from {start!r} can be judged")
-    classes = None if guidance is None else Classes(np.asarray(labels), float(guidance))
-    surrogates.check_units(np.asarray(data, dtype=np.float64), process)
-    parts = surrogates.split(data, seed, classes)
-    laws = surrogates.laws_to_judge(parts.judge, start, seed=seed, classes=parts.classes[2])
-    by_hand, paths = candidates(process, plan.nfe, samplers), paths or surrogates.paths_of(classes)
-    return _verdicts(laws, by_hand, plan, seed, paths, jobs, lambda done: None)
 
 
 def _trials(
@@ -246,7 +191,7 @@ def _trials(
     """Trials to design on and to choose by, and how to make the laws to judge on."""
     if data is None:
         *made, judging = surrogates.of_spectrum(spectrum, start)
-        return made, partial(list, judging)
+        return made, partial(list, map(Known, judging))
     parts = surrogates.split(data, seed, classes)
     others = rest.others(parts.design, parts.choose, parts.shape) if parts.design.shape[1] > rest.LARGE else None
     variances = None if others is None else others.variances
@@ -254,7 +199,7 @@ def _trials(
     mine = partial(surrogates.designed_on, parts.design, **known, classes=parts.classes[0], others=variances)
     chosen = partial(surrogates.chosen_by, parts.choose, **known, classes=parts.classes[1])
     judged = partial(surrogates.laws_to_judge, parts.judge, **known, classes=parts.classes[2])
-    return _together([mine, chosen], jobs, done), judged
+    return together([mine, chosen], jobs, done), judged
 
 
 @dataclass(frozen=True, eq=False)
@@ -341,59 +286,11 @@ def _ranked(
     """The best hand-made plans on each surrogate: of all on the roughest and the smoothest, of those of both on what
     lies between."""
     first, *between, last = choosing
-    ends = _together([partial(_best, trial, by_hand) for trial in (first, last)], jobs, done)
+    ends = together([partial(_best, trial, by_hand) for trial in (first, last)], jobs, done)
     few = list({c.plan.hash: c for ranked in ends for c in ranked}.values())
-    inner = _together([partial(_best, trial, few) for trial in between], jobs, lambda n: done(2 + n))
+    inner = together([partial(_best, trial, few) for trial in between], jobs, lambda n: done(2 + n))
     return [ends[0], *inner, ends[1]]
 
 
 def _best(trial: Trial, by_hand: Sequence[Candidate]) -> list[Candidate]:
-    return best_on(trial, by_hand)[:_MOST]
-
-
-def _verdicts(
-    judging: Sequence[Any],
-    by_hand: Sequence[Candidate],
-    plan: Plan,
-    seed: int,
-    paths: int,
-    jobs: int,
-    done: Callable[[int], None],
-) -> tuple[Verdict, ...]:
-    works = [partial(_judged, law, by_hand, plan, seed, paths) for law in judging]
-    return tuple(_together(works, jobs, done))
-
-
-def _judged(law: Any, by_hand: Sequence[Candidate], plan: Plan, seed: int, paths: int) -> Verdict:
-    """The verdict on a law, or on a trial that is all there is of one, as of a Gaussian."""
-    trial = law if isinstance(law, Trial) else law.trial(paths, [plan, *_likely(law, by_hand)])
-    few = best_on(trial.first(_RACE), by_hand)[:_MOST] if len(trial) > _RACE else by_hand
-    rival = best_on(trial, few)[0]
-    return Verdict(trial.name, rival, trial.error(rival.plan), trial.error(plan), trial.gain(plan, rival.plan, seed))
-
-
-def _likely(law: Any, by_hand: Sequence[Candidate]) -> list[Plan]:
-    """Two hand-made plans of different samplers that are the best on few trajectories."""
-    ranked = best_on(law.trial(_SMALL), by_hand)
-    other = next((c for c in ranked if c.sampler != ranked[0].sampler), ranked[0])
-    return [ranked[0].plan, other.plan]
-
-
-def _together(works: Sequence[Callable[[], Any]], jobs: int, done: Callable[[int], None]) -> list[Any]:
-    from joblib import Parallel, delayed
-
-    found = []
-    for made in Parallel(n_jobs=jobs, return_as="generator")(delayed(_alone)(work) for work in works):
-        found.append(made)
-        done(len(found))
-    return found
-
-
-def _alone(work: Callable[[], Any]) -> Any:
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    # several processes share the cores, and small matrices gain nothing from threads
-    torch.set_num_threads(1)
-    with threadpool_limits(1):
-        return work()
+    return best_on(trial, by_hand)[:MOST]

@@ -17,7 +17,7 @@ from ..plan import Plan
 from ..trace import Solver
 from .trial import Trial
 
-__all__ = ["RIVALS", "Candidate", "best_on", "candidates"]
+__all__ = ["RIVALS", "Candidate", "best_among", "best_on", "candidates"]
 
 RIVALS = (*RANKED, library.trig_ab4, library.trig_midpoint)
 """What is ranked, and two methods in the angle: the best by hand on many laws, whose denoisers are exact, and far from
@@ -83,6 +83,16 @@ def _grids(process: Any) -> Mapping[str, MakeGrid]:
 def best_on(trial: Trial, those: Sequence[Candidate]) -> list[Candidate]:
     """The candidates of least error on a trial, the best first; the first is the best of all of them.
 
+    Raises:
+        ValueError: no candidates.
+    """
+    few = trial.first(_FIRST)
+    return best_among(trial, sorted(those, key=lambda c: _finite(few.error(c.plan))))
+
+
+def best_among(trial: Trial, likely: Sequence[Candidate]) -> list[Candidate]:
+    """:func:`best_on`, for candidates that are known in some order of likelihood.
+
     The squares over some trajectories, divided by the number of all, are at most the mean over all: a candidate whose
     partial sum exceeds the least mean yet seen cannot be the best and is left out. The trajectories that are hardest
     for plans that are good come first, and hold most of the sum.
@@ -90,11 +100,9 @@ def best_on(trial: Trial, those: Sequence[Candidate]) -> list[Candidate]:
     Raises:
         ValueError: no candidates.
     """
-    if not those:
+    if not likely:
         raise ValueError("no sampler has a plan at this budget: raise the number of evaluations")
-    few = trial.first(_FIRST)
-    order = sorted(those, key=lambda c: _finite(few.error(c.plan)))
-    known, rest = order[:_PILOTS], order[_PILOTS:]
+    known, rest = likely[:_PILOTS], likely[_PILOTS:]
     least = min(_finite(trial.error(c.plan)) for c in known) ** 2
     hardest = np.argsort(-np.mean([trial.squares(c.plan) for c in known], axis=0), kind="stable")
     for size in _STAGES:

@@ -15,7 +15,7 @@ from ..prediction import convert
 from ..read.sample import sample
 from ..solvers import exp_ab4
 from ..trace import compile
-from .designing import Verdict
+from .contest import Verdict
 from .handmade import best_on, candidates
 from .trajectories import DATA, Trajectories
 from .trial import Part, Trial
