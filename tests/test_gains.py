@@ -10,31 +10,38 @@ import diffnum as dn
 from diffnum.design import verdicts
 from diffnum.lab import gains
 from diffnum.lab.bench.results import read, write
-from diffnum.lab.gains import CASES, Case, Gain, main, markdown, measure, read_table
+from diffnum.lab.gains import CASES, Case, Gain, designed, main, markdown, on_laws, on_network, read_table
 from diffnum.solvers import ALL, ddim, dpmpp_2m, ipndm_3
 
 ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "tests" / "benchmarks" / "gains.csv"
 FEW = [ddim, dpmpp_2m, ipndm_3]
 LAWS = ("held-out points", "held-out mixture", "steeper spectrum")
+PLAIN, GUIDED = Case("patches8", "VP", 5), Case("digits", "VP", 8, 3.0)
 
 
-def lines(case, gain=0.25, low=0.125):
+def lines(case, gain=0.25, low=0.125, laws=LAWS):
     scale = "" if case.guidance is None else f"{case.guidance:g}"
     what = case.data, case.process, scale, case.nfe
-    return [Gain(*what, law, "ddim on karras, end zero", 1.5, 1.125, gain, low, 0.5, 64, 2.0, "abc") for law in LAWS]
+    return [Gain(*what, law, "ddim on karras, end zero", 1.5, 1.125, gain, low, 0.5, 64, 2.0, "abc") for law in laws]
 
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Cases cost nothing; those that are asked for."""
+    """Cases cost nothing; what was asked about each."""
     asked = []
 
-    def measured(case, jobs, paths):
+    def laws(case, jobs, paths):
         asked.append((case, paths))
         return [replace(row, trajectories=paths) for row in lines(case)]
 
-    monkeypatch.setattr(gains, "measure", measured)
+    def network(case, best):
+        asked.append((case, *best))
+        return lines(case, laws=["network"])[0]
+
+    monkeypatch.setattr(gains, "designed", lambda case: case)
+    monkeypatch.setattr(gains, "on_laws", laws)
+    monkeypatch.setattr(gains, "on_network", network)
     return asked
 
 
@@ -47,18 +54,26 @@ def test_what_is_written_is_what_is_read(tmp_path):
 
 def test_a_case_that_stands_there_is_kept_unless_asked_again(tmp_path, quick):
     out = str(tmp_path / "gains.csv")
-    assert main(["--out", out, "--cases", "digits:VP:8,digits:VP:5", "--paths", "9"]) == 0
-    assert main(["--out", out, "--cases", "digits:VP:5,digits:VP:8:3", "--paths", "7"]) == 0
+    assert main(["--out", out, "--cases", "digits:VP:8:3,patches8:VP:5", "--paths", "9"]) == 0
+    assert main(["--out", out, "--cases", "patches8:VP:5,patches8:VP:8", "--paths", "7"]) == 0
     kept = read_table(Path(out))
-    assert quick == [
-        (Case("digits", "VP", 8), 9),
-        (Case("digits", "VP", 5), 9),
-        (Case("digits", "VP", 8, 3.0), 7),
-    ]
+    assert quick == [(GUIDED, 9), (PLAIN, 9), (Case("patches8", "VP", 8), 7)]
     # in the order of all cases, whatever came first
-    assert [row.nfe for row in kept[::3]] == [5, 8, 8] and [row.trajectories for row in kept[::3]] == [9, 9, 7]
-    assert main(["--out", out, "--cases", "digits:VP:5", "--paths", "7", "--again"]) == 0
-    assert [row.trajectories for row in read_table(Path(out))[::3]] == [7, 9, 7]
+    assert [row.nfe for row in kept[::3]] == [5, 8, 8] and [row.trajectories for row in kept[::3]] == [9, 7, 9]
+    assert main(["--out", out, "--cases", "patches8:VP:5", "--paths", "7", "--again"]) == 0
+    assert [row.trajectories for row in read_table(Path(out))[::3]] == [7, 7, 9]
+
+
+def test_of_a_case_with_a_network_what_is_missing_is_measured(tmp_path, quick):
+    out, case = tmp_path / "gains.csv", CASES[0]
+    write(out, lines(case, gain=0.3), ["a footer"])
+    assert main(["--out", str(out), "--cases", str(case)]) == 0
+    assert quick == [(case, "ddim", "ddim", "ddim")]
+    assert read_table(out) == [*lines(case, gain=0.3), *lines(case, laws=["network"])]
+    assert main(["--out", str(out), "--cases", str(case)]) == 0 and len(quick) == 1
+    write(out, lines(case, laws=["network"]), ["a footer"])
+    assert main(["--out", str(out), "--cases", str(case), "--paths", "5"]) == 0
+    assert quick[1:] == [(case, 5)]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +96,7 @@ def test_a_case_that_is_none_is_refused_and_nothing_written(tmp_path, capsys, wo
 def test_only_gains_outside_the_noise_are_bold(tmp_path):
     write(tmp_path / "gains.csv", [*lines(CASES[0]), *lines(CASES[1], low=-0.05)], ["a footer"])
     shown = markdown(tmp_path / "gains.csv").splitlines()
-    assert shown[2].count("**25 % (12 to 50)**") == 3
+    assert shown[2].count("**25 % (12 to 50)**") == 3 and shown[2].endswith("|  |")
     assert shown[3].count("25 % (-5 to 50)") == 3 and "**" not in shown[3]
     assert shown[-2:] == ["- a footer", "- commits: abc"]
     with pytest.raises(ValueError, match="holds no gains"):
@@ -95,7 +110,7 @@ def test_the_readme_shows_the_table_that_stands_there():
 
 def test_every_line_of_the_table_is_what_it_says():
     rows = read_table(TABLE)
-    assert {row.law for row in rows} == set(LAWS)
+    assert set(LAWS) <= {row.law for row in rows} <= {*LAWS, "network"}
     for row in rows:
         assert row.gain == pytest.approx(1 - row.error / row.by_hand_error, abs=2e-3)
         assert row.low <= row.gain <= row.high
@@ -136,8 +151,11 @@ def test_a_plan_that_follows_no_trajectory_from_there_is_refused(digits):
 
 
 @pytest.mark.full
-def test_a_case_is_designed_and_judged_for_each_law():
-    rows = measure(Case("digits", "VP", 2), paths=64, samplers=FEW)
+def test_a_case_is_designed_and_judged_for_each_law_and_on_a_network():
+    made = designed(Case("digits", "VP", 2), FEW)
+    rows = on_laws(made, paths=64, samplers=FEW)
     assert [row.law for row in rows] == list(LAWS)
     assert {row.trajectories for row in rows} == {64}
-    assert all(row.by_hand.split(" on ")[0] in {s.name for s in FEW} for row in rows)
+    network = on_network(made, ["ipndm_3", "ddim"], FEW[:1], noises=4)
+    assert network.law == "network" and network.trajectories == 4
+    assert all(row.by_hand.split(" on ")[0] in {s.name for s in FEW} for row in [*rows, network])

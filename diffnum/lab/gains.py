@@ -1,8 +1,10 @@
 """What designs gain on whole sets of data, processes and budgets: ``python -m diffnum.lab.gains``, or ``make gains``.
 
 Every case is designed as ``diffnum design`` does it, and its plan judged against *all* samplers of the library on all
-grids with all ends, on more trajectories than the command takes, of laws made from the quarter that was held back. The
-table is written after every case; what it holds already is kept unless ``--again``.
+grids with all ends, on more trajectories than the command takes, of laws made from the quarter that was held back.
+Where the package has a network that was trained on such data, it is judged on the network's own trajectories too,
+against what is ranked and whatever was the best on one of the laws. The table is written after every case; what it
+holds already is kept unless ``--again``.
 """
 
 from __future__ import annotations
@@ -21,14 +23,19 @@ from typing import Any
 import numpy as np
 
 from .. import images, process
-from ..design import design, verdicts
+from ..design import design, judge, verdicts
+from ..design.handmade import RIVALS
 from ..figures.sheet import made_with
+from ..plan import Plan
 from ..solvers import ALL
 from .bench.results import commit, read, write
 
-__all__ = ["CASES", "Case", "Gain", "main", "markdown", "measure", "read_table"]
+__all__ = ["CASES", "Case", "Designed", "Gain", "designed", "main", "markdown", "on_laws", "on_network", "read_table"]
 
-PATHS = 1536
+PATHS, NOISES = 1536, 96
+"""Trajectories of each law, and of a network."""
+_NETWORKS = {"digits": "digits", "patches32": "patches"}
+_NETWORK = "network"
 _PROCESSES = {"VP": process.VP, "VE": process.VE, "Flow": process.Flow, "EDM": process.EDM}
 
 
@@ -93,27 +100,72 @@ class Gain:
     commit: str
 
 
-def measure(case: Case, jobs: int = 1, paths: int = PATHS, samplers: Sequence[Any] | None = None) -> list[Gain]:
-    """Design for a case and judge the plan, against all samplers if not against ``samplers``.
+@dataclass(frozen=True, eq=False)
+class Designed:
+    """The plan of a case, and what it was made from.
+
+    Attributes:
+        case: what was asked for.
+        data, labels, process: what the design was given.
+        plan: what it made.
+        seconds, commit: see :class:`Gain`.
+    """
+
+    case: Case
+    data: np.ndarray
+    labels: np.ndarray | None
+    process: Any
+    plan: Plan
+    seconds: float
+    commit: str
+
+    def gain(self, verdict: Any, trajectories: int, law: str) -> Gain:
+        """A line of the table."""
+        case, v = self.case, verdict
+        scale = "" if case.guidance is None else f"{case.guidance:g}"
+        what = (case.data, case.process, scale, case.nfe, law, str(v.hand_made), v.hand_made_error, v.error)
+        return Gain(*what, *_numbers(v.gain), trajectories, self.seconds, self.commit)
+
+
+def designed(case: Case, samplers: Sequence[Any] | None = None) -> Designed:
+    """As the command designs it.
 
     Raises:
         ValueError: data or a process of another name.
     """
-    rows, labels = _data(case)
+    data, labels = _data(case)
     if case.process not in _PROCESSES:
         raise ValueError(f"process {case.process!r} is unknown: use one of {', '.join(_PROCESSES)}")
     chosen: Any = _PROCESSES[case.process]()
     code, began = commit(), time.process_time()
-    plan = design(rows, case.nfe, chosen, samplers=samplers, labels=labels, guidance=case.guidance).plan
-    took = time.process_time() - began
+    plan = design(data, case.nfe, chosen, samplers=samplers, labels=labels, guidance=case.guidance).plan
+    return Designed(case, data, labels, chosen, plan, time.process_time() - began, code)
+
+
+def on_laws(made: Designed, jobs: int = 1, paths: int = PATHS, samplers: Sequence[Any] | None = None) -> list[Gain]:
+    """The plan on laws that it has not seen, against all samplers if not against ``samplers``."""
     rivals = list(ALL.values()) if samplers is None else samplers
-    found = verdicts(plan, rows, chosen, rivals, jobs=jobs, labels=labels, guidance=case.guidance, paths=paths)
-    scale = "" if case.guidance is None else f"{case.guidance:g}"
-    what = (case.data, case.process, scale, case.nfe)
-    return [
-        Gain(*what, v.trial, str(v.hand_made), v.hand_made_error, v.error, *_numbers(v.gain), paths, took, code)
-        for v in found
-    ]
+    known = {"labels": made.labels, "guidance": made.case.guidance}
+    found = verdicts(made.plan, made.data, made.process, rivals, jobs=jobs, paths=paths, **known)
+    return [made.gain(v, paths, v.trial) for v in found]
+
+
+def on_network(made: Designed, best: Iterable[str], samplers: Sequence[Any] = RIVALS, noises: int = NOISES) -> Gain:
+    """The plan on a network of such data, which it has not seen.
+
+    Args:
+        made: a case that has a network, without guidance.
+        best: names of samplers that are rivals beside ``samplers``.
+        samplers: rivals.
+        noises: trajectories, from as many images of noise.
+    """
+    import torch
+
+    network = images.pretrained(_NETWORKS[made.case.data], made.process)
+    z = torch.randn((noises, *network.shape), generator=torch.Generator().manual_seed(1))
+    rivals = list({solver.name: solver for solver in (*samplers, *(ALL[name] for name in best))}.values())
+    start = float(made.plan.start.sigma) * z
+    return made.gain(judge(made.plan, network, start, made.process, samplers=rivals), noises, _NETWORK)
 
 
 def _numbers(gain: Any) -> tuple[float, float, float]:
@@ -147,17 +199,20 @@ def markdown(path: Path) -> str:
     rows = read_table(path)
     if not rows:
         raise ValueError(f"{path} holds no gains: run make gains")
-    laws = ("points", "mixture", "steeper spectrum")
-    lines = [f"| data | process | guidance | evaluations | {' | '.join(laws)} |", "|---|---|---|---|---|---|---|"]
+    laws = ("points", "mixture", "steeper spectrum", _NETWORK)
+    lines = [f"| data | process | guidance | evaluations | {' | '.join(laws)} |", "|" + 8 * "---|"]
     for kind in dict.fromkeys((r.data, r.process, r.guidance, r.nfe) for r in rows):
         here = [r for r in rows if (r.data, r.process, r.guidance, r.nfe) == kind]
-        cells = [_cell(next(r for r in here if r.law.endswith(law))) for law in laws]
+        cells = [_cell([r for r in here if r.law.endswith(law)]) for law in laws]
         lines.append("| " + " | ".join([*map(str, kind), *cells]) + " |")
     commits = f"commits: {', '.join(dict.fromkeys(r.commit for r in rows))}"
     return "\n".join([*lines, "", *(f"- {line}" for line in [*read(path)[1], commits])])
 
 
-def _cell(row: Gain) -> str:
+def _cell(rows: Sequence[Gain]) -> str:
+    if not rows:
+        return ""
+    (row,) = rows
     said = f"{100 * row.gain:.0f} % ({100 * row.low:.0f} to {100 * row.high:.0f})"
     return f"**{said}**" if row.low > 0 else said
 
@@ -190,15 +245,26 @@ def _measure(asked: argparse.Namespace, command: str) -> None:
         raise ValueError(f"--paths {asked.paths} give no interval: use at least 2")
     rows = read_table(out)
     for case in cases:
-        mine = [row for row in rows if _case(row) == case]
-        if mine and not asked.again:
-            continue
-        made = measure(case, asked.jobs, asked.paths)
+        kept = [] if asked.again else [row for row in rows if _case(row) == case]
+        made = _missing(case, kept, asked.jobs, asked.paths)
         for row in made:
             print(" ".join(str(value) for value in asdict(row).values()), flush=True)
-        rows = _ordered([*(row for row in rows if _case(row) != case), *made])
+        rows = _ordered([*(row for row in rows if _case(row) != case), *kept, *made])
         # what is stopped keeps what it has
         write(out, rows, _footer(command))
+
+
+def _missing(case: Case, kept: Sequence[Gain], jobs: int, paths: int) -> list[Gain]:
+    """The lines of a case that the table lacks."""
+    networks = case.data in _NETWORKS and case.guidance is None
+    laws, network = ([row for row in kept if (row.law == _NETWORK) == which] for which in (False, True))
+    if laws and (network or not networks):
+        return []
+    made = designed(case)
+    new = [] if laws else on_laws(made, jobs, paths)
+    if networks and not network:
+        new.append(on_network(made, [row.by_hand.split(" on ")[0] for row in laws or new]))
+    return new
 
 
 def _ordered(rows: Iterable[Gain]) -> list[Gain]:
@@ -228,7 +294,8 @@ def _footer(command: str) -> list[str]:
         f"machine: {made['machine']}",
         f"command: {command}",
         f"rivals: the best of all {len(ALL)} samplers on all grids with all ends, chosen on each law by the very "
-        "trajectories that judge",
+        "trajectories that judge; on a network the best of the samplers that are ranked, two methods in the angle, and "
+        "whatever was the best on one of the laws",
     ]
 
 
