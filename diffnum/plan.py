@@ -75,7 +75,7 @@ class Level:
             object.__setattr__(self, "lam", lam)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Lin:
     """``register = sum(c * register_r for r, c in terms)``."""
 
@@ -84,7 +84,7 @@ class Lin:
     step: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Eval:
     """``register = model(register_x, level)``, the model's prediction of ``quantity``."""
 
@@ -95,7 +95,7 @@ class Eval:
     step: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Noise:
     """``register = N(0, I)``, the ``j``-th draw that belongs to the interval from ``s`` to ``t``."""
 

@@ -23,9 +23,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .folding import Infinite, finite, fold
-from .nodes import level_inside, made
+from .nodes import evaluated, level_inside, linear, made
 from .num import scaled
-from .plan import PREDICTIONS, Eval, Level, Lin, Line, Noise, Plan
+from .plan import PREDICTIONS, Level, Line, Noise, Plan
 from .prediction import convert
 
 __all__ = ["Evaluation", "Form", "Solver", "Trace", "compile", "solver"]
@@ -192,8 +192,7 @@ class Trace:
     def evaluate(self, x: Form, level: Level, name: str = "D") -> Evaluation:
         """Call the model once at ``x`` and ``level``."""
         register = self.pin(x, "u")
-        line = {"x": register, "level": level, "quantity": self.prediction, "name": name, "step": self.step}
-        self.lines.append(made(Eval, line))
+        self.lines.append(evaluated(register, level, self.prediction, name, self.step))
         known = {"trace": self, "x": register, "register": len(self.lines), "level": level, "name": name}
         return made(Evaluation, known)
 
@@ -245,7 +244,7 @@ class Trace:
         return self._line(terms, name)
 
     def _line(self, terms: tuple[tuple[int, Any], ...], name: str) -> int:
-        self.lines.append(made(Lin, {"terms": terms, "name": name, "step": self.step}))
+        self.lines.append(linear(terms, name, self.step))
         return len(self.lines)
 
     def _converted(self, terms: tuple[tuple[int, Any], ...], name: str, quantity: str) -> Form:
@@ -368,9 +367,6 @@ def compile(sampler: Solver | Callable[..., None], levels: Any, prediction: str 
         roots = [*(r for _, r in named), *(r for rows in kept for r in rows)]
         lines, states, registers, conversions = fold(lines, trace.conversions, trace.states, roots)
         pairs = iter(registers[len(named) :])
-        if trace.conversions:
-            # products of finite coefficients may overflow
-            finite(lines)
     except (ArithmeticError, Infinite) as error:
         # decimal's exceptions are among the former: extended precision meets infinite nodes
         step = error.args[0] if isinstance(error, Infinite) else trace.step
