@@ -194,7 +194,7 @@ class Plan:
         """:attr:`depth` of every step."""
         # the state, or pair, at level i is the start of step i, whichever step wrote it
         home = {r: i for rows in (*self.partners, self.states) for i, r in reversed(list(enumerate(rows)))}
-        born = {0: 0, **{r: line.step for r, line in enumerate(self.lines, 1)}, **home}
+        born = [home.get(r, step) for r, step in enumerate([0, *[line.step for line in self.lines]])]
         first: dict[int, int] = {}
         for line, read in zip(self.lines, self.reads, strict=True):
             first[line.step] = min([first.get(line.step, line.step), *[born[q] for q in read]])

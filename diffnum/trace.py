@@ -31,7 +31,7 @@ from .prediction import convert
 __all__ = ["Evaluation", "Form", "Solver", "Trace", "compile", "solver"]
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, init=False, slots=True)
 class Form:
     """A linear combination of registers; ``+ -`` with forms, ``* /`` with coefficients."""
 
@@ -42,7 +42,7 @@ class Form:
 
     def __init__(self, terms: tuple[tuple[int, Any], ...] = ()) -> None:
         # two for every term of a formula: past the frozen door they take half the time
-        self.__dict__["terms"] = terms
+        _set_terms(self, terms)
 
     def __add__(self, other: Form | int) -> Form:
         if not isinstance(other, Form):
@@ -69,6 +69,9 @@ class Form:
 
     def __truediv__(self, c: Any) -> Form:
         return Form(tuple([(r, a / c) for r, a in self.terms]))
+
+
+_set_terms: Callable[[Form, Any], None] = vars(Form)["terms"].__set__
 
 
 @dataclass(frozen=True)
@@ -238,7 +241,9 @@ class Trace:
 
     def pin(self, x: Form, name: str = "u") -> int:
         """The register that holds ``x``; a new line unless ``x`` is a register already."""
-        terms = tuple([(r, c) for r, c in x.terms if not (isinstance(c, (int, float)) and c == 0)])
+        terms, numbers = x.terms, [c for _, c in x.terms]
+        if {*map(type, numbers)} != {float} or not all(numbers):
+            terms = tuple([(r, c) for r, c in terms if not (isinstance(c, (int, float)) and c == 0)])
         if len(terms) == 1 and isinstance(terms[0][1], float) and terms[0][1] == 1.0:
             return terms[0][0]
         return self._line(terms, name)
