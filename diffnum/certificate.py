@@ -285,6 +285,8 @@ def certify(solver: Solver | Callable[..., None]) -> Certificate:
     )
 
 
+# what one certificate leaves in caches is looked through once, and not at the end of each
+@_cycles_sought_rarely()
 def certify_all(
     solvers: Iterable[Solver], on_done: Callable[[Certificate], None] | None = None, jobs: int = 1
 ) -> list[Certificate]:
