@@ -99,7 +99,7 @@ class Inconsistent(ValueError):
 
 
 @lru_cache(maxsize=64)
-def _exact_flow(process: GenericProcess, order: int) -> tuple[dict[Tree, tuple[Any, ...]], dict[Tree, tuple[Any, ...]]]:
+def _exact_flow(process: GenericProcess, order: int) -> tuple[dict[Tree, Raw], dict[Tree, Raw]]:
     """Coefficients in ``theta`` of the exact solution ``u(theta)`` and of ``G`` along it, by Picard iteration."""
     theta = h_series(order)
     a, s = compose(process.alphas, theta), compose(process.sigmas, theta)
@@ -113,8 +113,14 @@ def _exact_flow(process: GenericProcess, order: int) -> tuple[dict[Tree, tuple[A
     return _coefficients(u, order), _coefficients(along, order)
 
 
-def _coefficients(expansion: Expansion, order: int) -> dict[Tree, tuple[Any, ...]]:
-    return {t: tuple(s[i] if i < s.end else rational(0) for i in range(order)) for t, s in expansion.items()}
+def _coefficients(expansion: Expansion, order: int) -> dict[Tree, Raw]:
+    """From the first that is not zero on, and its power."""
+    found: dict[Tree, Raw] = {}
+    for t, s in expansion.items():
+        c = [s[i] if i < s.end else rational(0) for i in range(order)]
+        v = next((k for k, a in enumerate(c) if a), order)
+        found[t] = v, c[v:]
+    return found
 
 
 def _integral(g: Series, order: int) -> Series:
@@ -125,7 +131,7 @@ def _integral(g: Series, order: int) -> Series:
     return Series(0, tuple(known))
 
 
-def _at(coefficients: Mapping[Tree, tuple[Any, ...]], theta: Series, order: int) -> dict[Tree, Series]:
+def _at(coefficients: Mapping[Tree, Raw], theta: Series, order: int) -> dict[Tree, Series]:
     """Power series in the displacement, at ``theta``."""
     step = _raw(theta.cut(order), order)
     if step[0] == 1 < order == len(step[1]) + 1 and not any(step[1][1:]):
@@ -137,21 +143,17 @@ def _at(coefficients: Mapping[Tree, tuple[Any, ...]], theta: Series, order: int)
     end = min(len(row) for row in rows)
     columns = [[row[i] for row in rows] for i in range(end)]
     out: dict[Tree, Series] = {}
-    for t, c in coefficients.items():
-        v = next((k for k, a in enumerate(c) if a), order)
-        out[t] = Series(v, tuple(sum(map(mul, c[v : i + 1], columns[i][v:]), rational(0)) for i in range(v, end)))
+    for t, (v, c) in coefficients.items():
+        out[t] = Series(v, tuple(sum(map(mul, c[: i + 1 - v], columns[i][v:]), rational(0)) for i in range(v, end)))
     return out
 
 
-def _scaled(coefficients: Mapping[Tree, tuple[Any, ...]], a: Any, order: int) -> dict[Tree, Series]:
+def _scaled(coefficients: Mapping[Tree, Raw], a: Any, order: int) -> dict[Tree, Series]:
     """:func:`_at` a displacement ``a h``."""
     # not powers: what has no ** is a number too
     powers = list(accumulate([a] * (order - 1), mul, initial=rational(1)))
-    out: dict[Tree, Series] = {}
-    for t, c in coefficients.items():
-        v = next((k for k, b in enumerate(c) if b), order)
-        out[t] = Series(v, tuple(map(mul, c[v:], powers[v:])))
-    return out
+    from_on = [powers[v:] for v in range(order + 1)]
+    return {t: Series(v, tuple(map(mul, c, from_on[v]))) for t, (v, c) in coefficients.items()}
 
 
 @lru_cache(maxsize=512)

@@ -256,12 +256,12 @@ def certify(solver: Solver | Callable[..., None]) -> Certificate:
         if solver.stochastic
         else prove(solver, highest=max(4, solver.order + 1))
     )
-    paths = together(solver, plans, process)
+    types, process_invariant = invariance(solver, process)
+    paths = together(solver, plans, process, flow=not process_invariant)
     slopes = lawwise(solver, plans, process) if solver.stochastic else pathwise(solver, plans, process, paths)
     slopes += clean_end(solver, process)
-    types, process_invariant = invariance(solver, process)
     if not process_invariant and not solver.stochastic:
-        slopes.append(on_flow(solver, plans))
+        slopes.append(on_flow(solver, plans, paths))
     tried, survivors, free = _mutants(solver, plans, process)
     return Certificate(
         name=solver.name,
@@ -285,6 +285,8 @@ def certify(solver: Solver | Callable[..., None]) -> Certificate:
     )
 
 
+# what one certificate leaves in caches is looked through once, and not at the end of each
+@_cycles_sought_rarely()
 def certify_all(
     solvers: Iterable[Solver], on_done: Callable[[Certificate], None] | None = None, jobs: int = 1
 ) -> list[Certificate]:

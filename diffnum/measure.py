@@ -68,6 +68,7 @@ FLOAT32_COUNTS = (16, 64, 256)
 # what every claim is measured on; one on smooth grids on such a grid too
 ROUGH = ("uniform", "alternating")
 MIDDLE = "uniform in the middle"
+ON_FLOW = "uniform on another process"
 _GRIDS = {**GRIDS, MIDDLE: near}
 Plans = Callable[[Any, Callable[[Any, int], Any], int], Plan]
 
@@ -90,16 +91,23 @@ def pathwise(solver: Solver, plans: Plans, process: Any, paths: Together) -> lis
     return slopes
 
 
-def together(solver: Solver, plans: Plans, process: Any) -> Together:
-    """The runs in float64 of a sampler on all grids; a claim that float64 has no digits for needs cold ones alone."""
+def together(solver: Solver, plans: Plans, process: Any, flow: bool = False) -> Together:
+    """The runs in float64 of a sampler on all grids; a claim that float64 has no digits for needs cold ones alone.
+
+    Args:
+        flow: with those of :func:`on_flow`.
+    """
+
+    def plan(grid: str, n: int) -> Plan:
+        return plans(Flow(), uniform, n) if grid == ON_FLOW else plans(process, _GRIDS[grid], n)
 
     def usual(n: int) -> list[tuple[str, bool]]:
         rows = [("uniform", False), (MIDDLE, False)] if plans(process, uniform, n).depth else []
         if solver.order < PRECISE:
-            rows += [(grid, True) for grid in grids_of(solver)]
-        return [row for row in rows if n <= ENOUGH or (n <= COUNTS[-1] and row[0] == "uniform")]
+            rows += [(grid, True) for grid in (*grids_of(solver), *([ON_FLOW] if flow else []))]
+        return [row for row in rows if n <= ENOUGH or (n <= COUNTS[-1] and row[0] in ("uniform", ON_FLOW))]
 
-    return Together(lambda grid, n: plans(process, _GRIDS[grid], n), usual, COUNTS)
+    return Together(plan, usual, COUNTS)
 
 
 def _apart(plans: Plans, process: Any, grid: str = "", counts: Sequence[int] = ()) -> Together:
@@ -120,12 +128,20 @@ def demanded(solver: Solver, witness: str, grid: str) -> str:
 
 
 def warm_slope(
-    solver: Solver, plans: Plans, process: Any, witness: str, grid: str, must: str, paths: Together | None = None
+    solver: Solver,
+    plans: Plans,
+    process: Any,
+    witness: str,
+    grid: str,
+    must: str,
+    paths: Together | None = None,
+    row: str = "",
 ) -> Slope:
     """A warm slope in float64; in extended precision where the doublings do not agree before rounding comes.
 
     Args:
-        paths: runs on this process shared with other slopes.
+        paths: runs shared with other slopes.
+        row: what this grid on this process is called there; default the grid's name.
     """
     if solver.order >= PRECISE:
         return precise_slope(solver, process, witness, grid, must)
@@ -137,7 +153,7 @@ def warm_slope(
         if n > least and (settled(errors, counts) or errors[-1] <= rounding(counts[-1])):
             break
         counts.append(n)
-        errors.append(norm(paths.error(witness, grid, n, True)))
+        errors.append(norm(paths.error(witness, row or grid, n, True)))
     if not settled(errors, counts):
         return precise_slope(solver, process, witness, grid, must)
     return measured(errors, counts, witness, grid, process.name, "warm", must)
@@ -152,9 +168,10 @@ def started(solver: Solver, plans: Plans, process: Any, paths: Together | None =
     return start_up(errors, NEAR_COUNTS, solver.cold, max(solver.smooth or solver.order, solver.cold + 1))
 
 
-def on_flow(solver: Solver, plans: Plans) -> Slope:
+def on_flow(solver: Solver, plans: Plans, paths: Together | None = None) -> Slope:
     """The warm slope on a process with another clock, for methods that step in it."""
-    return warm_slope(solver, plans, Flow(), "non-linear", "uniform", "equal")
+    row = ON_FLOW if paths else ""
+    return warm_slope(solver, plans, Flow(), "non-linear", "uniform", "equal", paths, row)
 
 
 def lawwise(solver: Solver, plans: Plans, process: Any) -> list[Slope]:

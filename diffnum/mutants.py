@@ -9,7 +9,7 @@ that is built in the same way: a predictor-corrector ends with a step of its own
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
@@ -80,10 +80,13 @@ class Mutation:
 
     def numbers(self, r: int, line: Lin, plan: Plan) -> dict[int, Any]:
         """The coefficients that change, by the places of their terms; none where the line has no such term."""
-        places = {r - q: k for k, (q, _) in enumerate(line.terms)}
-        if not set(self.back) <= set(places) or self.read not in ((), _read(plan, r, self.back)):
+        return self.numbers_at({r - q: k for k, (q, _) in enumerate(line.terms)}, r, line, plan)
+
+    def numbers_at(self, places: Mapping[int, int], r: int, line: Lin, plan: Plan) -> dict[int, Any]:
+        """:meth:`numbers` of a line whose terms' places are known by how far back they lie."""
+        one, other = places.get(self.back[0]), places.get(self.back[-1])
+        if one is None or other is None or (self.read and self.read != _read(plan, r, self.back)):
             return {}
-        one, other = places[self.back[0]], places[self.back[-1]]
         first, last = line.terms[one][1], line.terms[other][1]
         return {one: last * self.factor, other: first * self.factor}
 
@@ -192,8 +195,9 @@ def _stacked(r: int, plan: Plan, slips: Sequence[tuple[int, Mutation]], count: i
         return replace(line, level=replace(sound, alpha=alpha, sigma=sigma))
     assert isinstance(line, Lin)
     changed: dict[int, list[tuple[int, Any]]] = {}
+    places = {r - q: k for k, (q, _) in enumerate(line.terms)}
     for m, slip in slips:
-        for k, number in slip.numbers(r, line, plan).items():
+        for k, number in slip.numbers_at(places, r, line, plan).items():
             changed.setdefault(k, []).append((m, number))
     # what no slip touches stays one number for all
     terms = ((q, column(c, changed[k]) if k in changed else c) for k, (q, c) in enumerate(line.terms))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from .plan import Level
+from .plan import Eval, Level, Lin
 
-__all__ = ["level_inside", "made"]
+__all__ = ["evaluated", "level_inside", "linear", "made"]
 
 Part = TypeVar("Part")
 
@@ -17,6 +18,35 @@ def made(kind: type[Part], fields: dict[str, Any]) -> Part:
     part = object.__new__(kind)
     object.__setattr__(part, "__dict__", fields)
     return part
+
+
+def _setters(kind: type) -> tuple[Any, ...]:
+    return tuple(vars(kind)[part.name].__set__ for part in fields(kind))
+
+
+_new = object.__new__
+_terms, _lin_name, _lin_step = _setters(Lin)
+_x, _level, _quantity, _name, _step = _setters(Eval)
+
+
+def linear(terms: tuple[tuple[int, Any], ...], name: str, step: int) -> Lin:
+    """``Lin(terms, name, step)``, as :func:`made`."""
+    line = _new(Lin)
+    _terms(line, terms)
+    _lin_name(line, name)
+    _lin_step(line, step)
+    return line
+
+
+def evaluated(x: int, level: Level, quantity: str, name: str, step: int) -> Eval:
+    """``Eval(x, level, quantity, name, step)``, as :func:`made`."""
+    line = _new(Eval)
+    _x(line, x)
+    _level(line, level)
+    _quantity(line, quantity)
+    _name(line, name)
+    _step(line, step)
+    return line
 
 
 def level_inside(process: Any, method: str, at: Any) -> Level:

@@ -75,7 +75,7 @@ class Level:
             object.__setattr__(self, "lam", lam)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Lin:
     """``register = sum(c * register_r for r, c in terms)``."""
 
@@ -84,7 +84,7 @@ class Lin:
     step: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Eval:
     """``register = model(register_x, level)``, the model's prediction of ``quantity``."""
 
@@ -95,7 +95,7 @@ class Eval:
     step: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Noise:
     """``register = N(0, I)``, the ``j``-th draw that belongs to the interval from ``s`` to ``t``."""
 
@@ -194,7 +194,7 @@ class Plan:
         """:attr:`depth` of every step."""
         # the state, or pair, at level i is the start of step i, whichever step wrote it
         home = {r: i for rows in (*self.partners, self.states) for i, r in reversed(list(enumerate(rows)))}
-        born = {0: 0, **{r: line.step for r, line in enumerate(self.lines, 1)}, **home}
+        born = [home.get(r, step) for r, step in enumerate([0, *[line.step for line in self.lines]])]
         first: dict[int, int] = {}
         for line, read in zip(self.lines, self.reads, strict=True):
             first[line.step] = min([first.get(line.step, line.step), *[born[q] for q in read]])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 from numbers import Rational
@@ -34,12 +34,19 @@ _FLOATING = type(getattr(gmpy2, "mpfr", float)(0))
 
 
 def _exact(x: Any) -> Any:
-    # a float within rounding of a fraction with a small denominator, such as 1 / 3 or 0.16, means that fraction
+    if type(x) is _KIND:
+        return x
     if isinstance(x, float):
-        exact = Fraction(x)
-        near = exact.limit_denominator(2000)
-        return rational(near if abs(near - exact) <= abs(near) * Fraction(1, 2**51) else exact)
+        return _meant(x)
     return rational(x) if isinstance(x, (int, Fraction)) else x
+
+
+@lru_cache(maxsize=1024)
+def _meant(x: float) -> Any:
+    # a float within rounding of a fraction with a small denominator, such as 1 / 3 or 0.16, means that fraction
+    exact = Fraction(x)
+    near = exact.limit_denominator(2000)
+    return rational(near if abs(near - exact) <= abs(near) * Fraction(1, 2**51) else exact)
 
 
 def _is_zero(c: Any) -> bool:
@@ -57,21 +64,22 @@ def _is_zero(c: Any) -> bool:
     return bool(c == 0 or c.simplify() == 0)
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, init=False, slots=True)
 class Series:
     """``sum(c[i] h^(v + i)) + O(h^(v + len(c)))``."""
 
     v: int
     c: tuple[Any, ...]
+    _low: int | None = field(compare=False, repr=False)
 
     # numpy scalars must not take the operation over
     __array_ufunc__ = None
 
     def __init__(self, v: int, c: tuple[Any, ...]) -> None:
         # a proof makes millions: past the frozen door they take half the time
-        fields = self.__dict__
-        fields["v"] = v
-        fields["c"] = c
+        _set_v(self, v)
+        _set_c(self, c)
+        _set_low(self, None)
 
     @property
     def end(self) -> int:
@@ -93,14 +101,14 @@ class Series:
     def valuation(self) -> int:
         """Lowest power with a non-zero coefficient; :attr:`end` for a series that is zero as far as known."""
         # asked for several times, and a series does not change
-        known = self.__dict__.get("_low")
+        known = self._low
         if known is None:
             known = self.v
             for c in self.c:
                 if c if type(c) is _KIND else not _is_zero(c):
                     break
                 known += 1
-            self.__dict__["_low"] = known
+            _set_low(self, known)
         return known
 
     def trim(self) -> Series:
@@ -114,9 +122,9 @@ class Series:
         if v + len(c) <= end:
             return self
         short = Series(v, c[: end - v]) if v < end else Series(end, ())
-        low = self.__dict__.get("_low")
+        low = self._low
         if low is not None:
-            short.__dict__["_low"] = low if low < end else end
+            _set_low(short, low if low < end else end)
         return short
 
     def shift(self, k: int) -> Series:
@@ -176,7 +184,9 @@ class Series:
                 return NotImplemented
             factor = self._kin(other)
             return Series(self.v, tuple([c * factor for c in self.c]))
-        v, w = self.valuation, other.valuation
+        v, w = self._low, other._low
+        # most are known: the property is asked for the others
+        v, w = self.valuation if v is None else v, other.valuation if w is None else w
         return Series(v + w, tuple(cauchy(self.c[v - self.v :], other.c[w - other.v :])))
 
     __rmul__ = __mul__
@@ -289,6 +299,9 @@ class Series:
         return compose([rational(1, math.factorial(j + k)) for j in range(max(self.end, 1))], self)
 
 
+_set_v, _set_c, _set_low = (vars(Series)[name].__set__ for name in ("v", "c", "_low"))
+
+
 @lru_cache(maxsize=256)
 def _phis(z: Series, top: int) -> tuple[Series, ...]:
     """``phi_0(z), ..., phi_top(z)``, of which a formula asks for several: ``phi_k = 1/k! + z phi_{k+1}``."""
@@ -309,14 +322,15 @@ def cauchy(x: Sequence[Any], y: Sequence[Any], most: int | None = None) -> list[
         return [x[0] * y[0], x[0] * y[1] + x[1] * y[0]] if n == 2 else []
     x, y = x[:n], y[:n]
     # of one power, and in even ones alone
-    for a, b in ((x, y), (y, x)):
-        if not any(a[1:]):
-            return [a[0] * c for c in b]
-    if n > 4 and not any(x[1::2]) and not any(y[1::2]):
+    if not (x[1] or any(x[2:])):
+        return [x[0] * c for c in y]
+    if not (y[1] or any(y[2:])):
+        return [y[0] * c for c in x]
+    if n > 4 and not (x[1] or y[1] or any(x[3::2]) or any(y[3::2])):
         evens, zero = cauchy(x[::2], y[::2]), x[1] * y[0]
         return [evens[k // 2] if k % 2 == 0 else zero for k in range(n)]
     # surds may stand among fractions
-    if n >= LONG and {*map(type, x), *map(type, y)} == {_KIND}:
+    if n >= LONG and type(x[0]) is _KIND and {*map(type, x), *map(type, y)} == {_KIND}:
         return _over_common(x, y)
     first, back = x[0], y[::-1]
     # the same sums, in the same order, whatever the kind of number

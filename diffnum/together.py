@@ -57,13 +57,14 @@ class Together:
 def end_points(rows: Sequence[tuple[Plan, bool]]) -> list[np.ndarray]:
     """Where plans take the points of :func:`witnesses`, warm where so marked: ``(points, dim)`` for each.
 
-    Those of one form for every number of steps run together, the others one after the other.
+    Those of one form for every process and number of steps run together, the others one after the other.
     """
     ends: dict[int, np.ndarray] = {}
     ways: list[_Way] = []
     forms = {id(plan): _form(plan) for plan in {id(plan): plan for plan, _ in rows}.values()}
-    for steps in dict.fromkeys(plan.steps for plan, _ in rows):
-        mine = [(i, plan, warm) for i, (plan, warm) in enumerate(rows) if plan.steps == steps]
+    kinds = [(plan.steps, plan.process.get("name")) for plan, _ in rows]
+    for kind in dict.fromkeys(kinds):
+        mine = [(i, *row) for i, row in enumerate(rows) if kinds[i] == kind]
         first = mine[0][1]
         if _usual(first) and all(forms[id(plan)] == forms[id(first)] for _, plan, _ in mine[1:]):
             ways += [_Way.of(i, plan, warm, forms[id(plan)][0]) for i, plan, warm in mine]

@@ -23,15 +23,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .folding import Infinite, finite, fold
-from .nodes import level_inside, made
+from .nodes import evaluated, level_inside, linear, made
 from .num import scaled
-from .plan import PREDICTIONS, Eval, Level, Lin, Line, Noise, Plan
+from .plan import PREDICTIONS, Level, Line, Noise, Plan
 from .prediction import convert
 
 __all__ = ["Evaluation", "Form", "Solver", "Trace", "compile", "solver"]
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, init=False, slots=True)
 class Form:
     """A linear combination of registers; ``+ -`` with forms, ``* /`` with coefficients."""
 
@@ -42,7 +42,7 @@ class Form:
 
     def __init__(self, terms: tuple[tuple[int, Any], ...] = ()) -> None:
         # two for every term of a formula: past the frozen door they take half the time
-        self.__dict__["terms"] = terms
+        _set_terms(self, terms)
 
     def __add__(self, other: Form | int) -> Form:
         if not isinstance(other, Form):
@@ -69,6 +69,9 @@ class Form:
 
     def __truediv__(self, c: Any) -> Form:
         return Form(tuple([(r, a / c) for r, a in self.terms]))
+
+
+_set_terms: Callable[[Form, Any], None] = vars(Form)["terms"].__set__
 
 
 @dataclass(frozen=True)
@@ -192,8 +195,7 @@ class Trace:
     def evaluate(self, x: Form, level: Level, name: str = "D") -> Evaluation:
         """Call the model once at ``x`` and ``level``."""
         register = self.pin(x, "u")
-        line = {"x": register, "level": level, "quantity": self.prediction, "name": name, "step": self.step}
-        self.lines.append(made(Eval, line))
+        self.lines.append(evaluated(register, level, self.prediction, name, self.step))
         known = {"trace": self, "x": register, "register": len(self.lines), "level": level, "name": name}
         return made(Evaluation, known)
 
@@ -239,13 +241,15 @@ class Trace:
 
     def pin(self, x: Form, name: str = "u") -> int:
         """The register that holds ``x``; a new line unless ``x`` is a register already."""
-        terms = tuple([(r, c) for r, c in x.terms if not (isinstance(c, (int, float)) and c == 0)])
+        terms, numbers = x.terms, [c for _, c in x.terms]
+        if {*map(type, numbers)} != {float} or not all(numbers):
+            terms = tuple([(r, c) for r, c in terms if not (isinstance(c, (int, float)) and c == 0)])
         if len(terms) == 1 and isinstance(terms[0][1], float) and terms[0][1] == 1.0:
             return terms[0][0]
         return self._line(terms, name)
 
     def _line(self, terms: tuple[tuple[int, Any], ...], name: str) -> int:
-        self.lines.append(made(Lin, {"terms": terms, "name": name, "step": self.step}))
+        self.lines.append(linear(terms, name, self.step))
         return len(self.lines)
 
     def _converted(self, terms: tuple[tuple[int, Any], ...], name: str, quantity: str) -> Form:
@@ -368,9 +372,6 @@ def compile(sampler: Solver | Callable[..., None], levels: Any, prediction: str 
         roots = [*(r for _, r in named), *(r for rows in kept for r in rows)]
         lines, states, registers, conversions = fold(lines, trace.conversions, trace.states, roots)
         pairs = iter(registers[len(named) :])
-        if trace.conversions:
-            # products of finite coefficients may overflow
-            finite(lines)
     except (ArithmeticError, Infinite) as error:
         # decimal's exceptions are among the former: extended precision meets infinite nodes
         step = error.args[0] if isinstance(error, Infinite) else trace.step

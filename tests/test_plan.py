@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from selection import DIFFUSING, SCORED, samplers
 
 import diffnum as dn
-from diffnum.plan import PREDICTIONS, Lin, Plan
+from diffnum import folding, nodes
+from diffnum.plan import PREDICTIONS, Eval, Lin, Plan
 from diffnum.prediction import convert, to_data, to_native
 from diffnum.read.tableau import canonical, distance
 from diffnum.solvers import ALL
@@ -309,3 +310,19 @@ def test_denoising_at_the_end_is_a_first_order_step_to_the_clean_level():
     end = dn.grid.custom(process, lams=[x.lam for x in levels], end="denoise")
     step = dn.grid.custom(process, lams=[x.lam for x in levels], end="zero")
     assert distance(dn.compile("ddim", end), dn.compile("ddim", step)) < 1e-14
+
+
+@pytest.mark.parametrize("name", ["rk4", "dpmpp_2m", "unipc_3_noise", "reversible_midpoint"])
+@pytest.mark.parametrize("prediction", ["data", "noise", "velocity"])
+def test_a_form_met_before_is_folded_as_one_seen_first(name, prediction):
+    levels = [grid(process, 6) for process in (dn.VP(), dn.Cosine(), dn.Flow())]
+    again = [dn.compile(name, each, prediction) for each in levels]
+    for each, known in zip(levels, again, strict=True):
+        folding._folded.cache_clear()
+        assert dn.compile(name, each, prediction) == known
+
+
+def test_lines_made_by_the_thousand_are_lines():
+    level = dn.VP().at(0.0)
+    assert nodes.linear(((0, 2.0),), "x", 3) == Lin(((0, 2.0),), "x", 3)
+    assert nodes.evaluated(1, level, "data", "D", 3) == Eval(1, level, "data", "D", 3)

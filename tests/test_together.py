@@ -1,9 +1,12 @@
 """Runs of several grids at once are the runs of each."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
 import diffnum as dn
+from diffnum import measure
 from diffnum.solvers import ALL
 from diffnum.together import Together, end_points, witnesses
 from diffnum.witness import GRIDS, Run, alternating, gaussian, near, nonlinear, path_errors, uniform
@@ -28,6 +31,19 @@ def test_plans_of_fewer_steps_run_along_with_longer_ones(name):
         for law, part in ((nonlinear(), end[:, :3]), (gaussian(), end[:, 3:])):
             run = Run.of(law, plan.start)
             np.testing.assert_allclose(part - run.exact(plan.stop), path_errors(plan, run, warm), rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", ["ipndm_2", "rk4", "stork_2_flow"])
+def test_a_slope_on_another_process_is_the_same_beside_the_runs_on_the_first(name):
+    sampler = ALL[name].with_options(stages=4) if name == "stork_2_flow" else ALL[name]
+
+    @cache
+    def plans(process, grid, n):
+        return dn.compile(sampler, grid(process, n))
+
+    beside = measure.together(sampler, plans, VP, flow=True)
+    beside.error("non-linear", "uniform", 16, True)
+    assert measure.on_flow(sampler, plans, beside) == measure.on_flow(sampler, plans)
 
 
 def test_plans_of_other_forms_run_one_after_the_other():

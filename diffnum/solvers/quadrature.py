@@ -59,10 +59,11 @@ def decaying_mean(h: Any, more: int = 0) -> Rule:
 def lagrange(nodes: Sequence[Any], at: Any) -> list[Any]:
     """The Lagrange polynomials of ``nodes`` at a point."""
     found = []
+    away = [(at - other, other) for other in nodes]
     for j, node in enumerate(nodes):
         value = None
-        for other in (*nodes[:j], *nodes[j + 1 :]):
-            factor = (at - other) / (node - other)
+        for far, other in (*away[:j], *away[j + 1 :]):
+            factor = far / (node - other)
             value = factor if value is None else value * factor
         found.append(1 if value is None else value)
     return found

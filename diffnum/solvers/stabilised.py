@@ -131,8 +131,9 @@ def on_noises(points: int) -> Build:
                 T.x = transfer(T.x, s, t, e.data)
                 continue
             past = ((e.noise, T.process.clock(s)), *past)[:points]
-            fields = [_field(T, s, t, c, [clock for _, clock in past]) for c in times(stages)]
-            own, *shares = _recurrence(T.dt(s, t), gegenbauer(stages), fields)
+            step, clocks = T.dt(s, t), [clock for _, clock in past]
+            fields = [_field(T, s, step, c, clocks) for c in times(stages)]
+            own, *shares = _recurrence(step, gegenbauer(stages), fields)
             T.x = _added(own * T.x, shares, past)
 
     return build
@@ -192,9 +193,9 @@ def _times(m: F, a: Any) -> Any:
         return float(m) * a
 
 
-def _field(T: Trace, s: Level, t: Level, c: F, clocks: Sequence[Any]) -> tuple[Any, Vector]:
-    """Factor of a stage's state in its slope, and those of the predictions."""
-    here = s if c == 0 else T.process.at_clock(T.process.clock(s) + scaled(c, T.dt(s, t)))
+def _field(T: Trace, s: Level, step: Any, c: F, clocks: Sequence[Any]) -> tuple[Any, Vector]:
+    """Factor of a stage's state in its slope, and those of the predictions; the first clock is that of ``s``."""
+    here = T.process.at_clock(clocks[0] + scaled(c, step)) if c else s
     shares = lagrange(clocks, T.process.clock(here)) if c else [1, *[0] * (len(clocks) - 1)]
     da, ds = T.process.rates(here)
     fall = da / here.alpha
