@@ -32,9 +32,9 @@ from .bench.results import commit, read, write
 
 __all__ = ["CASES", "Case", "Designed", "Gain", "designed", "main", "markdown", "on_laws", "on_network", "read_table"]
 
-PATHS, NOISES = 1536, 96
-"""Trajectories of each law, and of a network."""
-_NETWORKS = {"digits": "digits", "patches32": "patches"}
+PATHS = 1536
+_NETWORKS = {"digits": ("digits", 96), "patches32": ("patches", 48)}
+"""Those that were trained on such data, and how many of their trajectories are followed."""
 _NETWORK = "network"
 _PROCESSES = {"VP": process.VP, "VE": process.VE, "Flow": process.Flow, "EDM": process.EDM}
 
@@ -150,22 +150,25 @@ def on_laws(made: Designed, jobs: int = 1, paths: int = PATHS, samplers: Sequenc
     return [made.gain(v, paths, v.trial) for v in found]
 
 
-def on_network(made: Designed, best: Iterable[str], samplers: Sequence[Any] = RIVALS, noises: int = NOISES) -> Gain:
+def on_network(
+    made: Designed, best: Iterable[str], samplers: Sequence[Any] = RIVALS, noises: int | None = None
+) -> Gain:
     """The plan on a network of such data, which it has not seen.
 
     Args:
         made: a case that has a network, without guidance.
         best: names of samplers that are rivals beside ``samplers``.
         samplers: rivals.
-        noises: trajectories, from as many images of noise.
+        noises: trajectories, from as many images of noise; the network's own number if None.
     """
     import torch
 
-    network = images.pretrained(_NETWORKS[made.case.data], made.process)
-    z = torch.randn((noises, *network.shape), generator=torch.Generator().manual_seed(1))
+    name, many = _NETWORKS[made.case.data]
+    network, many = images.pretrained(name, made.process), noises or many
+    z = torch.randn((many, *network.shape), generator=torch.Generator().manual_seed(1))
     rivals = list({solver.name: solver for solver in (*samplers, *(ALL[name] for name in best))}.values())
     start = float(made.plan.start.sigma) * z
-    return made.gain(judge(made.plan, network, start, made.process, samplers=rivals), noises, _NETWORK)
+    return made.gain(judge(made.plan, network, start, made.process, samplers=rivals), many, _NETWORK)
 
 
 def _numbers(gain: Any) -> tuple[float, float, float]:
