@@ -47,6 +47,19 @@ def test_the_table_names_every_law_and_says_what_is_no_gain(designed, capsys, mo
     assert ("no gain" in said or "not better" in said) == (code == 1)
 
 
+def test_where_laws_describe_few_dimensions_the_network_is_to_be_asked(tmp_path, capsys, monkeypatch):
+    made = dn.design.design(None, 2, spectrum=[1.0, 0.1])
+    monkeypatch.setattr(dn.design, "design", lambda *asked, **more: made)
+    monkeypatch.setenv("COLUMNS", "160")
+    for width, told in ((64, False), (65, True)):
+        np.save(tmp_path / "data.npy", RNG.standard_normal((40, width)))
+        words = ["design", str(tmp_path / "data.npy"), "--nfe", "2", "--out", str(tmp_path / "plan.json")]
+        run(words)
+        assert ("64 of 65 dimensions" in capsys.readouterr().out) == told
+        run([*words, "--json"])
+        assert bool(json.loads(capsys.readouterr().out)["cautions"]) == told
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -74,10 +74,11 @@ def design(
     words += [] if guidance is None else ["--guidance", f"{guidance:g}"]
     words += ["--for", str(pipeline)] if pipeline else ["--process", named]
     picture = draw_design(made, out.with_name(f"{out.stem}.figure.png"), shlex.join(words))[0]
+    cautions = _cautions(0 if rows is None else rows[0].size)
     if as_json:
-        print_json(plain({"out": str(out), "picture": str(picture), **record(made)}))
+        print_json(plain({"out": str(out), "picture": str(picture), "cautions": cautions, **record(made)}))
     else:
-        _print(made, out, picture)
+        _print(made, out, picture, cautions)
     return int(not made.better)
 
 
@@ -104,7 +105,7 @@ def _progress(quiet: bool) -> Any:
     return bars()
 
 
-def _print(made: Design, out: Path, picture: Path) -> None:
+def _print(made: Design, out: Path, picture: Path, cautions: list[str]) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -128,5 +129,17 @@ def _print(made: Design, out: Path, picture: Path) -> None:
     screen.print()
     verdict = "better on all of them" if made.better else "not better on all of them: use the hand-made sampler"
     screen.print(f"verdict  {verdict}", highlight=False)
-    for line in (f"plan     {out}", f"picture  {picture}"):
+    for line in (*(f"network  {said}" for said in cautions), f"plan     {out}", f"picture  {picture}"):
         screen.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _cautions(dimensions: int) -> list[str]:
+    """What gains on laws do not say where a mixture describes few of all dimensions."""
+    from ..design.surrogates import RANK
+
+    if dimensions <= RANK:
+        return []
+    return [
+        f"laws describe {RANK} of {dimensions} dimensions closely, and a network may gain less or lose: hold the "
+        "plan against yours by dn.design.judge"
+    ]
