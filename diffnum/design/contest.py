@@ -82,8 +82,8 @@ class Contest:
             seed: of the interval.
         """
         trial = self.law.trial(paths, [plan, *self.likely])
-        few = best_among(trial.first(_RACE), self.ranked)
-        rival = few[0] if len(trial) <= _RACE else best_on(trial, few[:MOST])[0]
+        raced = best_among(trial.first(_RACE), self.ranked)[:MOST]
+        rival = best_among(trial, raced)[0]
         error, gain = trial.error(plan), trial.gain(plan, rival.plan, seed)
         return Verdict(trial.name, rival, trial.error(rival.plan), error, gain)
 
