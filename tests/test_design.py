@@ -269,17 +269,6 @@ def test_laws_have_the_mean_of_the_data_and_a_tilted_spectrum_keeps_it_and_its_t
     assert variances[0] / variances[-1] > powers[0] / powers[-1]
 
 
-def test_noise_beyond_that_of_a_level_is_paid_for():
-    family = free(PROCESSES["VP"], 4)
-    few = Trial("few", (Part(Trajectories.draw(MIXTURE, family.start, 48, 3, 1e-4)),))
-    theta = begun(family, size=0.0)
-    theta[-family.kept :] = 0.3
-    dear, cheap, none = (fit(family, theta, [few], rounds=8, off=off) for off in (1e6, 0.25, 0.0))
-    kept = [float(np.abs(made.theta[-family.kept :]).max()) for made in (dear, cheap, none)]
-    assert kept[0] < 1e-3 < kept[1] < kept[2]
-    assert none.error < cheap.error < dear.error
-
-
 # --- the design ---
 
 

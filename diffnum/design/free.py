@@ -13,15 +13,9 @@ the order conditions of ``A_p``, and the surprises span all weights that do. The
 exact arithmetic, and nothing has to be projected. With ``p = 1`` the family is that of differentiable solver search
 (Wang et al. 2025), ``z_i0`` alone is D-ODE (Kim et al. 2024).
 
-Of order one it has a number more for every step but the last, of which no noise is left: how much of it a state keeps,
-
-    x_{i+1} += v_i f_i^2 sigma_{i+1} eps_i,    eps_i = (x_i - alpha_i D_i) / sigma_i,
-    f_i = 1 - e^(lam_i - lam_{i+1}),
-
-so that the network may be told another level than that of the noise in the state, as timestep alignment does. The term
-is of the second order in the step, which leaves the order one; a constant ``D`` is still exact, whatever the numbers,
-and data that are moved move all samples with them. With it the family holds every explicit plan of one evaluation per
-step that is exact for a constant ``D``, such as the bespoke non-stationary solvers of that kind (Shaul et al. 2024).
+Of order one it holds every explicit plan of one evaluation per step that is exact for a constant ``D`` and whose states
+keep the noise of their level, no more and no less: what a network was trained on. Plans that keep other noise are
+:func:`~diffnum.design.learned.non_stationary`'s: exact denoisers make use of noise that a network was never shown.
 """
 
 from __future__ import annotations
@@ -52,14 +46,13 @@ _Input = tuple[Level, np.ndarray]
 
 
 @solver(order=1, cite="wang2025dss", family="designed", note="of the order of its option ``order`` for any ``z``")
-def free_multistep(T: Trace, grid: Any, order: int = 1, z: Sequence[Sequence[Any]] = (), v: Sequence[Any] = ()) -> None:
+def free_multistep(T: Trace, grid: Any, order: int = 1, z: Sequence[Sequence[Any]] = ()) -> None:
     """The family of this module. ``z[i]`` are the numbers of step ``i``, for the newest evaluation first; rows that are
-    absent or short stand for zeros, as does ``v[i]``, which a step to the clean level does not have. Above order one
-    its factor is ``f^(order + 1)``."""
+    absent or short stand for zeros."""
     past: list[tuple[Form, Level]] = []
     steps: list[Any] = []
     for i, (s, t) in enumerate(T.steps(grid)):
-        now, seen = T.denoise(T.x, s), T.x
+        now = T.denoise(T.x, s)
         past.insert(0, (now, s))
         r = t.sigma / s.sigma
         surprises = _surprises(past, order)
@@ -73,9 +66,6 @@ def free_multistep(T: Trace, grid: Any, order: int = 1, z: Sequence[Sequence[Any
             x = r * T.x + (t.alpha * step) * sum((c * D for c, (D, _) in zip(w, known, strict=True)), 0)
         for c, surprise in zip(z[i] if i < len(z) else (), surprises, strict=False):
             x = x + ((t.alpha - r * s.alpha) * c) * surprise
-        if i < len(v) and not t.clean:
-            f = 1 - r * s.alpha / t.alpha
-            x = x + (r * f ** (order + 1) * v[i]) * (seen - s.alpha * now)
         T.x = x
         if not t.clean and not s.pure_noise:
             steps.insert(0, T.h(s, t))
@@ -103,7 +93,7 @@ def _extrapolation(at: Level, before: Sequence[tuple[Form, Level]]) -> list[Any]
 
 @dataclass(frozen=True)
 class Free:
-    """A plan with free numbers: ``nfe`` levels, the ``z`` and, of order one, the ``v`` of every step, as one vector.
+    """A plan with free numbers: ``nfe`` levels and the ``z`` of every step, as one vector.
 
     The grid starts at ``start`` and ends at the clean level; in between, with the gaps ``g_i = limit - lam_i``,
 
@@ -147,14 +137,9 @@ class Free:
         return tuple(max(0, i + 1 - self.order - first) if self.order > 1 else i for i in range(self.nfe))
 
     @property
-    def kept(self) -> int:
-        """How many of the numbers say what noise a state keeps."""
-        return self.nfe - 1 if self.order == 1 else 0
-
-    @property
     def size(self) -> int:
         """Length of the vector."""
-        return self.levels + sum(self.counts) + self.kept
+        return self.levels + sum(self.counts)
 
     def grid(self, theta: Any) -> Grid:
         """The grid of a vector, whose entries may be torch leaves."""
@@ -171,11 +156,10 @@ class Free:
         for count in self.counts:
             z.append(tuple(theta[at + j] for j in range(count)))
             at += count
-        v = tuple(theta[at + i] for i in range(self.kept))
-        return compile(free_multistep, self.grid(theta), prediction, order=self.order, z=tuple(z), v=v)
+        return compile(free_multistep, self.grid(theta), prediction, order=self.order, z=tuple(z))
 
     def vector(self, lams: Sequence[float]) -> np.ndarray:
-        """The vector with these log-SNRs inside the grid, increasing and below ``limit``, and ``z = v = 0``.
+        """The vector with these log-SNRs inside the grid, increasing and below ``limit``, and ``z = 0``.
 
         Raises:
             ValueError: another number of them than ``nfe - 1``; an order that no grid has.
@@ -196,12 +180,12 @@ class Free:
     def near(self, plan: Plan) -> np.ndarray | None:
         """The vector whose plan is ``plan``, or the nearest to it; None if the family has none like it.
 
-        Every method of one evaluation a step that is exact for a constant ``D`` is a member with ``order = 1``: its
-        inputs are ``x_i = c_i x_0 + sum_j b_ij D_j``, and with ``r = c_{i+1} / c_i`` the weights of a step are
-        ``w_j = (b_{i+1, j} - r b_ij) / (alpha_{i+1} - r alpha_i)``, whose sum is one. Where it is not, as for methods
-        in the angle, the newest evaluation takes what is missing, if that is less than half of all. Members end at the
-        clean level and start at ``start``: the last step of a plan that stops before it, and the first of one that
-        starts elsewhere, are taken with the same weights.
+        Every method of one evaluation a step that is exact for a constant ``D`` and keeps each level's noise is a
+        member with ``order = 1``: its inputs are ``x_i = sigma_i / sigma_0 x_0 + sum_j b_ij D_j``, and with ``r =
+        sigma_{i+1} / sigma_i`` the weights of a step are ``w_j = (b_{i+1, j} - r b_ij) / (alpha_{i+1} - r alpha_i)``,
+        whose sum is one. Of one that is not, as methods in the angle are not, the newest evaluation takes what is
+        missing, if that is less than half of all. Members end at the clean level and start at ``start``: the last step
+        of a plan that stops before it, and the first of one that starts elsewhere, are taken with the same weights.
         """
         inputs = _inputs(plan)
         lams = [level.lam for level, _ in inputs[: self.nfe]]
@@ -216,28 +200,23 @@ class Free:
         # no level lies on the limit itself
         inside = np.minimum(lams[1:], self.limit - 1e-3 * (self.limit - lams[-2] if self.nfe > 1 else 1.0))
         theta = self.vector(inside.tolist())
-        theta[self.levels :] = [*(c for z, _ in known for c in z), *(v for _, v in known[:-1])]
+        theta[self.levels :] = [c for z in known for c in z]
         return theta
 
 
-def _step(
-    before: tuple[Level, np.ndarray], after: tuple[Level, np.ndarray], i: int
-) -> tuple[list[float], float] | None:
-    """Numbers of the step between two inputs, ``z`` and ``v``; None where the family has none like it."""
+def _step(before: tuple[Level, np.ndarray], after: tuple[Level, np.ndarray], i: int) -> list[float] | None:
+    """Numbers of the step between two inputs; None where the family has none like it."""
     (s, now), (t, then) = before, after
     r, kept = t.sigma / s.sigma, then[0] / now[0] if now[0] else math.inf
-    f = 1 - r * s.alpha / t.alpha
     if not abs(kept * s.alpha) < t.alpha:
         return None
-    w = (then - kept * now) / (t.alpha - kept * s.alpha)
-    if abs(w[1:].sum() - 1) > 0.5 or abs(w[i + 2 :]).max(initial=0.0) > 1e-9:
+    w = then - kept * now
+    if abs(w[1:].sum() / (t.alpha - kept * s.alpha) - 1) > 0.5 or abs(w[i + 2 :]).max(initial=0.0) > 1e-9:
         return None
-    # from parts of the increment of D in the step to those in its share of the step without v
-    w = w * (t.alpha - kept * s.alpha)
     w[i + 1] += (kept - r) * s.alpha
     w /= t.alpha - r * s.alpha
     w[i + 1] += 1 - w[1:].sum()
-    return (np.cumsum(w[1 : i + 2][::-1])[:-1] - 1).tolist(), (kept / r - 1) / f**2 if r else 0.0
+    return (np.cumsum(w[1 : i + 2][::-1])[:-1] - 1).tolist()
 
 
 def _inputs(plan: Plan) -> list[_Input]:

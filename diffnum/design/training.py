@@ -16,10 +16,6 @@ from .trial import Trial
 
 __all__ = ["Fit", "fit"]
 
-OFF = 0.25
-"""Of the penalty on noise that states keep beyond their level's. An exact denoiser makes use of it where a network,
-trained on the noise of the level alone, does not: without a penalty designs gain more on laws and less on networks."""
-
 
 @dataclass(frozen=True)
 class Fit:
@@ -52,15 +48,14 @@ def fit(
     rounds: int = 40,
     ridge: float = 1e-4,
     losses: Sequence[str] = ("soft_l1", "linear"),
-    off: float = OFF,
 ) -> Fit:
     """Minimise the mean square distance to the trajectories' ends over the family's numbers,
 
-        min over theta of   mean over trials of (error of plan_theta / unit)^2 + s^2 (ridge |u - u_0|^2 + off |v|^2),
+        min over theta of   mean over trials of (error of plan_theta / unit)^2 + s^2 ridge |theta - theta_0|^2,
 
-    ``theta = (u, v)``, ``v`` what noise states keep beyond their level's, ``s^2`` the first term at ``theta_0``, by
-    damped least squares on exact linearisations (:mod:`.levenberg`, :mod:`.sensitivity`). It converges in tens of
-    rounds where first-order optimisers take thousands of steps, has no learning rate and no randomness.
+    ``s^2`` the first term at ``theta_0``, by damped least squares on exact linearisations (:mod:`.levenberg`,
+    :mod:`.sensitivity`). It converges in tens of rounds where first-order optimisers take thousands of steps, has no
+    learning rate and no randomness.
 
     Args:
         free: the family.
@@ -72,7 +67,6 @@ def fit(
         losses: of :data:`.levenberg.LOSSES`, one after the other. Trajectories near a watershed end in the wrong mode
             until the plan is good, and their squares hide all others: ``"soft_l1"`` first counts them less.
         ridge: of the quadratic penalty, which decides the directions that the trajectories leave open.
-        off: of that on noise beyond a level's.
 
     Raises:
         ValueError: no trials.
@@ -101,11 +95,10 @@ def fit(
         )
 
     before = float(np.linalg.norm(distance(theta)))
-    inner = np.arange(free.size) < free.size - free.kept
-    leash, home = before * np.sqrt(np.where(inner, ridge, off)), np.where(inner, theta, 0.0)
+    leash = before * math.sqrt(ridge)
 
     def residual(vector: np.ndarray) -> np.ndarray:
-        return np.append(distance(vector), leash * (vector - home))
+        return np.append(distance(vector), leash * (vector - theta))
 
     def linearised(vector: np.ndarray) -> np.ndarray:
         made = numbers(free.plan, vector)
@@ -113,7 +106,7 @@ def fit(
             (scale[..., None].astype(np.float32) * part.trajectories.slopes(made, free.start, np.float32))
             for scale, part in zip(scales, parts, strict=True)
         ]
-        return np.concatenate([*(part.reshape(-1, free.size) for part in rows), np.diag(leash)])
+        return np.concatenate([*(part.reshape(-1, free.size) for part in rows), leash * np.eye(free.size)])
 
     # a residual of a third of their root mean square is where the softer loss turns
     turn = before / math.sqrt(3 * sum(part.trajectories.x.size for part in parts))
