@@ -9,6 +9,7 @@ from .free import Free, free_multistep
 from .handmade import Candidate, best_on, candidates
 from .interval import Interval
 from .judging import Followed, judge
+from .refining import Refined, refine
 from .surrogates import chosen_by, designed_on, judged_on, of_spectrum, split
 from .training import Fit, fit
 from .trajectories import Trajectories
@@ -22,6 +23,7 @@ __all__ = [
     "Free",
     "Interval",
     "Part",
+    "Refined",
     "Trajectories",
     "Trial",
     "Verdict",
@@ -38,6 +40,7 @@ __all__ = [
     "judged_on",
     "learned",
     "of_spectrum",
+    "refine",
     "split",
     "verdicts",
 ]

@@ -263,7 +263,8 @@ class _Field:
         """The best hand-made plans that the family holds, each of another sampler; if none, the best levels."""
         found: dict[str, np.ndarray] = {}
         for candidate in self.ranked[-1]:
-            theta = None if candidate.sampler in found else free.near(candidate.plan)
+            # from pure noise weights begin equal
+            theta = None if free.start.pure_noise or candidate.sampler in found else free.near(candidate.plan)
             if theta is not None and not any(np.allclose(theta, other) for other in found.values()):
                 found[candidate.sampler] = theta
             if len(found) == STARTS:

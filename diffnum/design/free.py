@@ -189,7 +189,7 @@ class Free:
         """
         inputs = _inputs(plan)
         lams = [level.lam for level, _ in inputs[: self.nfe]]
-        if self.order != 1 or plan.nfe != self.nfe or plan.draws or self.start.pure_noise:
+        if self.order != 1 or plan.nfe != self.nfe or plan.draws:
             return None
         if any(not a < b for a, b in pairwise([self.start.lam, *lams[1:]])) or lams[-1] > self.limit + 1e-9:
             return None

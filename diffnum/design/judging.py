@@ -20,7 +20,7 @@ from .handmade import best_on, candidates
 from .trajectories import DATA, Trajectories
 from .trial import Part, Trial
 
-__all__ = ["Followed", "judge"]
+__all__ = ["Followed", "judge", "numbers_of"]
 
 _FEWEST, _MOST = 25, 1600
 _NOISIEST = 4.0
@@ -134,6 +134,11 @@ def _between(s: Level, t: Level, n: int) -> np.ndarray:
     return np.log(np.expm1(w)) - _NOISIEST
 
 
+def numbers_of(x: Any) -> np.ndarray:
+    """A batch of torch or numpy as rows of float64."""
+    return np.asarray(x.detach().cpu().numpy() if hasattr(x, "detach") else x, dtype=np.float64).reshape(len(x), -1)
+
+
 def judge(
     plan: Plan,
     model: Callable[[Any, Level], Any],
@@ -175,7 +180,7 @@ def judge(
             "a plan that starts at process.level(process.t_start), or pass other samplers"
         )
     law = Followed(model, prediction, process, process.level(process.t_stop), x)
-    rows = np.asarray(x.detach().cpu().numpy() if hasattr(x, "detach") else x, dtype=np.float64).reshape(len(x), -1)
+    rows = numbers_of(x)
     trial = Trial("model", (Part(Trajectories(law, plan.start, rows, law.flow(rows, plan.start, DATA, tol), tol)),))
     rival = best_on(trial, by_hand)[0]
     gain = trial.gain(plan, rival.plan, seed)
