@@ -87,3 +87,19 @@ def test_calls_are_those_of_the_model_without_those_for_the_ends():
 def test_what_cannot_be_fitted_is_refused(plan, many, rounds, said):
     with pytest.raises(ValueError, match=said):
         refine(plan, MIXTURE.denoise, np.zeros((many, 3)), VP, rounds=rounds)
+
+
+@pytest.mark.full
+def test_refined_on_a_network_of_patches_the_best_by_hand_ends_closer_on_trajectories_not_asked_for():
+    network = dn.images.pretrained("patches", VP, "data")
+    plan = dn.compile("ipndm_3", dn.grid.karras(VP, 5), "data")
+
+    def noise(n, seed):
+        shape = (n, *network.shape)
+        return float(plan.start.sigma) * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+    found = refine(plan, network, noise(32, 7), VP)
+    judged = dn.design.judge(
+        found.plan, network, noise(32, 1), VP, samplers=[dn.solvers.ipndm_3, dn.solvers.dpm_2m, dn.solvers.dpmpp_2m]
+    )
+    assert judged.gain.low > 0.1

@@ -141,5 +141,5 @@ def _cautions(dimensions: int) -> list[str]:
         return []
     return [
         f"laws describe {RANK} of {dimensions} dimensions closely, and a network may gain less or lose: hold the "
-        "plan against yours by dn.design.judge"
+        "plan against yours by dn.design.judge, refine it on some of its trajectories by dn.design.refine"
     ]
