@@ -233,7 +233,7 @@ class _Field:
 
     def first(self, training: list[Trial]) -> list[_Work]:
         """Fits to the smoothest surrogate from the hand-made plans of several samplers that are the best there; of
-        order two as well where the family holds too few of them, as from pure noise."""
+        order two as well where the family holds too few of them."""
         limit = float(self.process.level(self.process.t_stop).lam)
         plain, second = (Free(self.process, self.start, limit, self.nfe, order) for order in (1, 2))
         starts = [(plain, theta) for theta in self._near(plain)]
@@ -263,8 +263,7 @@ class _Field:
         """The best hand-made plans that the family holds, each of another sampler; if none, the best levels."""
         found: dict[str, np.ndarray] = {}
         for candidate in self.ranked[-1]:
-            # from pure noise weights begin equal
-            theta = None if free.start.pure_noise or candidate.sampler in found else free.near(candidate.plan)
+            theta = None if candidate.sampler in found else free.near(candidate.plan)
             if theta is not None and not any(np.allclose(theta, other) for other in found.values()):
                 found[candidate.sampler] = theta
             if len(found) == STARTS:
