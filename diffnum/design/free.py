@@ -15,7 +15,7 @@ exact arithmetic, and nothing has to be projected. With ``p = 1`` the family is 
 
 Of order one it holds every explicit plan of one evaluation per step that is exact for a constant ``D`` and whose states
 keep the noise of their level, no more and no less: what a network was trained on. Plans that keep other noise are
-:func:`~diffnum.design.learned.non_stationary`'s: exact denoisers make use of noise that a network was never shown.
+:func:`~diffnum.design.learned.non_stationary`'s: exact denoisers make use of such noise, and a network may lose by it.
 """
 
 from __future__ import annotations
