@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
-from design_cases import MIXTURE, PROCESSES
+from design_cases import MIXTURE, PROCESSES, begun
 
 import diffnum as dn
+from diffnum import Level
 from diffnum.design import Followed, Free, Part, Trajectories, Trial, fit, refine
+from diffnum.design.moments import posterior
+from diffnum.design.sensitivity import numbers, sensitivities
 
 VP = PROCESSES["VP"]
 START, STOP = VP.level(VP.t_start), VP.level(VP.t_stop)
@@ -34,7 +39,7 @@ def test_it_serves_trajectories_that_it_was_not_fitted_to():
 def test_on_a_law_it_is_the_fit_with_exact_slopes():
     x = points(24)
     law = Followed(MIXTURE.denoise, "data", VP, STOP, x)
-    drawn = Trajectories(MIXTURE, START, x, law.flow(x, START, dn.Level(0.0, 1.0, 0.0)))
+    drawn = Trajectories(MIXTURE, START, x, law.flow(x, START, Level(0.0, 1.0, 0.0)))
     family = Free(VP, START, STOP.lam, 5)
     exact = fit(family, family.near(PLAN), [Trial("law", (Part(drawn),))], rounds=30, losses=("linear",))
     found = refine(PLAN, MIXTURE.denoise, x, VP, rounds=30)
@@ -62,6 +67,34 @@ def test_from_pure_noise_too():
     assert found.error < 0.7 * found.before
 
 
+@pytest.mark.parametrize("name", ["VP", "VE"])
+def test_slopes_of_a_function_are_those_of_the_law_behind_it(name):
+    process = PROCESSES[name]
+    level = process.at(0.4)
+    x, moves = points(5, 2, level), np.random.default_rng(3).standard_normal((5, 3, 4))
+    moves[..., 2] = 0.0
+    law = Followed(MIXTURE.denoise, "data", process, process.level(process.t_stop), x)
+    found, exact = (posterior(one, x, Level(math.nan, level.alpha, level.sigma)) for one in (law, MIXTURE))
+    assert np.allclose(found.mean, exact.mean, atol=1e-12)
+    assert np.allclose(found.turn, exact.turn, rtol=1e-4, atol=1e-4)
+    assert np.allclose(found.cov @ moves, exact.cov @ moves, atol=5e-3 * np.abs(exact.cov @ moves).max())
+
+
+def test_slopes_take_the_calls_that_are_said():
+    count = []
+
+    def model(x, level):
+        count.append(len(x))
+        return MIXTURE.denoise(x, level)
+
+    for n in (4, 6):
+        family, x = Free(VP, START, STOP.lam, n), points(3)
+        law = Followed(model, "data", VP, STOP, x)
+        count.clear()
+        sensitivities(numbers(family.plan, begun(family)), law, x)
+        assert sum(count) == len(x) * ((n**3 - n) // 6 + 3 * n - 2)
+
+
 def test_calls_are_those_of_the_model_without_those_for_the_ends():
     asked = []
 
@@ -70,7 +103,7 @@ def test_calls_are_those_of_the_model_without_those_for_the_ends():
         return MIXTURE.denoise(x, level)
 
     x = points(6)
-    Followed(model, "data", VP, STOP, x).flow(x, START, dn.Level(0.0, 1.0, 0.0))
+    Followed(model, "data", VP, STOP, x).flow(x, START, Level(0.0, 1.0, 0.0))
     ends, found = sum(asked), refine(PLAN, model, x, VP, rounds=2)
     assert found.calls == sum(asked) - 2 * ends > 0
 

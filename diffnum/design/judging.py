@@ -20,7 +20,7 @@ from .handmade import best_on, candidates
 from .trajectories import DATA, Trajectories
 from .trial import Part, Trial
 
-__all__ = ["Followed", "judge", "numbers_of"]
+__all__ = ["Followed", "asked", "judge"]
 
 _FEWEST, _MOST = 25, 1600
 _NOISIEST = 4.0
@@ -76,7 +76,12 @@ class Followed:
         return a * x + b * native
 
     def denoise(self, x: np.ndarray, level: Level) -> np.ndarray:
-        """``E[x0 | x]``, as far as the model knows it."""
+        """``E[x0 | x]``, as far as the model knows it. A level without a time, ``t = nan``, stands for the one of the
+        process with its log-SNR."""
+        if math.isnan(level.t):
+            first = self.process.level(self.process.t_start)
+            own = self.process.at(min(max(level.lam, first.lam), self.stop.lam))
+            x, level = x * (math.hypot(own.alpha, own.sigma) / math.hypot(level.alpha, level.sigma)), own
         return self.predict(x, level, "data")
 
     def flow(self, x: np.ndarray, s: Level, t: Level, tol: float = 1e-3) -> np.ndarray:
@@ -134,9 +139,12 @@ def _between(s: Level, t: Level, n: int) -> np.ndarray:
     return np.log(np.expm1(w)) - _NOISIEST
 
 
-def numbers_of(x: Any) -> np.ndarray:
-    """A batch of torch or numpy as rows of float64."""
-    return np.asarray(x.detach().cpu().numpy() if hasattr(x, "detach") else x, dtype=np.float64).reshape(len(x), -1)
+def asked(plan: Plan, model: Callable[[Any, Level], Any], x: Any, process: Any, prediction: str, tol: float) -> Trial:
+    """Trajectories of a model from ``x`` at the start of ``plan``; arguments as of :func:`judge`."""
+    law = Followed(model, prediction, process, process.level(process.t_stop), x)
+    rows = np.asarray(x.detach().cpu().numpy() if hasattr(x, "detach") else x, dtype=np.float64).reshape(len(x), -1)
+    followed = Trajectories(law, plan.start, rows, law.flow(rows, plan.start, DATA, tol), tol)
+    return Trial("model", (Part(followed),))
 
 
 def judge(
@@ -179,9 +187,7 @@ def judge(
             f"no hand-made plan of {plan.nfe} evaluations starts at log-SNR {plan.start.lam:.6g} or later: judge "
             "a plan that starts at process.level(process.t_start), or pass other samplers"
         )
-    law = Followed(model, prediction, process, process.level(process.t_stop), x)
-    rows = numbers_of(x)
-    trial = Trial("model", (Part(Trajectories(law, plan.start, rows, law.flow(rows, plan.start, DATA, tol), tol)),))
+    trial = asked(plan, model, x, process, prediction, tol)
     rival = best_on(trial, by_hand)[0]
     gain = trial.gain(plan, rival.plan, seed)
     return Verdict(trial.name, rival, trial.error(rival.plan), trial.error(plan), gain)

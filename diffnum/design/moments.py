@@ -29,6 +29,7 @@ from ..targets.conditional import Conditional
 from ..targets.covariances import Spectral
 from ..targets.empirical import Empirical
 from ..targets.mixture import Mixture
+from .differences import Products, turn
 
 __all__ = ["Posterior", "posterior"]
 
@@ -43,12 +44,13 @@ class Posterior:
 
     Attributes:
         mean: ``E[x0 | x]``, ``(n, d)``, float64.
-        cov: ``Cov[x0 | x]``, ``(n, d, d)``, in the precision asked for; or what a guided denoiser has in its place.
+        cov: ``Cov[x0 | x]``, ``(n, d, d)``, in the precision asked for; what a guided denoiser has in its place; or
+            the products of a function's.
         turn: the derivative of the mean by the angle of the level at constant ``x / rho``, ``(n, d)``.
     """
 
     mean: np.ndarray
-    cov: np.ndarray
+    cov: Any
     turn: np.ndarray
 
     def towards(self, other: Posterior, scale: float) -> Posterior:
@@ -62,13 +64,18 @@ def posterior(target: Any, x: np.ndarray, level: Level, dtype: Any = np.float64)
 
     Args:
         target: a law with ``denoise`` and ``posterior_cov``. Mixtures with full covariances and points, and families
-            of mixtures under guidance, are asked once; of others the slope is a central difference.
+            of mixtures under guidance, are asked once; of others the slope is a central difference. Of a model that is
+            followed both slopes are.
         x: ``(n, d)``.
         level: ``alpha, sigma > 0``.
         dtype: of the covariances; float32 is twice as quick and good enough for the steps of a least-squares solver.
     """
-    from .learned.guided import Guided  # whose room draws trajectories, which ask this file
+    from .judging import Followed  # these draw trajectories, which ask this file
+    from .learned.guided import Guided
 
+    if isinstance(target, Followed):
+        mean = target.denoise(x, level)
+        return Posterior(mean, Products(target, x, level, mean), turn(target, x, level))
     if isinstance(target, Guided):
         whole = posterior(target.family, x, level, dtype)
         return whole.towards(posterior(target.family.given(target.label), x, level, dtype), target.scale)

@@ -1,0 +1,58 @@
+"""A denoiser that is a function and no more, as a law whose slopes are differences: what a fit asks of a network.
+
+A linearised plan asks, at the state ``x`` of every evaluation, for ``D``, for its slope in the angle of the level, and
+for the products ``J M`` of its Jacobian with the moves of the state by each number (:mod:`.sensitivity`). Only numbers
+that move the state cost a call, so that a plan of ``N`` evaluations takes ``O(N^3)`` calls a sample and not a run for
+each of its ``O(N^2)`` numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..plan import Level
+
+__all__ = ["Products", "turn"]
+
+_STEP = 1e-3
+"""Relative: the error of a difference is of this size, and so is that of a network in float32 divided by it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Products:
+    """``Cov[x0 | x] = sigma^2 / alpha dD/dx`` of a denoiser, known by its products alone.
+
+    Attributes:
+        law: with ``denoise``.
+        x, level: where.
+        mean: ``D`` there.
+    """
+
+    law: Any
+    x: np.ndarray
+    level: Level
+    mean: np.ndarray
+
+    def __matmul__(self, moves: np.ndarray) -> np.ndarray:
+        """``(n, d, p)``, forward differences along every move that is not zero."""
+        out = np.zeros_like(moves)
+        size = _STEP * float(np.linalg.norm(self.x))
+        for p in range(moves.shape[-1]):
+            length = float(np.linalg.norm(moves[..., p]))
+            if length:
+                step = size / length
+                there = self.law.denoise(self.x + step * moves[..., p], self.level)
+                out[..., p] = (self.level.sigma**2 / self.level.alpha / step) * (there - self.mean)
+        return out
+
+
+def turn(law: Any, x: np.ndarray, level: Level) -> np.ndarray:
+    """The slope of ``D`` in the angle of the level at constant ``x / rho``, by a central difference."""
+    angle, rho = math.atan2(level.sigma, level.alpha), math.hypot(level.alpha, level.sigma)
+    e = _STEP * min(angle, math.pi / 2 - angle)
+    above, below = (law.denoise(x / rho, Level(math.nan, math.cos(a), math.sin(a))) for a in (angle + e, angle - e))
+    return (above - below) / (2 * e)
