@@ -29,6 +29,7 @@ from ..targets.conditional import Conditional
 from ..targets.covariances import Spectral
 from ..targets.empirical import Empirical
 from ..targets.mixture import Mixture
+from ..targets.online import LEAST, weights_of
 from .differences import Products, turn
 
 __all__ = ["Posterior", "posterior"]
@@ -107,6 +108,7 @@ def _of_components(law: Mixture, x: np.ndarray, level: Level, dtype: Any) -> Pos
     share, bend = _weighed(
         (np.log(law.weights) - np.log(v).sum(-1) / 2) - squares[..., 0].T / 2,
         (squares[..., 1].T - (dv / v).sum(-1)) / 2 - s * crossed.T,
+        dtype,
     )
     gain = c * lam / v
     mu = z @ (gain[..., None] * back)
@@ -135,6 +137,7 @@ def _of_points(law: Empirical, x: np.ndarray, level: Level, dtype: Any) -> Poste
     share, bend = _weighed(
         (c / s**2) * inside - (c**2 / (2 * s**2)) * squares,
         (c / s**3) * squares - ((1 + c**2) / s**3) * inside,
+        dtype,
     )
     mean = share @ y
     products, place = _products(law, np.dtype(dtype))
@@ -161,9 +164,9 @@ def _turned(x: np.ndarray, level: Level) -> tuple[np.ndarray, float, float]:
     return x / rho, level.alpha / rho, level.sigma / rho
 
 
-def _weighed(logits: np.ndarray, slopes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Shares ``(n, K)``, and the slopes of their logarithms."""
-    share = np.exp(logits - logits.max(axis=1, keepdims=True))
+def _weighed(logits: np.ndarray, slopes: np.ndarray, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Shares ``(n, K)``, none of them subnormal in the precision of covariances, and the slopes of their logarithms."""
+    share = weights_of(logits - logits.max(axis=1, keepdims=True), LEAST[np.dtype(dtype).itemsize])
     share /= share.sum(axis=1, keepdims=True)
     return share, slopes - (share * slopes).sum(axis=1, keepdims=True)
 

@@ -23,7 +23,7 @@ from .common import (
     score_by_predict,
     velocity_by_predict,
 )
-from .online import exp, log, quiet, softmax_mean
+from .online import LEAST, exp, log, quiet, softmax_mean, weights_of
 from .reference import reference_flow
 from .working import above_clean, by_rows, has_objects, number, open_question
 
@@ -158,7 +158,7 @@ class Empirical:
             cov: Any = 0
             for i in self._chunks():
                 offsets = points.exact[i]
-                share = exp(_by_differences(moved, offsets, near) - total[:, None])
+                share = weights_of(_by_differences(moved, offsets, near) - total[:, None])
                 apart = offsets[None] - (D - points.centre)[:, None]
                 cov = cov + apart.swapaxes(1, 2) @ (share[..., None] * apart)
             return cov
@@ -255,7 +255,7 @@ class Empirical:
                     best.see(near, i.start)
                 yield near * scale, _summing(offsets[i])
 
-        top, total, mean = softmax_mean(pieces())
+        top, total, mean = softmax_mean(pieces(), LEAST[offsets.dtype.itemsize])
         if safe:
             return top + log(total) - (moved**2).sum(1) / (2 * level.sigma**2), mean
         return best.corrected(moved, level, points.exact, (total, mean), error, _TOLERANCE[precision])
