@@ -80,6 +80,15 @@ def test_slopes_of_a_function_are_those_of_the_law_behind_it(name):
     assert np.allclose(found.cov @ moves, exact.cov @ moves, atol=5e-3 * np.abs(exact.cov @ moves).max())
 
 
+@pytest.mark.parametrize("apart", [1e-5, 3e-4, 1e-2])
+def test_slopes_near_the_last_level_that_a_model_knows_are_to_one_side(apart):
+    level = VP.at(STOP.lam - apart)
+    x = points(5, 2, level)
+    law = Followed(MIXTURE.denoise, "data", VP, STOP, x)
+    found, exact = (posterior(one, x, Level(math.nan, level.alpha, level.sigma)) for one in (law, MIXTURE))
+    assert np.allclose(found.turn, exact.turn, rtol=5e-3, atol=5e-3 * np.abs(exact.turn).max())
+
+
 def test_slopes_take_the_calls_that_are_said():
     count = []
 
@@ -93,6 +102,12 @@ def test_slopes_take_the_calls_that_are_said():
         count.clear()
         sensitivities(numbers(family.plan, begun(family)), law, x)
         assert sum(count) == len(x) * ((n**3 - n) // 6 + 3 * n - 2)
+
+
+def test_a_plan_of_one_evaluation_has_nothing_to_fit():
+    plan = dn.compile("ddim", dn.grid.log_snr(VP, 1))
+    with pytest.raises(ValueError, match="ddim in 1 evaluation has no number to fit: use a plan of at least 2"):
+        refine(plan, MIXTURE.denoise, points(3), VP)
 
 
 def test_calls_are_those_of_the_model_without_those_for_the_ends():

@@ -10,6 +10,7 @@ import diffnum as dn
 from diffnum.plan import Level
 from diffnum.targets import empirical
 from diffnum.targets.empirical import Empirical
+from diffnum.targets.online import LEAST, weights_of
 
 SIGMAS = st.floats(-10, 4).map(lambda e: 10.0**e)
 ALPHAS = st.sampled_from([1.0, 0.3, 1e-6, 0.0])
@@ -25,6 +26,16 @@ def by_differences(data, x, level):
     top = logits.max(1, keepdims=True)
     powers = np.exp(logits - top)
     return (top[:, 0] + np.log(powers.sum(1))), powers @ data / powers.sum(1, keepdims=True)
+
+
+@given(st.lists(st.floats(-1e5, 0), min_size=1, max_size=9), st.sampled_from([np.float64, np.float32]))
+def test_no_weight_is_subnormal_and_those_that_matter_are_exponentials(logits, kind):
+    logits = np.array(logits, dtype=kind)
+    for given_ in (logits, torch.tensor(logits)):
+        found = np.asarray(weights_of(given_ + 0, LEAST[logits.itemsize]))
+        assert found.dtype == kind
+        assert found.min() >= np.finfo(kind).tiny
+        assert np.allclose(found, np.exp(logits.astype(float)), rtol=1e-5 if kind is np.float32 else 1e-13, atol=1e-34)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from .handmade import best_on, candidates
 from .trajectories import DATA, Trajectories
 from .trial import Part, Trial
 
-__all__ = ["Followed", "asked", "judge"]
+__all__ = ["Followed", "judge", "trial_of"]
 
 _FEWEST, _MOST = 25, 1600
 _NOISIEST = 4.0
@@ -69,6 +69,12 @@ class Followed:
         """Numbers in one sample."""
         return math.prod(self._shape)
 
+    @property
+    def angles(self) -> tuple[float, float]:
+        """``atan2(sigma, alpha)`` of the last level that it knows and of the first one of its process."""
+        first = self.process.level(self.process.t_start)
+        return math.atan2(self.stop.sigma, self.stop.alpha), math.atan2(first.sigma, first.alpha)
+
     def predict(self, x: np.ndarray, level: Level, quantity: str) -> np.ndarray:
         """The prediction as ``quantity``, rows of float64."""
         native = np.concatenate([self._called(x[i : i + self.batch], level) for i in range(0, len(x), self.batch)])
@@ -77,7 +83,7 @@ class Followed:
 
     def denoise(self, x: np.ndarray, level: Level) -> np.ndarray:
         """``E[x0 | x]``, as far as the model knows it. A level without a time, ``t = nan``, stands for the one of the
-        process with its log-SNR."""
+        process with its log-SNR, or for the first or last one if that lies beyond them."""
         if math.isnan(level.t):
             first = self.process.level(self.process.t_start)
             own = self.process.at(min(max(level.lam, first.lam), self.stop.lam))
@@ -139,8 +145,10 @@ def _between(s: Level, t: Level, n: int) -> np.ndarray:
     return np.log(np.expm1(w)) - _NOISIEST
 
 
-def asked(plan: Plan, model: Callable[[Any, Level], Any], x: Any, process: Any, prediction: str, tol: float) -> Trial:
-    """Trajectories of a model from ``x`` at the start of ``plan``; arguments as of :func:`judge`."""
+def trial_of(
+    plan: Plan, model: Callable[[Any, Level], Any], x: Any, process: Any, prediction: str, tol: float
+) -> Trial:
+    """Trajectories of a model from ``x`` at the start of ``plan`` as a trial; arguments as of :func:`judge`."""
     law = Followed(model, prediction, process, process.level(process.t_stop), x)
     rows = np.asarray(x.detach().cpu().numpy() if hasattr(x, "detach") else x, dtype=np.float64).reshape(len(x), -1)
     followed = Trajectories(law, plan.start, rows, law.flow(rows, plan.start, DATA, tol), tol)
@@ -187,7 +195,7 @@ def judge(
             f"no hand-made plan of {plan.nfe} evaluations starts at log-SNR {plan.start.lam:.6g} or later: judge "
             "a plan that starts at process.level(process.t_start), or pass other samplers"
         )
-    trial = asked(plan, model, x, process, prediction, tol)
+    trial = trial_of(plan, model, x, process, prediction, tol)
     rival = best_on(trial, by_hand)[0]
     gain = trial.gain(plan, rival.plan, seed)
     return Verdict(trial.name, rival, trial.error(rival.plan), trial.error(plan), gain)

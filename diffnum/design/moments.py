@@ -65,8 +65,8 @@ def posterior(target: Any, x: np.ndarray, level: Level, dtype: Any = np.float64)
 
     Args:
         target: a law with ``denoise`` and ``posterior_cov``. Mixtures with full covariances and points, and families
-            of mixtures under guidance, are asked once; of others the slope is a central difference. Of a model that is
-            followed both slopes are.
+            of mixtures under guidance, are asked once; of others the slope in the angle is a central difference. Of
+            a model that is followed the other slope is a forward one.
         x: ``(n, d)``.
         level: ``alpha, sigma > 0``.
         dtype: of the covariances; float32 is twice as quick and good enough for the steps of a least-squares solver.
@@ -76,7 +76,7 @@ def posterior(target: Any, x: np.ndarray, level: Level, dtype: Any = np.float64)
 
     if isinstance(target, Followed):
         mean = target.denoise(x, level)
-        return Posterior(mean, Products(target, x, level, mean), turn(target, x, level))
+        return Posterior(mean, Products(target, x, level, mean), turn(target, x, level, known=target.angles))
     if isinstance(target, Guided):
         whole = posterior(target.family, x, level, dtype)
         return whole.towards(posterior(target.family.given(target.label), x, level, dtype), target.scale)
@@ -85,7 +85,7 @@ def posterior(target: Any, x: np.ndarray, level: Level, dtype: Any = np.float64)
         return _of_points(law, x, level, dtype)
     if isinstance(law, Mixture) and _full(law):
         return _of_components(law, x, level, dtype)
-    return Posterior(law.denoise(x, level), law.posterior_cov(x, level).astype(dtype), _difference(law, x, level))
+    return Posterior(law.denoise(x, level), law.posterior_cov(x, level).astype(dtype), turn(law, x, level, _DIFFERENCE))
 
 
 def _full(law: Mixture) -> bool:
@@ -169,12 +169,3 @@ def _weighed(logits: np.ndarray, slopes: np.ndarray, dtype: Any) -> tuple[np.nda
     share = weights_of(logits - logits.max(axis=1, keepdims=True), LEAST[np.dtype(dtype).itemsize])
     share /= share.sum(axis=1, keepdims=True)
     return share, slopes - (share * slopes).sum(axis=1, keepdims=True)
-
-
-def _difference(target: Any, x: np.ndarray, level: Level) -> np.ndarray:
-    """The slope in the angle, good to nine digits."""
-    angle = math.atan2(level.sigma, level.alpha)
-    e = _DIFFERENCE * min(angle, math.pi / 2 - angle)
-    u = _turned(x, level)[0]
-    above, below = (target.denoise(u, Level(math.nan, math.cos(a), math.sin(a))) for a in (angle + e, angle - e))
-    return (above - below) / (2 * e)

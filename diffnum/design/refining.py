@@ -15,7 +15,7 @@ from typing import Any
 
 from ..plan import Level, Plan
 from .free import Free
-from .judging import asked
+from .judging import trial_of
 from .training import fit
 
 __all__ = ["Refined", "refine"]
@@ -64,9 +64,11 @@ def refine(
         The best plan found, never worse on ``x`` than its neighbour in the family that it began with.
 
     Raises:
-        ValueError: no starting points or no rounds; a plan that the family has nothing near to; trajectories that do
-            not converge.
+        ValueError: a plan of one evaluation; no starting points or no rounds; a plan that the family has nothing near
+            to; trajectories that do not converge.
     """
+    if plan.nfe < 2:
+        raise ValueError(f"{plan.solver} in {plan.nfe} evaluation has no number to fit: use a plan of at least 2")
     if len(x) < 1 or rounds < 1:
         raise ValueError(f"{len(x)} starting points and {rounds} rounds leave nothing to fit: use at least 1 of each")
     family = Free(process, plan.start, process.level(process.t_stop).lam, plan.nfe)
@@ -82,7 +84,7 @@ def refine(
         calls.append(len(x))
         return model(x, level)
 
-    trial = asked(plan, counted, x, process, prediction, tol)
+    trial = trial_of(plan, counted, x, process, prediction, tol)
     ends = len(calls)
     made = fit(family, theta, [trial], rounds=rounds, losses=("linear",))
     refined = made.plan(prediction)

@@ -311,7 +311,10 @@ def check_units(data: np.ndarray, process: Any) -> None:
     """
     first = process.level(process.t_start)
     most = _LARGEST if first.pure_noise else first.sigma / first.alpha
-    rms = float(np.sqrt(np.mean(np.square(data - data.mean(axis=0), dtype=np.longdouble))))
+    apart = data - data.mean(axis=0)
+    # in units of the largest, whose square may not be a number
+    unit = float(np.abs(apart).max()) or 1.0
+    rms = unit * float(np.sqrt(np.mean(np.square(np.divide(apart, unit, out=apart), out=apart))))
     if not rms <= most:
         raise ValueError(
             f"samples that vary by {rms:.3g} are no data for {process.name}, which starts from noise of size "

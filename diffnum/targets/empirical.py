@@ -23,7 +23,7 @@ from .common import (
     score_by_predict,
     velocity_by_predict,
 )
-from .online import LEAST, exp, log, quiet, softmax_mean, weights_of
+from .online import LEAST, exp, log, quiet, softmax_mean
 from .reference import reference_flow
 from .working import above_clean, by_rows, has_objects, number, open_question
 
@@ -158,7 +158,7 @@ class Empirical:
             cov: Any = 0
             for i in self._chunks():
                 offsets = points.exact[i]
-                share = weights_of(_by_differences(moved, offsets, near) - total[:, None])
+                share = exp(_by_differences(moved, offsets, near) - total[:, None])
                 apart = offsets[None] - (D - points.centre)[:, None]
                 cov = cov + apart.swapaxes(1, 2) @ (share[..., None] * apart)
             return cov
