@@ -174,6 +174,25 @@ def test_a_mode_that_watches_sees_operations_and_leaves_the_compiler_for_later(m
         fusing._function.cache_clear()
 
 
+def test_what_is_compiled_first_is_a_state_of_usual_size_whatever_is_run(monkeypatch):
+    seen = []
+
+    def recording(function):
+        def call(numbers, *values):
+            seen.append({value.numel() for value in values})
+            return function(numbers, *values)
+
+        return call
+
+    monkeypatch.setattr(fusing, "_compile", recording)
+    fusing._function.cache_clear()
+    try:
+        run(plan_of("dpmpp_2m", 2), start(2, 3), execution=dn.fused)
+        assert seen[:2] == [{4096}, {6}]
+    finally:
+        fusing._function.cache_clear()
+
+
 # --- whole runs ---
 
 

@@ -23,6 +23,9 @@ from .pieces import held
 __all__ = ["Group", "fused", "groups", "traffic"]
 
 
+_TYPICAL = 4096
+
+
 @dataclass(frozen=True)
 class Group:
     """The lines between two evaluations.
@@ -250,6 +253,12 @@ def _compile(function: Callable[..., None]) -> Callable[..., None]:
     return torch.compile(function, fullgraph=True, dynamic=True)
 
 
+def _settle(compiled: Callable[..., None], numbers: Any, *values: Any) -> None:
+    """A first call with states of :data:`_TYPICAL` numbers: the width of a compiled loop is that of the first state,
+    for good, and a state of few numbers would leave loops half as wide to all later ones."""
+    compiled(numbers, *[value.new_zeros(_TYPICAL) for value in values])
+
+
 def _announced(function: Callable[..., None]) -> Callable[..., None]:
     """Compiled, or as it is after a warning where it cannot be."""
     chosen: list[Callable[..., None]] = []
@@ -268,6 +277,7 @@ def _announced(function: Callable[..., None]) -> Callable[..., None]:
         if not chosen:
             try:
                 compiled = _compile(function)
+                _settle(compiled, *args)
                 compiled(*args)
             except Exception as error:
                 # torch says on the second line what its compiler said
