@@ -11,7 +11,7 @@ from test_mixture import FORMS, level, near
 
 from diffnum.plan import PREDICTIONS
 from diffnum.targets import mixture
-from diffnum.targets.covariances import Spectral
+from diffnum.targets.covariances import Diagonal, Spectral
 from diffnum.targets.mixture import Mixture
 
 
@@ -33,6 +33,46 @@ def test_components_in_any_pieces_are_all_of_them(form, entries, sigma, alpha, k
         pieces = [*(law.predict(x, at, quantity) for quantity in PREDICTIONS), law.log_prob(x, at)]
     for a, b in zip(whole, pieces, strict=True):
         near(b, a, 1e-12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 99),
+    sigma=st.floats(-8, 4).map(lambda e: 10.0**e),
+    alpha=st.sampled_from([1.0, 0.3, 0.0]),
+    away=st.sampled_from([0.0, 1e3]),
+    kind=st.sampled_from([np.asarray, torch.tensor]),
+)
+def test_products_of_diagonal_components_are_what_their_differences_say(seed, sigma, alpha, away, kind):
+    rng, at = np.random.default_rng(seed), level(alpha, sigma)
+    means, variances = away + rng.normal(size=(7, 5)), 10.0 ** rng.uniform(-4, 0.5, (7, 5))
+    law = Mixture(rng.uniform(0.1, 1, 7), means, variances)
+    x = kind(law.sample(6, 3, at))
+    plain = [law.predict(x, at, quantity) for quantity in PREDICTIONS]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mixture, "_LARGE", 0)
+        products = [law.predict(x, at, quantity) for quantity in PREDICTIONS]
+    for a, b in zip(plain, products, strict=True):
+        # shares err by 4e-12
+        near(b, a, 1e-11)
+
+
+def test_products_give_way_where_they_would_lose_digits():
+    rng = np.random.default_rng(0)
+    form = Diagonal(np.full((3, 4), 1e-10))
+    x, means = rng.normal(size=(5, 4)), rng.normal(size=(3, 4))
+    assert form.products(x, means, 1.0, 1.0) is not None
+    assert form.products(x, means, 1.0, 1e-6) is None
+
+
+def test_gradients_pass_through_products(monkeypatch):
+    rng, at = np.random.default_rng(0), level(0.8, 0.3)
+    law = Mixture(np.ones(3), rng.normal(size=(3, 4)), rng.uniform(0.1, 1, (3, 4)))
+    x = torch.tensor(law.sample(3, 1, at), requires_grad=True)
+    (plain,) = torch.autograd.grad(law.denoise(x, at).square().sum(), x)
+    monkeypatch.setattr(mixture, "_LARGE", 0)
+    (products,) = torch.autograd.grad(law.denoise(x, at).square().sum(), x)
+    torch.testing.assert_close(products, plain, rtol=1e-11, atol=1e-12)
 
 
 def test_gradients_pass_through_pieces(monkeypatch):

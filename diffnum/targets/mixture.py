@@ -23,7 +23,7 @@ from .common import (
     score_by_predict,
     velocity_by_predict,
 )
-from .covariances import Diagonal, Factored, Spectral
+from .covariances import Diagonal, Factored, Solved, Spectral
 from .online import log, softmax_mean
 from .reference import reference_flow
 from .working import above_clean, by_rows, has_objects, normalise, number, open_question, pair, resident, softmax
@@ -32,6 +32,7 @@ __all__ = ["ENTRIES", "Mixture", "grouped", "variance_floor"]
 
 ENTRIES = {"cpu": 2**20, "other": 2**24}
 """Entries of the largest temporary array: beyond them components are taken a few at a time."""
+_LARGE = 2**16
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,12 +207,17 @@ class Mixture:
             found = by_rows(lambda part: _averaged(law, part, near, cut[1], (a, b))[1], rows, 1, cut[0])
             return leave(found.reshape(x.shape), x)
 
-        def ask(part: Array) -> Array:
-            solved = law.covariances.solve(part, law.means, near.alpha, near.sigma)
+        def ask(part: Array, solved: Solved | None = None) -> Array:
+            solved = solved or law.covariances.solve(part, law.means, near.alpha, near.sigma)
             share, _ = softmax(law._log_weights(part)[:, None] - solved.quad / 2)
             return solved.average(share, a, b)
 
-        return leave(by_rows(ask, rows, self.covariances.width).reshape(x.shape), x)
+        def first(part: Array) -> Array:
+            solved = _by_products(law.covariances, part, law.means, near)
+            return ask(part, solved) if solved else by_rows(ask, part, self.covariances.width)
+
+        width = self.covariances.slim if isinstance(self.covariances, Diagonal) else self.covariances.width
+        return leave(by_rows(first, rows, width).reshape(x.shape), x)
 
     denoise = denoise_by_predict
     score = score_by_predict
@@ -312,6 +318,13 @@ class Mixture:
         return elementwise("log", np.asarray(np.frompyfunc(extended(rows)[1], 1, 1)(self.weights.astype(object))))
 
 
+def _by_products(form: Any, x: Array, means: Array, level: Level) -> Solved | None:
+    """Where they are quicker than what they are made of, of diagonal covariances."""
+    if not isinstance(form, Diagonal) or x.shape[0] * form.width < _LARGE:
+        return None
+    return form.products(x, means, level.alpha, level.sigma)
+
+
 def _averaged(
     law: Mixture, x: Array, level: Level, components: int, pair_: tuple[Any, Any] | None
 ) -> tuple[Array, Array]:
@@ -322,7 +335,8 @@ def _averaged(
         for i in range(0, len(law.means), components):
             part = slice(i, i + components)
             some = form(**{f.name: getattr(law.covariances, f.name)[part] for f in fields(form)})
-            solved = some.solve(x, law.means[part], level.alpha, level.sigma)
+            solved = _by_products(some, x, law.means[part], level)
+            solved = solved or some.solve(x, law.means[part], level.alpha, level.sigma)
             yield (
                 (log_weights[part][:, None] - solved.quad / 2).T,
                 lambda powers, it=solved: 0 * x if pair_ is None else it.average(powers.T, *pair_),

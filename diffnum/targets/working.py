@@ -19,6 +19,7 @@ import numpy as np
 
 from ..plan import PREDICTIONS, Level
 from .common import Array, elementwise, enter, is_torch, suit
+from .online import LEAST, quiet, weights_of
 
 __all__ = [
     "above_clean",
@@ -113,12 +114,13 @@ def stack(parts: list[Array]) -> Array:
 
 
 def softmax(logits: Array) -> tuple[Array, Array]:
-    """``(softmax, log-sum-exp)`` over the first axis; finite for finite logits of any size."""
+    """``(softmax, log-sum-exp)`` over the first axis; finite for finite logits of any size, and no share subnormal."""
     if is_torch(logits):
         torch = sys.modules["torch"]
-        return torch.softmax(logits, 0), torch.logsumexp(logits, 0)
+        apart = logits - quiet(logits.amax(0))
+        return torch.softmax(apart.clamp_(min=LEAST[apart.dtype.itemsize]), 0), torch.logsumexp(logits, 0)
     top = logits.max(axis=0)
-    powers = elementwise("exp", logits - top)
+    powers = elementwise("exp", logits - top) if has_objects(logits) else weights_of(logits - top)
     total = powers.sum(axis=0)
     return powers / total, top + elementwise("log", total)
 
