@@ -80,7 +80,7 @@ $(PEERS)/.fetched: tests/peers_authors.py $(STAMP)
 	    $$(PYTHONPATH=tests $(PY) -c 'import peers_authors as p; print(*p.PACKAGES)')
 	@touch $@
 
-# About eleven minutes of one processor, five of them for all certificates. k-diffusion and azula take part once make test-peers has fetched them.
+# About ten minutes, one of them for all certificates. k-diffusion and azula take part once make test-peers has fetched them.
 bench: export OMP_NUM_THREADS := 1
 bench: export MPLBACKEND := Agg
 bench: export DIFFNUM_PEERS := $(or $(DIFFNUM_PEERS),$(if $(wildcard $(PEERS)/.fetched),$(abspath $(PEERS))))

@@ -13,6 +13,7 @@ from diffnum.plan import PREDICTIONS
 from diffnum.targets import mixture
 from diffnum.targets.covariances import Diagonal, Spectral
 from diffnum.targets.mixture import Mixture
+from diffnum.targets.working import softmax
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -43,10 +44,20 @@ def test_components_in_any_pieces_are_all_of_them(form, entries, sigma, alpha, k
     away=st.sampled_from([0.0, 1e3]),
     kind=st.sampled_from([np.asarray, torch.tensor]),
 )
-def test_products_of_diagonal_components_are_what_their_differences_say(seed, sigma, alpha, away, kind):
+@pytest.mark.parametrize("form", ["diagonal", "low rank"])
+def test_products_are_what_differences_say(form, seed, sigma, alpha, away, kind):
     rng, at = np.random.default_rng(seed), level(alpha, sigma)
-    means, variances = away + rng.normal(size=(7, 5)), 10.0 ** rng.uniform(-4, 0.5, (7, 5))
-    law = Mixture(rng.uniform(0.1, 1, 7), means, variances)
+    weights, means, variances = (
+        rng.uniform(0.1, 1, 7),
+        away + rng.normal(size=(7, 5)),
+        10.0 ** rng.uniform(-4, 0.5, (7, 5)),
+    )
+    factors = rng.normal(size=(7, 5, 2))
+    law = (
+        Mixture(weights, means, variances)
+        if form == "diagonal"
+        else Mixture.low_rank(weights, means, factors, variances[:, 0])
+    )
     x = kind(law.sample(6, 3, at))
     plain = [law.predict(x, at, quantity) for quantity in PREDICTIONS]
     with pytest.MonkeyPatch.context() as patch:
@@ -57,12 +68,23 @@ def test_products_of_diagonal_components_are_what_their_differences_say(seed, si
         near(b, a, 1e-11)
 
 
-def test_products_give_way_where_they_would_lose_digits():
-    rng = np.random.default_rng(0)
-    form = Diagonal(np.full((3, 4), 1e-10))
-    x, means = rng.normal(size=(5, 4)), rng.normal(size=(3, 4))
-    assert form.products(x, means, 1.0, 1.0) is not None
-    assert form.products(x, means, 1.0, 1e-6) is None
+@pytest.mark.parametrize("dim", [4, 100, 3000])
+@pytest.mark.parametrize("form", ["diagonal", "low rank"])
+def test_products_give_way_before_shares_are_wrong(form, dim):
+    rng = np.random.default_rng(dim)
+    variances, factors = np.full((3, dim), 1e-10), 1e-5 * rng.normal(size=(3, dim, 2))
+    law = Diagonal(variances) if form == "diagonal" else Spectral.low_rank(factors, variances[:, 0])
+    means, step = rng.normal(size=(3, dim)), rng.normal(size=dim) / dim**0.5
+    errors = []
+    for sigma in 10.0 ** np.arange(1, -7, -0.25):
+        # two components that share the points, and one that is far away
+        near_by = np.stack([means[0], means[0] + sigma * step, means[2]])
+        x = means[0] + sigma * rng.normal(size=(50, dim))
+        if (by := law.products(x, near_by, 1.0, sigma)) is not None:
+            pair = [softmax(-one.quad / 2)[0] for one in (by, law.solve(x, near_by, 1.0, sigma))]
+            errors.append(np.abs(pair[0] - pair[1]).max())
+    assert 4 < len(errors) < 28
+    assert max(errors) < 4e-12
 
 
 def test_gradients_pass_through_products(monkeypatch):

@@ -207,17 +207,18 @@ class Mixture:
             found = by_rows(lambda part: _averaged(law, part, near, cut[1], (a, b))[1], rows, 1, cut[0])
             return leave(found.reshape(x.shape), x)
 
-        def ask(part: Array, solved: Solved | None = None) -> Array:
-            solved = solved or law.covariances.solve(part, law.means, near.alpha, near.sigma)
-            share, _ = softmax(law._log_weights(part)[:, None] - solved.quad / 2)
-            return solved.average(share, a, b)
+        def averaged(part: Array, solved: Solved) -> Array:
+            return solved.average(softmax(law._log_weights(part)[:, None] - solved.quad / 2)[0], a, b)
 
-        def first(part: Array) -> Array:
+        def one_by_one(part: Array) -> Array:
+            return averaged(part, law.covariances.solve(part, law.means, near.alpha, near.sigma))
+
+        def ask(part: Array) -> Array:
             solved = _by_products(law.covariances, part, law.means, near)
-            return ask(part, solved) if solved else by_rows(ask, part, self.covariances.width)
+            return averaged(part, solved) if solved else by_rows(one_by_one, part, self.covariances.width)
 
-        width = self.covariances.slim if isinstance(self.covariances, Diagonal) else self.covariances.width
-        return leave(by_rows(first, rows, width).reshape(x.shape), x)
+        width = self.covariances.width if isinstance(self.covariances, Factored) else self.covariances.slim
+        return leave(by_rows(ask, rows, width).reshape(x.shape), x)
 
     denoise = denoise_by_predict
     score = score_by_predict
@@ -319,8 +320,8 @@ class Mixture:
 
 
 def _by_products(form: Any, x: Array, means: Array, level: Level) -> Solved | None:
-    """Where they are quicker than what they are made of, of diagonal covariances."""
-    if not isinstance(form, Diagonal) or x.shape[0] * form.width < _LARGE:
+    """Where they are quicker than what they are made of, and exact."""
+    if isinstance(form, Factored) or x.shape[0] * form.width < _LARGE:
         return None
     return form.products(x, means, level.alpha, level.sigma)
 

@@ -1,9 +1,10 @@
 """How quickly the oracle answers: plans, exact moments and distances, certificates, exact denoisers, studies, designs.
 
-Times are processor times on one thread, the least of several but for certificates, designs and studies, which are asked
-once in a process that has not asked them before; in seconds and in units of one matrix product: ``512 x 512 x 512`` in
-float64 on the same machine in the same minute. A denoiser is held against the matrix products that its formula needs,
-each multiplication and addition counted, at the rate measured for products of its own shapes and dtype:
+Times are processor times on one thread, the least of several; certificates, designs and studies are asked once, in a
+process that has not asked them before, and all certificates in two processes, by the wall clock. In seconds and in
+units of one matrix product: ``512 x 512 x 512`` in float64 on the same machine in the same minute. A denoiser is asked
+where a sampler asks, at points of its law under noise, and held against the matrix products that its formula needs,
+each multiplication and addition counted, at the rate measured for products of its own shapes in its own precision:
 
     empirical law of n points, batch b, dimension d     4 b n d             distances and averages
     mixture of k diagonal components                    8 b k d             two products for densities, two for means
@@ -46,7 +47,7 @@ class OracleRow:
 
     Attributes:
         question, size, device: what was asked.
-        seconds: of processor time; on a GPU between events.
+        seconds: of processor time; by the wall clock for what is asked once; on a GPU between events.
         products: the same in products of ``512 x 512`` float64 matrices on the CPU.
         share: of the matrix-product rate that a denoiser reaches; empty for others.
     """
@@ -87,26 +88,25 @@ def answers(small: bool = False) -> Iterator[OracleRow]:
         ("certificate", "dpmpp_2m, the first"): lambda: certify(ALL["dpmpp_2m"]),
         ("certificate", "unipc_3, another"): lambda: certify(ALL["unipc_3"]),
         ("design", "4 evaluations, 32 modes"): lambda: design(nfe=4, spectrum=spectrum, samplers=few),
-        ("certificate", f"all {len(ALL)}"): lambda: certify_all(ALL.values()),
+        ("certificate", f"all {len(ALL)}, two processes"): lambda: certify_all(ALL.values(), jobs=2),
         ("study", "digits, 5 evaluations"): _study,
     }
     for (question, size), run in once.items():
-        took = Clock().time(run).cpu
+        took = Clock().time(run).wall
         yield OracleRow(question, size, "cpu", took, took / unit)
 
 
 def denoisers(device: str = "cpu", small: bool = False) -> Iterator[OracleRow]:
-    """Every exact denoiser at its work, on numpy float64 and on torch float32; on a GPU the latter alone."""
+    """Every exact denoiser at its work."""
     unit = _product()
     rng = np.random.default_rng(SEED)
-    for name, law, points, work, shape in _laws(rng, 0.1 if small else 4.0 if device != "cpu" else 1.0):
-        x = rng.standard_normal((points, law.dim))
-        single = torch.tensor(x, dtype=torch.float32, device=device)
-        for dtype, given in (("float64", x), ("float32", single))[device != "cpu" :]:
-            took = _device_time(seconds(lambda law=law, given=given: law.denoise(given, LEVEL), 3, 0.0, device), device)
-            share = work / took / rate(shape, dtype, device)
-            size = f"{name}, batch {points}, {dtype}"
-            yield OracleRow("denoiser", size, device, took, took / unit, f"{share:.3g}")
+    for name, law, points, work, shape in _laws(rng, 0.1 if small else 1.0, device != "cpu"):
+        dtype = "float32" if getattr(law, "precision", "") == "single" else "float64"
+        x = law.sample(points, rng, LEVEL)
+        given = x if device == "cpu" else torch.tensor(x, dtype=getattr(torch, dtype), device=device)
+        took = _device_time(seconds(lambda law=law, given=given: law.denoise(given, LEVEL), 3, 0.0, device), device)
+        share = work / took / rate(shape, dtype, device)
+        yield OracleRow("denoiser", f"{name}, batch {points}, {dtype}", device, took, took / unit, f"{share:.3g}")
 
 
 def rate(shape: tuple[int, int, int], dtype: str = "float64", device: str = "cpu") -> float:
@@ -121,11 +121,21 @@ def rate(shape: tuple[int, int, int], dtype: str = "float64", device: str = "cpu
     return 2 * m * k * n / min(took)
 
 
-def _laws(rng: np.random.Generator, scale: float) -> Iterator[tuple[str, Any, int, float, tuple[int, int, int]]]:
-    """Name, law, batch, operations, and the shape ``(m, k, n)`` of the product that it is held against."""
-    n, d, b = int(4096 * scale), 768, 256
-    yield f"empirical, {n} x {d}", Empirical(rng.standard_normal((n, d))), b, 4.0 * b * n * d, (b, d, n)
-    k, d, r = max(8, int(64 * scale)), 256, 8
+def _laws(
+    rng: np.random.Generator, scale: float, large: bool
+) -> Iterator[tuple[str, Any, int, float, tuple[int, int, int]]]:
+    """Name, law, batch, operations, and the shape ``(m, k, n)`` of the product that it is held against.
+
+    Args:
+        scale: of their sizes.
+        large: sizes for a GPU.
+    """
+    b = 256
+    n, d = (50_000, 3072) if large else (int(4096 * scale), 768)
+    data = rng.standard_normal((n, d))
+    for precision in ("double", "single"):
+        yield f"empirical, {n} x {d}", Empirical(data, precision=precision), b, 4.0 * b * n * d, (b, d, n)
+    k, d, r = max(8, int((256 if large else 64) * scale)), 256, 8
     means, ones = rng.standard_normal((k, d)), np.ones(k)
     law = Mixture(ones, means, rng.uniform(0.1, 1.0, (k, d)))
     yield f"diagonal mixture, {k} x {d}", law, b, 8.0 * b * k * d, (b, d, k)
