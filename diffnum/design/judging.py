@@ -20,7 +20,7 @@ from .handmade import best_on, candidates
 from .trajectories import DATA, Trajectories
 from .trial import Part, Trial
 
-__all__ = ["Followed", "judge", "trial_of"]
+__all__ = ["Followed", "agree", "judge", "trial_of"]
 
 _FEWEST, _MOST = 25, 1600
 _NOISIEST = 4.0
@@ -155,6 +155,18 @@ def trial_of(
     return Trial("model", (Part(followed),))
 
 
+def agree(plan: Plan, model: Any, process: Any, prediction: str) -> None:
+    """Refuse a process or prediction that the plan, or a network that knows its own, contradicts."""
+    said = process.to_json()
+    for what, own in (("plan", plan.process), ("network", getattr(model, "process", None))):
+        known = own.to_json() if hasattr(own, "to_json") else own
+        if known and known != said:
+            raise ValueError(f"the {what} is for the process {known}, not {said}: pass the process that both have")
+    own = getattr(model, "prediction", prediction)
+    if own != prediction:
+        raise ValueError(f"the network predicts {own}, not {prediction}: pass prediction={own!r}")
+
+
 def judge(
     plan: Plan,
     model: Callable[[Any, Level], Any],
@@ -195,6 +207,7 @@ def judge(
             f"no hand-made plan of {plan.nfe} evaluations starts at log-SNR {plan.start.lam:.6g} or later: judge "
             "a plan that starts at process.level(process.t_start), or pass other samplers"
         )
+    agree(plan, model, process, prediction)
     trial = trial_of(plan, model, x, process, prediction, tol)
     rival = best_on(trial, by_hand)[0]
     gain = trial.gain(plan, rival.plan, seed)

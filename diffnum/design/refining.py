@@ -15,7 +15,7 @@ from typing import Any
 
 from ..plan import Level, Plan
 from .free import Free
-from .judging import trial_of
+from .judging import agree, trial_of
 from .training import fit
 
 __all__ = ["Refined", "refine"]
@@ -64,8 +64,8 @@ def refine(
         The best plan found, never worse on ``x`` than its neighbour in the family that it began with.
 
     Raises:
-        ValueError: a plan of one evaluation; no starting points or no rounds; a plan that the family has nothing near
-            to; trajectories that do not converge.
+        ValueError: a network for another process or prediction; a plan of one evaluation; no starting points or no
+            rounds; a plan that the family has nothing near to; trajectories that do not converge.
     """
     if plan.nfe < 2:
         raise ValueError(f"{plan.solver} in {plan.nfe} evaluation has no number to fit: use a plan of at least 2")
@@ -78,6 +78,7 @@ def refine(
             f"{plan.solver} in {plan.nfe} evaluations has no neighbour in the family: refine a design, or a multistep "
             "plan with an evaluation for each step between the process's first level and its last"
         )
+    agree(plan, model, process, prediction)
     calls: list[int] = []
 
     def counted(x: Any, level: Level) -> Any:

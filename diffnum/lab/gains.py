@@ -1,10 +1,10 @@
 """What designs gain on whole sets of data, processes and budgets: ``python -m diffnum.lab.gains``, or ``make gains``.
 
-Every case is designed as ``diffnum design`` does it, and its plan judged against *all* samplers of the library on all
-grids with all ends, on more trajectories than the command takes, of laws made from the quarter that was held back.
-Where the package has a network that was trained on such data, it is judged on the network's own trajectories too,
-against what is ranked and whatever was the best on one of the laws. The table is written after every case; what it
-holds already is kept unless ``--again``.
+Every case is designed as ``diffnum design`` does it, and its plan judged against *all* samplers of the library that
+draw no noise, on all grids of a study with all ends, on more trajectories than the command takes, of laws made from the
+quarter that was held back. Where the package has a network that was trained on such data, it is judged on the network's
+own trajectories too, against what is ranked and whatever was the best on one of the laws. The table is written after
+every case; what it holds already is kept unless ``--again``.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from .. import images, process
+from ..budget import GRIDS
 from ..design import design, judge, verdicts
 from ..design.handmade import RIVALS
 from ..figures.sheet import made_with
@@ -291,14 +292,14 @@ def _cases(text: str) -> tuple[Case, ...]:
 
 
 def _footer(command: str) -> list[str]:
-    made = made_with()
+    made, quiet = made_with(), sum(not solver.stochastic for solver in ALL.values())
     return [
         f"made with: diffnum {made['diffnum']}, torch {made['torch']}, numpy {made['numpy']}, Python {made['python']}",
         f"machine: {made['machine']}",
         f"command: {command}",
-        f"rivals: the best of all {len(ALL)} samplers on all grids with all ends, chosen on each law by the very "
-        "trajectories that judge; on a network the best of the samplers that are ranked, two methods in the angle, and "
-        "whatever was the best on one of the laws",
+        f"rivals: the best of all {quiet} samplers that draw no noise on all {len(GRIDS)} grids of a study with all "
+        "ends, chosen on each law by the very trajectories that judge; on a network the best of the samplers that are "
+        "ranked, two methods in the angle, and whatever was the best on one of the laws",
     ]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..noise import as_source
-from ..plan import Level, Plan
+from ..plan import PREDICTIONS, Level, Plan
 from .buffers import narrow, plain
 from .execute import Execution, Hooks, eager, linear
 from .invert import from_inputs
@@ -55,7 +55,8 @@ def sample(
             ``dn.triton_lines`` has a kernel for a GPU. ``dn.captured`` and ``dn.unrolled`` take the network along.
 
     Raises:
-        ValueError: a plan that draws noise run without a source; a model of another shape; unknown ``keep``; a tuple
+        ValueError: a plan that draws noise run without a source; a model of another shape, or a network that says of
+            itself that it predicts something else; unknown ``keep``; a tuple
             of another length than ``plan.inputs``.
     """
     if keep not in ("last", "states", "denoised"):
@@ -120,6 +121,11 @@ def adapted_model(model: Any, prediction: str) -> Model:
         return lambda x, level: _flat(x, model.dim, lambda rows: predict(rows, level, prediction))
     if not callable(model):
         raise ValueError(f"{type(model).__name__} is no model: give a function model(x, level) or a target")
+    own = getattr(model, "prediction", prediction)
+    if own in PREDICTIONS and own != prediction:
+        raise ValueError(
+            f"the network predicts {own} and the plan takes a prediction of {prediction}: compile the plan for {own!r}"
+        )
     return model
 
 
