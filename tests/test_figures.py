@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from diffnum import figures
-from diffnum.figures.labels import dodge
+from diffnum.figures.labels import dodge, plain_ticks
 
 NAMES = [f"sampler_{k}" for k in range(16)]
 NFE = np.array([5, 8, 10, 20])
@@ -240,6 +240,13 @@ def test_error_vs_nfe_draws_each_error_and_leaves_gaps():
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["4", "5", "8", "9", "10", "20"]
 
 
+def test_error_vs_nfe_draws_all_curves_and_names_those_asked_for():
+    _, ax = one_panel()
+    figures.error_vs_nfe(ax, crowd(), highlight=["sampler_3"], named=["sampler_3", "sampler_7"])
+    assert sorted(words(ax)) == ["sampler_3", "sampler_7"]
+    assert len(ax.lines) == len(NAMES)
+
+
 def test_spectrum_shows_positive_variances_in_order_and_counts_the_others():
     _, ax = one_panel()
     figures.spectrum(ax, np.array([0.1, 0.0, 4.0, 1.0, 0.0]))
@@ -254,6 +261,27 @@ def test_error_per_mode_sorts_by_variance_and_drops_signs():
     (line,) = drawn(ax, ink["ddim"].colour)
     np.testing.assert_array_equal(line.get_xydata(), [[1, 0.3], [2, 0.2], [3, 0.05]])
     assert sorted(words(ax)) == ["ddim", "standard deviation\nof the data"]
+
+
+def test_error_per_mode_leaves_no_room_to_rounding():
+    _, ax = one_panel()
+    figures.error_per_mode(ax, [4.0, 1.0, 0.0], {"ddim": [0.3, 0.2, 1e-16]})
+    low, high = ax.get_ylim()
+    assert low == pytest.approx(2e-5) and 2 < high < 10
+    (name,) = [text for text in ax.texts if text.get_text() == "ddim"]
+    assert name.xy == (3, low)
+
+
+@pytest.mark.parametrize(
+    "low, high", [(0.05, 0.19), (0.12, 0.16), (0.004, 0.3), (1e-6, 1.0), (0.98, 3.0), (1e-30, 1.0)]
+)
+def test_three_numbers_at_least_are_on_a_logarithmic_axis(low, high):
+    _, ax = one_panel()
+    ax.set(yscale="log", ylim=(low, high))
+    plain_ticks(ax.yaxis)
+    said = [float(tick.get_text()) for tick in ax.get_yticklabels()]
+    assert 3 <= len(said) <= 9 and said == sorted(said) and low <= said[0] and said[-1] <= high
+    np.testing.assert_allclose(said, ax.get_yticks(), rtol=1e-12)
 
 
 def test_trajectories_draw_every_sample_of_every_solver():

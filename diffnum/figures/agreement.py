@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import sheet
-from .labels import name_ends, positive
+from .labels import name_ends, plain_ticks, positive
 from .sheet import Ink
 
 if TYPE_CHECKING:
@@ -55,14 +55,5 @@ def agreement(
             ends.append((name, float(x[k]), float(y[k]), ink[name]))
     ax.set(xscale="log", yscale="log", xlabel=label, ylabel="measured on the network")
     for axis in (ax.xaxis, ax.yaxis):
-        _plain_ticks(axis)
+        plain_ticks(axis)
     name_ends(ax, ends)
-
-
-def _plain_ticks(axis: Any) -> None:
-    """1, 2 and 5 of every power of ten, as plain numbers."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
-    axis.set_minor_formatter(NullFormatter())

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .sheet import SOFT, TEXT, inks
+from . import sheet
+from .sheet import SOFT, TEXT, Ink
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,23 +16,26 @@ if TYPE_CHECKING:
 __all__ = ["gains", "ladders", "weight_matrix"]
 
 
-def ladders(ax: Axes, grids: Mapping[str, Any]) -> None:
+def ladders(ax: Axes, grids: Mapping[str, Any], inks: Mapping[str, Ink] | None = None) -> None:
     """Grids side by side, log-SNR upwards from noise to data, one rung per evaluation.
 
     Args:
         grids: log-SNRs of the evaluations by name, increasing; that of pure noise is a dashed rung below all others.
+        inks: of the grids; a colour for each if None.
     """
     every = np.concatenate([np.asarray(lams, dtype=np.float64) for lams in grids.values()])
     low, high = (float(f(every[np.isfinite(every)])) for f in (np.min, np.max))
     bottom = low - 0.12 * max(high - low, 1.0)
-    for k, (name, ink) in enumerate(inks(grids).items()):
+    ink = inks or sheet.inks(grids)
+    for k, name in enumerate(grids):
+        colour = ink[name].colour
         lams = np.asarray(grids[name], dtype=np.float64)
         finite = lams[np.isfinite(lams)]
-        ax.vlines(k, finite.min(), finite.max(), color=ink.colour, linewidth=0.8, alpha=0.5)
-        ax.hlines(finite, k - 0.28, k + 0.28, color=ink.colour, linewidth=2.2)
+        ax.vlines(k, finite.min(), finite.max(), color=colour, linewidth=0.8, alpha=0.5)
+        ax.hlines(finite, k - 0.28, k + 0.28, color=colour, linewidth=2.2)
         if np.isneginf(lams).any():
-            ax.vlines(k, bottom, finite.min(), color=ink.colour, linewidth=0.8, alpha=0.5, linestyle=":")
-            ax.hlines(bottom, k - 0.28, k + 0.28, color=ink.colour, linewidth=2.2, linestyle=(0, (2, 1)))
+            ax.vlines(k, bottom, finite.min(), color=colour, linewidth=0.8, alpha=0.5, linestyle=":")
+            ax.hlines(bottom, k - 0.28, k + 0.28, color=colour, linewidth=2.2, linestyle=(0, (2, 1)))
             ax.annotate(
                 "pure noise", (k, bottom), (0, -5), textcoords="offset points", ha="center", va="top", fontsize=8
             )

@@ -13,7 +13,7 @@ from .sheet import Ink
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["End", "dodge", "end", "name_ends", "positive", "rank_ticks", "whole_ticks"]
+__all__ = ["End", "dodge", "end", "name_ends", "plain_ticks", "positive", "rank_ticks", "whole_ticks"]
 
 End = tuple[str, float, float, Ink]
 """A curve's name, its last point, and its ink."""
@@ -109,3 +109,31 @@ def rank_ticks(ax: Axes, last: float) -> None:
     ax.xaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0) if last <= 200 else (1.0,)))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.xaxis.set_minor_formatter(NullFormatter())
+
+
+# steps of ticks within a power of ten, from coarse to fine
+_STEPS = (
+    (1.0,),
+    (1.0, 2.0, 5.0),
+    (1.0, 1.5, 2.0, 3.0, 5.0, 7.0),
+    tuple(k / 2 for k in range(2, 20)),
+    tuple(k / 10 for k in range(10, 100)),
+)
+
+
+def plain_ticks(axis: Any) -> None:
+    """Plain numbers on a logarithmic axis that has its limits: three at least, by the coarsest steps that have them.
+
+    Fewer than two decades often hold one power of ten, and from one number no other can be read.
+    """
+    from matplotlib.ticker import NullFormatter
+
+    low, high = sorted(axis.get_view_interval())
+    powers = range(math.floor(math.log10(low)), math.floor(math.log10(high)) + 1)
+    for steps in _STEPS:
+        shown = [v for v in (float(f"{step}e{power}") for power in powers for step in steps) if low <= v <= high]
+        if len(shown) >= 3:
+            shown = shown[:: 1 + len(shown) // 10]
+            axis.set_ticks(shown, [f"{value:.3g}" for value in shown])
+            axis.set_minor_formatter(NullFormatter())
+            return

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["error_per_mode", "error_vs_nfe", "image_grid", "order_fan", "spectrum", "trajectories"]
 
+LEAST = 1e-5
+"""What :func:`error_per_mode` shows of lengths, as a share of the largest."""
+
 
 def error_vs_nfe(
     ax: Axes,
@@ -24,8 +27,9 @@ def error_vs_nfe(
     highlight: Collection[str] | None = None,
     inks: Mapping[str, Ink] | None = None,
     label: str = "error",
+    named: Collection[str] | None = None,
 ) -> None:
-    """Error against the number of model evaluations, both logarithmic, every curve named at its right end.
+    """Error against the number of model evaluations, both logarithmic, curves named at their right ends.
 
     Args:
         series: name to ``(nfe, error)``, two sequences of one length; errors that are not positive and finite
@@ -33,6 +37,7 @@ def error_vs_nfe(
         highlight: names drawn in colour when the others shall recede into grey; all if None.
         inks: from :func:`inks`, to keep colours across figures.
         label: what the error is, for the axis.
+        named: curves that are named, where names of all could not be told apart; all if None.
 
     Raises:
         ValueError: no curve has a value to show.
@@ -40,15 +45,16 @@ def error_vs_nfe(
     ink = inks or sheet.inks(series)
     ends: list[End] = []
     for name, (nfe, error) in series.items():
-        seen = highlight is None or name in highlight
-        one = ink[name] if seen else Ink("#b5b5b5", marker="")
+        seen, told = highlight is None or name in highlight, named is None or name in named
+        one = ink[name] if seen else Ink("#b5b5b5" if told else FAINT, marker="")
         nfe, error = np.asarray(nfe, dtype=float), positive(error)
-        ax.plot(nfe, error, color=one.colour, ls=one.dash, marker=one.marker, lw=1.7 if seen else 1.0, zorder=2 + seen)
+        width, over = 1.7 if seen else 1.0, 1 + told + seen
+        ax.plot(nfe, error, color=one.colour, ls=one.dash, marker=one.marker, lw=width, zorder=over)
         ends += end(name, nfe, error, one)
     _refuse_nothing(ends, series)
     ax.set(xscale="log", yscale="log", xlabel="model evaluations (NFE)", ylabel=label)
     whole_ticks(ax, np.concatenate([np.asarray(nfe, dtype=float) for nfe, _ in series.values()]))
-    name_ends(ax, ends)
+    name_ends(ax, [one for one in ends if named is None or one[0] in named])
 
 
 def spectrum(ax: Axes, variances: Any) -> None:
@@ -88,6 +94,8 @@ def error_per_mode(
     """Absolute error in each eigen-direction, above the data's own standard deviation as a grey ground.
 
     Both are lengths in data space, so where a curve enters the ground the error is smaller than the data's spread.
+    The axis ends at :data:`LEAST` of the largest of them: in directions without variance an error may be mere rounding,
+    and all decades down to that would leave the others no room.
 
     Args:
         variances: the data's variances, shape ``(d,)``; sets the order of the modes, largest first.
@@ -102,15 +110,15 @@ def error_per_mode(
     ink = inks or sheet.inks(errors)
     curves = {name: positive(np.abs(np.asarray(error, dtype=float)))[order] for name, error in errors.items()}
     shown = np.concatenate([spread, *curves.values()])
-    floor = 0.5 * np.min(shown[shown > 0])
+    floor = max(0.5 * np.min(shown[shown > 0]), LEAST * np.nanmax(shown))
     ax.fill_between(rank, np.maximum(spread, floor), floor, color="#efefef", zorder=0, lw=0)
-    ends = end("standard deviation\nof the data", rank, positive(spread), Ink(SOFT))
+    ends = end("standard deviation\nof the data", rank, np.maximum(positive(spread), floor), Ink(SOFT))
     for name, curve in curves.items():
         ax.plot(rank, curve, color=ink[name].colour, ls=ink[name].dash)
-        ends += end(name, rank, curve, ink[name])
+        ends += end(name, rank, np.maximum(curve, floor), ink[name])
     ax.set(yscale="log", xlabel="mode, by variance", ylabel=label)
     rank_ticks(ax, len(rank))
-    ax.set_ylim(bottom=floor)
+    ax.set_ylim(floor, 2 * np.nanmax(shown))
     ax.margins(x=0.02)
     name_ends(ax, ends)
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import figures
 from ..figures.agreement import agreement, leaders
+from ..figures.labels import plain_ticks
 from ..images import to_images
 from ..noise import Counter
 from ..num import sqrt
@@ -21,7 +22,7 @@ from ..read.moments import moments
 from ..read.sample import sample
 from ..study import Entry
 from .network import NetworkStudy
-from .result import Study
+from .result import Study, many
 from .surrogate import draw
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ SHEET = 36  # images on a sheet
 STRIP = 12  # images in a comparison from the same noise
 WALKERS = 6  # paths in a plot of trajectories
 BETWEEN = 6  # points of the exact flow per step of a plan
+NAMED = 6  # samplers named at the largest budget, whatever won elsewhere
 RANKS = (1, 5, 20)  # principal directions followed in time
 FLOW = 1e-6  # tolerance of exact paths that are only looked at
 
@@ -144,8 +146,11 @@ def _errors(study: Study, folder: Path) -> Iterator[Picture]:
         if not series:
             continue
         winners = {entry.sampler for entry in study.winners(by)}
+        last = study.ranking.best(max(study.ranking.budgets), by)[:NAMED]
+        named = winners | {entry.sampler for entry in last}
         fig, axes = figures.panels(size=(8.6, 5.4))
-        figures.error_vs_nfe(axes[0, 0], series, highlight=winners, inks=_inks(study), label=text)
+        figures.error_vs_nfe(axes[0, 0], series, winners, _inks(study), text, named)
+        plain_ticks(axes[0, 0].yaxis)
         axes[0, 0].set_xlabel("budget of model evaluations (NFE)")
         numbers = {name: {"budget": budgets, "error": error} for name, (budgets, error) in series.items()}
         figures.save(fig, folder / f"{by}.png", numbers, study.command)
@@ -161,6 +166,8 @@ def _network(study: Study, folder: Path) -> Iterator[Picture]:
     numbers: dict[str, Any] = {}
     for ax, budget in zip(axes.flat, budgets, strict=False):
         _agreement(ax, study, network, budget, numbers)
+    for ax in axes[:, 1]:
+        ax.set_ylabel("")  # that of the first column, where names of dots would end
     for ax in axes.flat[len(budgets) :]:
         ax.set_visible(False)
     figures.save(fig, folder / "network.png", numbers, study.command)
@@ -196,10 +203,14 @@ def _agreement(ax: Any, study: Study, network: NetworkStudy, budget: int, number
 def _modes(study: Study, folder: Path) -> Iterator[Picture]:
     gaussian = study.surrogate.gaussian
     mean, variances = gaussian.eigen()
-    curves: dict[str, Any] = {}
+    same: dict[str, list[Entry]] = {}
     for entry in study.winners("w2"):
-        m, v = moments(entry.plan, gaussian, init="prior")
-        curves[f"{entry.sampler} at {entry.budget}"] = sqrt((m - mean) ** 2 + (sqrt(v) - sqrt(variances)) ** 2)
+        same.setdefault(entry.plan.hash, []).append(entry)
+    curves: dict[str, Any] = {}
+    for entries in same.values():
+        m, v = moments(entries[0].plan, gaussian, init="prior")
+        name = f"{entries[0].sampler} at {many([entry.budget for entry in entries])}"
+        curves[name] = sqrt((m - mean) ** 2 + (sqrt(v) - sqrt(variances)) ** 2)
     fig, axes = figures.panels(size=(8.6, 4.8))
     figures.error_per_mode(axes[0, 0], variances, curves, label="error in this direction")
     figures.save(fig, folder / "modes.png", {"variances": variances} | curves, study.command)

@@ -11,9 +11,9 @@ from typing import Any
 from ..study import MEASURES, Entry
 from .network import NetworkStudy
 from .pictures import Picture
-from .result import Study, record
+from .result import Study, many, record
 
-__all__ = ["error_of", "many", "number", "packaged", "render", "spearman_of", "with_error"]
+__all__ = ["error_of", "number", "packaged", "render", "spearman_of", "with_error"]
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -159,12 +159,6 @@ def _process(process: Any) -> str:
     facts = process.to_json()
     inside = ", ".join(f"{k} {v:g}" for k, v in facts.get("params", facts).items() if isinstance(v, int | float))
     return f"{type(process).__name__} process" + (f" ({inside})" if inside else "")
-
-
-def many(values: Sequence[Any]) -> str:
-    """``5, 8 and 10``."""
-    words = [str(value) for value in values]
-    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1] if words else ""
 
 
 def _embed(picture: Picture) -> str:

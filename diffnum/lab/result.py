@@ -15,7 +15,7 @@ from ..study import MEASURES, Entry, Ranking
 from .network import NetworkStudy
 from .surrogate import Surrogate
 
-__all__ = ["Study", "network_csv", "record", "rerun_command", "results_csv"]
+__all__ = ["Study", "many", "network_csv", "record", "rerun_command", "results_csv"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,3 +170,9 @@ def _csv(rows: Sequence[dict[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def many(values: Sequence[Any]) -> str:
+    """``5, 8 and 10``."""
+    words = [str(value) for value in values]
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1] if words else ""

@@ -18,8 +18,8 @@ from ..study import MEASURES, rank
 from .folder import RECORD, check_out, fresh_folder, write_text
 from .network import Trajectories, check_ranking, network_for
 from .pictures import draw_all
-from .report import error_of, many, number, render, spearman_of, with_error
-from .result import Study, network_csv, record, rerun_command, results_csv
+from .report import error_of, number, render, spearman_of, with_error
+from .result import Study, many, network_csv, record, rerun_command, results_csv
 from .surrogate import Surrogate
 
 if TYPE_CHECKING:
