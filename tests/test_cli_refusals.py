@@ -8,6 +8,7 @@ import pytest
 
 import diffnum as dn
 from diffnum.cli import run
+from diffnum.lab.folder import check_writable
 from diffnum.lab.processes import Processes
 
 
@@ -40,3 +41,42 @@ def test_devices_of_processes_are_those_that_the_machine_has(monkeypatch):
     assert [Processes(1, 2, 1).device(word) for word in ("cpu", "cuda", "cuda:0")] == ["cpu", "cuda:1", "cuda:0"]
     with pytest.raises(ValueError, match="cuda:2 is beyond the 2 CUDA devices here"):
         Processes().device("cuda:2")
+
+
+UNWRITABLE = [
+    ("design digits --out {}/plan.json", "diffnum.lab.samples.samples"),
+    ("study digits --out {}/study", "diffnum.lab.study.load"),
+    ("audit diffusers --out {}/audit", "diffnum.audit.audit"),
+    ("solvers --out {}/solvers.json", "diffnum.facts.measure"),
+    ("certify --all --out {}/new/all.json", "diffnum.certificate.certify_all"),
+    ("sample {plan} --data digits --out {}/x.png", "diffnum.images.load"),
+]
+
+
+@pytest.mark.parametrize(("words", "work"), UNWRITABLE, ids=[words.split()[0] for words, _ in UNWRITABLE])
+def test_a_place_that_cannot_be_written_is_refused_before_the_work_by_its_own_name(
+    words, work, plan, monkeypatch, capsys
+):
+    def full(path: Path, *_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(work, lambda *_, **__: pytest.fail("the work was done first"))
+    monkeypatch.setattr(Path, "mkdir", full)
+    out = words.split()[-1].format(plan.parent)
+    said = refused(capsys, *words.format(plan.parent, plan=plan).split())
+    assert f"{out} cannot be written (No space left on device): name another place" in said and ".part" not in said
+
+
+def test_checking_a_place_leaves_nothing_behind(tmp_path):
+    for path in (tmp_path / "x.json", tmp_path / "new" / "deep" / "x.json"):
+        check_writable(path)
+        assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_refused_at_the_end_is_called_what_the_user_called_it(tmp_path, monkeypatch, capsys):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device", str(tmp_path / "x.json.part"))
+
+    monkeypatch.setattr("diffnum.lab.folder.write_text", full)
+    said = refused(capsys, "certify", "ddim", "--json", "--out", tmp_path / "x.json")
+    assert f"{tmp_path / 'x.json'}: No space left" in said

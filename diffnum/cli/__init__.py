@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -30,6 +31,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+_PART = re.compile(r"\.part(\.[0-9]+)?(?=/|$)")
 
 
 def main() -> None:
@@ -62,7 +66,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         return _complain(str(error))
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
+        # what is written bears another name until it is whole
+        where = f"{_PART.sub('', str(error.filename))}: " if error.filename else ""
         return _complain(f"{where}{error.strerror or error}: choose another place or mend this one")
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted()
