@@ -80,3 +80,12 @@ def test_a_file_that_is_refused_at_the_end_is_called_what_the_user_called_it(tmp
     monkeypatch.setattr("diffnum.lab.folder.write_text", full)
     said = refused(capsys, "certify", "ddim", "--json", "--out", tmp_path / "x.json")
     assert f"{tmp_path / 'x.json'}: No space left" in said
+
+
+def test_a_misspelt_sampler_is_answered_with_the_nearest_names(capsys):
+    said = refused(capsys, "certify", "dpmpp_2n")
+    assert "dpmpp_2m" in said and said.endswith("`diffnum solvers` lists all\n") and len(said) < 200
+    with pytest.raises(ValueError, match=r"'dpmpp_2n' is unknown: did you mean .*dpmpp_2m"):
+        dn.compile("dpmpp_2n", dn.grid.log_snr(dn.VP(), 2))
+    with pytest.raises(ValueError, match="'' is unknown: did you mean"):
+        dn.certify("")
