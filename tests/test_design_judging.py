@@ -55,6 +55,20 @@ def test_a_function_is_judged_as_the_law_behind_it(process):
     assert found.gain.value == pytest.approx(exact.gain(plan, rival.plan).value, abs=0.03)
 
 
+def test_rivals_by_name_are_the_rivals_themselves(plan):
+    names = ["ddim", "dpmpp_2m", "heun"]
+    assert [str(c) for c in candidates(PROCESS, 6, names)] == [str(c) for c in candidates(PROCESS, 6, SAMPLERS)]
+    x = LAW.sample(4, 0, START)
+    by_name, by_hand = (judge(plan, velocity, x, PROCESS, "velocity", those) for those in (names, SAMPLERS))
+    assert str(by_name.hand_made) == str(by_hand.hand_made) and by_name.gain == by_hand.gain
+    for judged in (
+        lambda: dn.design.design(LAW.sample(64, 0), samplers=["dim"]),
+        lambda: candidates(PROCESS, 6, ["dim"]),
+    ):
+        with pytest.raises(ValueError, match="'dim' is unknown: did you mean ddim"):
+            judged()
+
+
 @every_process
 def test_the_trajectories_of_a_function_are_those_of_the_law_behind_it_to_the_error_they_claim(process):
     start, stop = first(process), process.level(process.t_stop)

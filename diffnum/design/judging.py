@@ -177,7 +177,7 @@ def judge(
         x: ``(n, ...)`` starting points at ``plan.start``, torch or numpy, as the model takes them.
         process: the model's noise process.
         prediction: what the model returns.
-        samplers: hand-made ones; :data:`.handmade.RIVALS` if None.
+        samplers: hand-made ones or their names; :data:`.handmade.RIVALS` if None.
         seed: of the interval.
         tol: relative error of the converged trajectories, estimated by doubling their steps.
 
