@@ -89,3 +89,19 @@ def test_a_misspelt_sampler_is_answered_with_the_nearest_names(capsys):
         dn.compile("dpmpp_2n", dn.grid.log_snr(dn.VP(), 2))
     with pytest.raises(ValueError, match="'' is unknown: did you mean"):
         dn.certify("")
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        ("design digits --nfe 0", "0"),
+        ("design digits --jobs -3", "-3"),
+        ("design digits --nfe many", "many"),
+        ("design digits --guidance -1.5", "-1.5"),
+        ("sample plan.json --batch 0", "0"),
+        ("certify euler --jobs 1.5", "1.5"),
+    ],
+)
+def test_an_option_that_is_out_of_bounds_is_answered_with_the_value_that_was_given(words, value, capsys):
+    said = refused(capsys, *words.split())
+    assert words.split()[-2] in said and value in said and "--help" in said

@@ -58,7 +58,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except usage_error as error:
         context = getattr(error, "ctx", None)
         where = context.command_path if context else "diffnum"
-        return _complain(f"{error.format_message().rstrip('.')}: see {where} --help")
+        return _complain(f"{error.format_message().rstrip('.')}{_given(error)}: see {where} --help")
     except BrokenPipeError:
         # the reader had enough, as in `diffnum solvers | head`; nothing may be flushed to it at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -76,6 +76,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _complain(message: str) -> int:
     print("diffnum: " + " ".join(message.split()), file=sys.stderr)
     return 2
+
+
+def _given(error: BaseException) -> str:
+    """The value that was given, where a validator has said only what is wanted."""
+    details = getattr(error.__cause__, "errors", None)
+    return f"; {details()[0]['input']!r} was given" if callable(details) else ""
 
 
 def _interrupted() -> int:
