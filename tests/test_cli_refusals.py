@@ -105,3 +105,19 @@ def test_a_misspelt_sampler_is_answered_with_the_nearest_names(capsys):
 def test_an_option_that_is_out_of_bounds_is_answered_with_the_value_that_was_given(words, value, capsys):
     said = refused(capsys, *words.split())
     assert words.split()[-2] in said and value in said and "--help" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("sample nosuch.json", "nosuch.json is not a readable plan (No such file or directory): name a saved one"),
+        ("sample broken.json", "broken.json is not a readable plan (Expecting"),
+        ("sample list.json", "list.json is not a plan but a JSON list: name a saved one"),
+        ("table nosuch.json", "'nosuch.json' cannot be read (No such file or directory): name a file with a table"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_with_the_remedy(words, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken.json").write_text("{")
+    (tmp_path / "list.json").write_text("[]")
+    assert said in refused(capsys, *words.split())

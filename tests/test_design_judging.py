@@ -121,6 +121,8 @@ def rough(x, level):
     ("asked", "said"),
     [
         ({"x": LAW.sample(1, 0, START)}, "1 starting points give no interval"),
+        ({"x": np.where(np.eye(4, 2), np.nan, 1.0)}, "x holds NaN in 2 of 4 starting points"),
+        ({"x": np.full((4, 2), np.inf)}, "x holds infinity in 4 of 4 starting points"),
         ({"prediction": "image"}, "prediction 'image' is unknown"),
         ({"model": rough}, "trajectories of this network still change by"),
     ],
@@ -130,6 +132,11 @@ def test_what_cannot_be_judged_is_refused(plan, asked, said, monkeypatch):
     given = {"model": velocity, "x": LAW.sample(4, 0, START), "prediction": "velocity", **asked}
     with pytest.raises(ValueError, match=said):
         judge(plan, process=PROCESS, samplers=SAMPLERS, **given)
+
+
+def test_noise_that_is_not_finite_is_no_start_of_a_fit(plan):
+    with pytest.raises(ValueError, match="x holds NaN in 3 of 3 starting points"):
+        dn.design.refine(plan, velocity, np.full((3, 2), np.nan), PROCESS, "velocity")
 
 
 def test_a_prediction_of_noise_says_nothing_from_pure_noise():
