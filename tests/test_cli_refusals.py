@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 import diffnum as dn
+from diffnum.budget import RANKED
 from diffnum.cli import run
 from diffnum.lab.folder import check_writable
 from diffnum.lab.processes import Processes
+from diffnum.solvers import ALL
 
 
 def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
@@ -121,3 +123,16 @@ def test_a_file_that_cannot_be_read_is_named_with_the_remedy(words, said, tmp_pa
     (tmp_path / "broken.json").write_text("{")
     (tmp_path / "list.json").write_text("[]")
     assert said in refused(capsys, *words.split())
+
+
+@pytest.mark.parametrize("nfe", ["257", "5,100000", "123456789"])
+def test_a_budget_that_would_take_hours_is_refused_before_the_images_are_read(nfe, monkeypatch, capsys):
+    monkeypatch.setattr("diffnum.lab.study.load", lambda *_, **__: pytest.fail("the images were read first"))
+    said = refused(capsys, "study", "digits", "--nfe", nfe)
+    assert f"--nfe {nfe!r} has the budget {nfe.split(',')[-1]}" in said and "use at most 256" in said
+
+
+def test_the_help_of_a_study_claims_no_more_samplers_than_it_ranks(capsys):
+    assert run(["study", "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "every sampler" not in said and "samplers, one of each kind" in said and len(RANKED) < len(ALL)
