@@ -135,13 +135,7 @@ def __dir__() -> list[str]:
 
 
 def _named(sampler: Solver | Callable[..., None] | str) -> Any:
-    if not isinstance(sampler, str):
-        return sampler
-    solvers = import_module(".solvers", __name__)
-    known = solvers.ALL | solvers.ALIASES
-    if sampler not in known:
-        raise ValueError(f"sampler {sampler!r} is unknown: use one of {', '.join(known)}")
-    return known[sampler]
+    return import_module(".solvers", __name__).named(sampler) if isinstance(sampler, str) else sampler
 
 
 def compile(sampler: Solver | Callable[..., None] | str, levels: Any, prediction: str = "data", **options: Any) -> Plan:

@@ -285,13 +285,12 @@ class Plan:
         except (KeyError, IndexError, TypeError) as error:
             raise ValueError(f"the plan is incomplete or damaged ({error!r}): save it again") from error
         if data.get("hash") != plan.hash:
-            raise ValueError(f"the plan's hash {data.get('hash')!r} does not match its content: it was edited or cut")
+            raise ValueError(f"the plan's hash {data.get('hash')!r} is not that of its content: save it again")
         return plan
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write JSON to ``path``, whole or not at all."""
-        path = Path(path)
-        part = path.with_name(path.name + ".part")
+        part = Path(path).with_name(Path(path).name + ".part")
         part.write_text(json.dumps(self.to_json(), indent=1))
         part.replace(path)
 
@@ -301,9 +300,10 @@ class Plan:
         try:
             data = json.loads(Path(path).read_text())
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise ValueError(f"{path} is not a readable plan: {error}") from error
+            why = getattr(error, "strerror", None) or error
+            raise ValueError(f"{path} is not a readable plan ({why}): name a saved one") from error
         if not isinstance(data, dict):
-            raise ValueError(f"{path} is not a plan: it holds a JSON {type(data).__name__}, not an object")
+            raise ValueError(f"{path} is not a plan but a JSON {type(data).__name__}: name a saved one")
         return cls.from_json(data)
 
     @cached_property

@@ -138,7 +138,6 @@ def test_bad_input_is_one_sentence_on_stderr_and_leaves_no_file(words, bad, monk
     [
         ("study digits --process warp", cli.PROCESSES),
         ("study digits --by luck", ("w2", "path")),
-        ("certify eulr", ALL),
         ("solvers --family magic", families(ALL.values())),
     ],
 )

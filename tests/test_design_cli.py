@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import tracemalloc
+import warnings
 from contextlib import contextmanager
 
 import numpy as np
@@ -107,6 +108,8 @@ ROWS = RNG.standard_normal((64, 6))
         (np.ones((64, 6)), [], "all samples are the same"),
         (np.repeat(ROWS[:2], 32, 0), [], "only 2 samples differ"),
         (ROWS[:10], [], "too few to hold any back"),
+        (np.zeros((0, 8, 8)), [], "data of shape (0, 8, 8) hold no samples: give at least 32"),
+        (np.zeros((64, 0)), [], "hold no samples"),
         (np.full((40, 4), np.nan), [], "not finite"),
         (1e4 * ROWS, [], "are no data for VP, which starts from noise of size 152.2"),
         (1e4 * ROWS, ["--process", "flow"], "no data for Flow, which starts from noise of size 1000"),
@@ -133,7 +136,9 @@ def test_arrays_that_no_design_is_for_are_refused_in_one_sentence(array, more, s
         path.write_text(array)
     else:
         np.savez(path, **array) if isinstance(array, dict) else np.save(path, array)
-    assert run(["design", str(path), "--out", str(tmp_path / "plan.json"), *more]) == 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert run(["design", str(path), "--out", str(tmp_path / "plan.json"), *more]) == 2
     error = capsys.readouterr().err
     assert error.startswith("diffnum: ") and said in error and len(error.strip().splitlines()) == 1
     assert not (tmp_path / "plan.json").exists()

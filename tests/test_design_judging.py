@@ -55,6 +55,20 @@ def test_a_function_is_judged_as_the_law_behind_it(process):
     assert found.gain.value == pytest.approx(exact.gain(plan, rival.plan).value, abs=0.03)
 
 
+def test_rivals_by_name_are_the_rivals_themselves(plan):
+    names = ["ddim", "dpmpp_2m", "heun"]
+    assert [str(c) for c in candidates(PROCESS, 6, names)] == [str(c) for c in candidates(PROCESS, 6, SAMPLERS)]
+    x = LAW.sample(4, 0, START)
+    by_name, by_hand = (judge(plan, velocity, x, PROCESS, "velocity", those) for those in (names, SAMPLERS))
+    assert str(by_name.hand_made) == str(by_hand.hand_made) and by_name.gain == by_hand.gain
+    for judged in (
+        lambda: dn.design.design(LAW.sample(64, 0), samplers=["dim"]),
+        lambda: candidates(PROCESS, 6, ["dim"]),
+    ):
+        with pytest.raises(ValueError, match="'dim' is unknown: did you mean ddim"):
+            judged()
+
+
 @every_process
 def test_the_trajectories_of_a_function_are_those_of_the_law_behind_it_to_the_error_they_claim(process):
     start, stop = first(process), process.level(process.t_stop)
@@ -107,6 +121,8 @@ def rough(x, level):
     ("asked", "said"),
     [
         ({"x": LAW.sample(1, 0, START)}, "1 starting points give no interval"),
+        ({"x": np.where(np.eye(4, 2), np.nan, 1.0)}, "x holds NaN in 2 of 4 starting points"),
+        ({"x": np.full((4, 2), np.inf)}, "x holds infinity in 4 of 4 starting points"),
         ({"prediction": "image"}, "prediction 'image' is unknown"),
         ({"model": rough}, "trajectories of this network still change by"),
     ],
@@ -116,6 +132,11 @@ def test_what_cannot_be_judged_is_refused(plan, asked, said, monkeypatch):
     given = {"model": velocity, "x": LAW.sample(4, 0, START), "prediction": "velocity", **asked}
     with pytest.raises(ValueError, match=said):
         judge(plan, process=PROCESS, samplers=SAMPLERS, **given)
+
+
+def test_noise_that_is_not_finite_is_no_start_of_a_fit(plan):
+    with pytest.raises(ValueError, match="x holds NaN in 3 of 3 starting points"):
+        dn.design.refine(plan, velocity, np.full((3, 2), np.nan), PROCESS, "velocity")
 
 
 def test_a_prediction_of_noise_says_nothing_from_pure_noise():

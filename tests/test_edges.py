@@ -9,6 +9,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from selection import DIFFUSING, SCORED, SELECTED, samplers
@@ -305,3 +306,14 @@ def test_coefficients_that_overflow_when_folded_are_refused():
     levels = grids.custom(dn.Flow(), lams=[-699.9, -673.1, -653.1, 95.7, math.inf])
     with pytest.raises(ValueError, match=r"^deis_rhoab_4 "):
         dn.compile("deis_rhoab_4", levels, "velocity")
+
+
+@pytest.mark.parametrize("kind", [torch.int64, torch.uint8, torch.bool, np.int32, np.bool_])
+def test_a_state_of_whole_numbers_is_refused_and_one_of_floats_keeps_its_kind(kind):
+    plan = dn.compile("ddim", grids.log_snr(dn.VP(), 2))
+    ones = torch.ones if isinstance(kind, torch.dtype) else np.ones
+    for x in (ones((2, 3), dtype=kind), (ones((2, 3), dtype=kind),)):
+        with pytest.raises(ValueError, match="every state would be rounded to whole numbers: pass floats"):
+            dn.sample(plan, lambda x, level: x, x)
+    for kept in (torch.bfloat16, torch.float64) if ones is torch.ones else (np.float32, np.complex128):
+        assert dn.sample(plan, lambda x, level: x, ones((2, 3), dtype=kept)).dtype == kept

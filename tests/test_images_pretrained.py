@@ -21,6 +21,7 @@ from diffnum.images import (
     sheet,
 )
 from diffnum.images.pretrained import FOLDER
+from diffnum.process import Cosine
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +161,12 @@ def test_names_that_are_no_network_are_refused():
     for ask in (pretrained, card):
         with pytest.raises(ValueError, match="'faces' is no network of the package: use one of digits"):
             ask("faces")
+
+
+@pytest.mark.parametrize("process", ["vp", 3, "", 0, Cosine])
+def test_what_is_no_process_is_refused(process):
+    with pytest.raises(ValueError, match=r"process = .* is no noise process: pass one, such as dn\.VP\(\)"):
+        pretrained("digits", process=process)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

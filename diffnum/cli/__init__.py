@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -32,6 +33,9 @@ app = typer.Typer(
 )
 
 
+_PART = re.compile(r"\.part(\.[0-9]+)?(?=/|$)")
+
+
 def main() -> None:
     """Run the command line and exit. A polite end from outside tidies up as Ctrl-C does."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -54,7 +58,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except usage_error as error:
         context = getattr(error, "ctx", None)
         where = context.command_path if context else "diffnum"
-        return _complain(f"{error.format_message().rstrip('.')}: see {where} --help")
+        return _complain(f"{error.format_message().rstrip('.')}{_given(error)}: see {where} --help")
     except BrokenPipeError:
         # the reader had enough, as in `diffnum solvers | head`; nothing may be flushed to it at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -62,7 +66,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         return _complain(str(error))
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
+        # what is written bears another name until it is whole
+        where = f"{_PART.sub('', str(error.filename))}: " if error.filename else ""
         return _complain(f"{where}{error.strerror or error}: choose another place or mend this one")
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted()
@@ -71,6 +76,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _complain(message: str) -> int:
     print("diffnum: " + " ".join(message.split()), file=sys.stderr)
     return 2
+
+
+def _given(error: BaseException) -> str:
+    """The value that was given, where a validator has said only what is wanted."""
+    details = getattr(error.__cause__, "errors", None)
+    return f"; {details()[0]['input']!r} was given" if callable(details) else ""
 
 
 def _interrupted() -> int:

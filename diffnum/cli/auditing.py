@@ -28,6 +28,10 @@ def audit(
 
     if out is not None and out.exists() and not out.is_dir():
         raise ValueError(f"--out {str(out)!r} is a file: name a folder for the report")
+    if out is not None:
+        from ..lab.folder import check_writable
+
+        check_writable(out / "records.jsonl", out)
     wanted = chosen(cases(target), only)
     kept = None if out is None else out / "records.jsonl"
     with counting(len(wanted), "auditing", quiet=as_json) as step:

@@ -56,16 +56,12 @@ def certify(
 
 
 def _named(names: Sequence[str], every: bool) -> list[Solver]:
-    from ..solvers import ALIASES, ALL
+    from ..solvers import ALL, named
 
-    known = ALL | ALIASES
     if every == bool(names):
         wanted = "the samplers to certify, or give --all" if not every else "samplers or give --all, not both"
         raise ValueError(f"name {wanted}")
-    for name in names:
-        if name not in known:
-            raise ValueError(f"sampler {name!r} is unknown: use one of {', '.join(known)}")
-    return list(ALL.values()) if every else list({known[name].name: known[name] for name in names}.values())
+    return list(ALL.values()) if every else list({(one := named(name)).name: one for name in names}.values())
 
 
 def _print_certificates(certificates: Iterable[Certificate], as_markdown: bool) -> None:

@@ -87,15 +87,15 @@ def check_file(path: Path, suffixes: tuple[str, ...]) -> None:
     """Refuse a path that cannot become a file of that kind.
 
     Raises:
-        ValueError: another ending, a folder, a place below a file.
+        ValueError: another ending, a folder, a place below a file or one that cannot be written.
     """
     if path.suffix.lower() not in suffixes:
         raise ValueError(f"--out {str(path)!r} ends in none of {', '.join(suffixes)}: name a file of that kind")
     if path.is_dir():
         raise ValueError(f"--out {str(path)!r} is a folder: name a file")
-    from ..lab.folder import check_parent
+    from ..lab.folder import check_writable
 
-    check_parent(path)
+    check_writable(path)
 
 
 def write(path: Path, text: str) -> None:

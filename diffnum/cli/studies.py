@@ -13,6 +13,8 @@ from .printing import AsJson, console, print_json
 __all__ = ["PROCESSES", "image_size", "named_process", "study"]
 
 PROCESSES = {"vp": "VP", "cosine": "Cosine", "subvp": "SubVP", "ve": "VE", "edm": "EDM", "flow": "Flow", "ddpm": "DDPM"}
+MOST = 256
+"""Evaluations of a budget: a study compiles hundreds of plans at each, whose steps are so many lines of Python."""
 
 Size = Annotated[str | None, typer.Option(help="Crop and resample images to 32, say, or 32x48 for height x width.")]
 Limit = Annotated[int | None, typer.Option(help="Take at most so many images, evenly spaced over all.")]
@@ -24,7 +26,7 @@ def study(
     data: Annotated[
         str, typer.Argument(metavar="DATA", help="digits, a folder of images, a .npy or .npz file, or hub: and an id.")
     ],
-    nfe: Annotated[str, typer.Option(help="Budgets of model evaluations, separated by commas.")] = "5,8,10,20",
+    nfe: Annotated[str, typer.Option(help="Budgets of model evaluations, up to 256, by commas.")] = "5,8,10,20",
     out: Annotated[Path, typer.Option(help="Folder of results; an earlier study is replaced.")] = Path("study"),
     process: Annotated[str, typer.Option(help=f"Noise process: {', '.join(PROCESSES)}.")] = "vp",
     components: Components = 10,
@@ -34,7 +36,7 @@ def study(
     limit: Limit = None,
     as_json: AsJson = False,
 ) -> None:
-    """Rank every sampler for your images at your budgets, and write a report."""
+    """Rank samplers, one of each kind, for your images at your budgets, and write a report."""
     budgets = _budgets(nfe)
     chosen = named_process(process)
     picked = image_size(size)
@@ -53,8 +55,10 @@ def study(
 def _budgets(text: str) -> tuple[int, ...]:
     words = [word.strip() for word in text.split(",")]
     for word in words:
-        if not re.fullmatch(r"[1-9][0-9]{0,5}", word):
+        if not re.fullmatch(r"[1-9][0-9]{0,8}", word):
             raise ValueError(f"--nfe {text!r} has the budget {word!r}: use whole numbers from 1, such as 5,8,10,20")
+        if int(word) > MOST:
+            raise ValueError(f"--nfe {text!r} has the budget {word}, which would take hours: use at most {MOST}")
     return tuple(int(word) for word in words)
 
 

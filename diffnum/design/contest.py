@@ -128,10 +128,10 @@ def verdicts(
     if plan.draws or plan.start != start:
         what = "draws noise" if plan.draws else f"starts at log-SNR {plan.start.lam:.6g}"
         raise ValueError(f"{plan.solver} {what}: only a plan that follows trajectories from {start!r} can be judged")
+    by_hand = candidates(process, plan.nfe, samplers)
     classes = None if guidance is None else Classes(np.asarray(labels), float(guidance))
     surrogates.check_units(np.asarray(data, dtype=np.float64), process)
     parts = surrogates.split(data, seed, classes)
     laws = surrogates.laws_to_judge(parts.judge, start, seed=seed, classes=parts.classes[2])
-    by_hand = candidates(process, plan.nfe, samplers)
     contests = together([partial(opened, law, by_hand) for law in laws], jobs, lambda done: None)
     return decided(contests, plan, paths or surrogates.paths_of(classes), seed, jobs, lambda done: None)

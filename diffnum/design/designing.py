@@ -120,7 +120,7 @@ def design(
         process: the noise process; VP if None. A network's own, such as ``dn.models.from_diffusers(...).process``.
         spectrum: variances of a Gaussian, in place of data.
         prediction: what the model of the returned plan predicts.
-        samplers: hand-made ones to compare with; :data:`.handmade.RIVALS` if None.
+        samplers: hand-made ones to compare with, or their names; :data:`.handmade.RIVALS` if None.
         seed: of the split, the mixtures, the trajectories and the intervals.
         jobs: processes for the fits; the result does not depend on it.
         labels: ``(n,)``, classes of the data, with ``guidance``.
@@ -144,12 +144,12 @@ def design(
     say = on_stage or (lambda what, done, of: None)
     if data is not None:
         surrogates.check_units(np.asarray(data, dtype=np.float64), process)
+    by_hand = candidates(process, nfe, samplers)
     start = process.level(process.t_start)
     say("surrogates", 0, 2)
     (training, choosing), draw = _trials(
         data, spectrum, start, seed, jobs, classes, lambda done: say("surrogates", done, 2)
     )
-    by_hand = candidates(process, nfe, samplers)
     say("hand-made", 0, len(choosing))
     ranked = _ranked(choosing, by_hand, jobs, lambda done: say("hand-made", done, len(choosing)))
     field = _Field(process, start, nfe, choosing, ranked, (1.0,) if data is None else ROUGH)

@@ -45,16 +45,19 @@ class Candidate:
         return f"{self.sampler} on {self.grid}, end {self.end}"
 
 
-def candidates(process: Any, nfe: int, samplers: Sequence[Solver] | None = None) -> list[Candidate]:
+def candidates(process: Any, nfe: int, samplers: Sequence[Solver | str] | None = None) -> list[Candidate]:
     """The longest plan within ``nfe`` evaluations of each sampler, grid and end, without those that draw noise.
 
     From pure noise, where they cannot start, grids in log-SNR and Karras's start at ``sigma / alpha = 80``, as the
     EDM's does.
 
     Args:
-        samplers: None for :data:`RIVALS`.
+        samplers: or their names; None for :data:`RIVALS`.
+
+    Raises:
+        ValueError: an unknown name.
     """
-    return list(_candidates(process, nfe, RIVALS if samplers is None else samplers))
+    return list(_candidates(process, nfe, RIVALS if samplers is None else [library.named(one) for one in samplers]))
 
 
 def _candidates(process: Any, nfe: int, samplers: Sequence[Solver]) -> Iterator[Candidate]:

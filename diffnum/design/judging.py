@@ -151,6 +151,9 @@ def trial_of(
     """Trajectories of a model from ``x`` at the start of ``plan`` as a trial; arguments as of :func:`judge`."""
     law = Followed(model, prediction, process, process.level(process.t_stop), x)
     rows = np.asarray(x.detach().cpu().numpy() if hasattr(x, "detach") else x, dtype=np.float64).reshape(len(x), -1)
+    if bad := int((~np.isfinite(rows)).any(axis=1).sum()):
+        what = "NaN" if np.isnan(rows).any() else "infinity"
+        raise ValueError(f"x holds {what} in {bad} of {len(rows)} starting points: pass finite noise")
     followed = Trajectories(law, plan.start, rows, law.flow(rows, plan.start, DATA, tol), tol)
     return Trial("model", (Part(followed),))
 
@@ -189,13 +192,13 @@ def judge(
         x: ``(n, ...)`` starting points at ``plan.start``, torch or numpy, as the model takes them.
         process: the model's noise process.
         prediction: what the model returns.
-        samplers: hand-made ones; :data:`.handmade.RIVALS` if None.
+        samplers: hand-made ones or their names; :data:`.handmade.RIVALS` if None.
         seed: of the interval.
         tol: relative error of the converged trajectories, estimated by doubling their steps.
 
     Raises:
-        ValueError: one starting point; a plan that draws noise, or that starts after every hand-made one; a prediction
-            of noise where there is nothing else; trajectories that do not converge.
+        ValueError: one starting point, or some that are not finite; a plan that draws noise, or that starts after every
+            hand-made one; a prediction of noise where there is nothing else; trajectories that do not converge.
     """
     if len(x) < 2:
         raise ValueError(f"{len(x)} starting points give no interval: pass at least 2")

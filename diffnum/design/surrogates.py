@@ -307,8 +307,10 @@ def check_units(data: np.ndarray, process: Any) -> None:
 
     Raises:
         ValueError: samples whose root mean square deviation is more than ``sigma / alpha`` at the first level, or than
-            1000 where that is infinite.
+            1000 where that is infinite; no samples.
     """
+    if data.size == 0:
+        raise ValueError(f"data of shape {data.shape} hold no samples: give at least 32")
     first = process.level(process.t_start)
     most = _LARGEST if first.pure_noise else first.sigma / first.alpha
     apart = data - data.mean(axis=0)

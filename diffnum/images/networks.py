@@ -164,7 +164,7 @@ def preconditioned(
         the null class until ``network.given(class_labels=...)`` names a class for all, shape ``(1,)``, or for each.
 
     Raises:
-        ValueError: an unknown ``raw`` or ``prediction``; ``sigma_data`` that is not positive.
+        ValueError: an unknown ``raw`` or ``prediction``; no process; ``sigma_data`` that is not positive.
     """
     import torch
 
@@ -172,6 +172,8 @@ def preconditioned(
         raise ValueError(f"raw = {raw!r} is unknown: use one of {', '.join(RAW)}")
     if prediction not in PREDICTIONS:
         raise ValueError(f"prediction = {prediction!r} is unknown: use one of {', '.join(PREDICTIONS)}")
+    if isinstance(process, type) or not all(callable(getattr(process, name, None)) for name in ("level", "at")):
+        raise ValueError(f"process = {process!r} is no noise process: pass one, such as dn.VP()")
     if not (sigma_data > 0 and math.isfinite(sigma_data)):
         raise ValueError(f"sigma_data = {sigma_data} is no scale: use the root mean square of the pixels")
     convention = Convention(

@@ -33,7 +33,7 @@ def pretrained(name: str, process: Process | None = None, prediction: str = "dat
         prediction: default ``"data"``.
 
     Raises:
-        ValueError: an unknown name.
+        ValueError: an unknown name, or what is no process.
     """
     _check(name)
     return load_network(FOLDER / f"{name}.safetensors", process, prediction, device)

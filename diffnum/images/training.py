@@ -150,7 +150,8 @@ def load_network(
         prediction: what the plans are compiled for.
 
     Raises:
-        ValueError: a pickle, a truncated file, tensors of other names or shapes than the record's network has.
+        ValueError: no process; a pickle, a truncated file, tensors of other names or shapes than the record's network
+            has.
     """
     tensors, record = read(path)
     if record.get("kind") != "network":
@@ -159,7 +160,8 @@ def load_network(
     module = build(config)
     restore(path, module, tensors)
     module.to(device).requires_grad_(False)
-    return preconditioned(module, process or Cosine(0.0), prediction, record["sigma_data"], record["training"]["raw"])
+    process = Cosine(0.0) if process is None else process
+    return preconditioned(module, process, prediction, record["sigma_data"], record["training"]["raw"])
 
 
 def config_of(record: Mapping[str, Any]) -> UNet | DiT:

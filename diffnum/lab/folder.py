@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["RECORD", "check_out", "check_parent", "fresh_folder", "previous", "write_text"]
+__all__ = ["RECORD", "check_out", "check_parent", "check_writable", "fresh_folder", "previous", "write_text"]
 
 RECORD = "study.json"
 """The file that marks a folder as a study and lists what the study wrote."""
@@ -31,12 +31,12 @@ def check_out(out: str | os.PathLike[str]) -> Path:
     It may be absent, empty, or hold an earlier study and nothing else.
 
     Raises:
-        ValueError: it is a file, or holds files that no study wrote.
+        ValueError: it is a file, or holds files that no study wrote; nothing can be written there.
     """
     out = Path(out)
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise ValueError(f"{out} is not a folder: name another one for the results")
-    check_parent(out)
+    check_writable(out)
     if not out.exists():
         return out
     ours = set((previous(out) or {"files": []})["files"])
@@ -53,6 +53,29 @@ def check_parent(path: Path) -> None:
     above = next(p for p in path.absolute().parents if p.exists())
     if not above.is_dir():
         raise ValueError(f"{path} cannot be made because {above} is a file: name another place")
+
+
+def check_writable(path: Path, name: str | os.PathLike[str] | None = None) -> None:
+    """Refuse a path that nothing can be written to: a folder is made beside it, and removed.
+
+    Args:
+        path: of a file or folder; folders above it may be absent.
+        name: what to call it in the message; ``path`` if None.
+
+    Raises:
+        ValueError: it lies below a file, or in a place that lets nothing be made.
+    """
+    check_parent(path)
+    place = path.absolute()
+    while not place.parent.exists():
+        place = place.parent
+    trial = place.with_name(f"{place.name}.part.{os.getpid()}")
+    try:
+        trial.mkdir()
+        trial.rmdir()
+    except OSError as error:
+        said = f"{name or path} cannot be written ({error.strerror}): name another place"
+        raise ValueError(said) from error
 
 
 @contextmanager

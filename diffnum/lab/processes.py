@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,11 +33,14 @@ class Processes:
         """The device of this process: of ``"cuda"`` one for each process of a machine.
 
         Raises:
-            ValueError: no CUDA device, or too few.
+            ValueError: another word than ``"cpu"``, ``"cuda"`` or ``"cuda:0"``, say; no CUDA device, or too few.
         """
         import torch
 
-        if asked.partition(":")[0] != "cuda":
+        words = re.fullmatch(r"cpu|cuda(?::([0-9]{1,4}))?", asked)
+        if words is None:
+            raise ValueError(f"--device {asked!r} is no device that networks run on: use cpu or cuda")
+        if asked == "cpu":
             return asked
         found = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if self.local >= found:
@@ -44,7 +48,9 @@ class Processes:
                 f"process {self.local} on this machine finds {found} CUDA devices: start fewer processes, or use "
                 "--device cpu"
             )
-        return asked if ":" in asked else f"cuda:{self.local}"
+        if words[1] is not None and int(words[1]) >= found:
+            raise ValueError(f"--device {asked} is beyond the {found} CUDA devices here: use one below cuda:{found}")
+        return asked if words[1] is not None else f"cuda:{self.local}"
 
     def wait(self) -> None:
         """Go on when all have come so far."""

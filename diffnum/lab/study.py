@@ -46,7 +46,7 @@ def run_study(
     limit: int | None = None,
     console: Console | None = None,
 ) -> Study:
-    """Rank every sampler for a set of images, and write report, numbers and plans.
+    """Rank samplers, one of each kind, for a set of images, and write report, numbers and plans.
 
     A Gaussian and a mixture are fitted to the images. On the Gaussian the law of every sampler's output is exact,
     and so is its 2-Wasserstein distance to the data's; on the mixture the end of every path is compared with that

@@ -55,9 +55,9 @@ def sample(
             ``dn.triton_lines`` has a kernel for a GPU. ``dn.captured`` and ``dn.unrolled`` take the network along.
 
     Raises:
-        ValueError: a plan that draws noise run without a source; a model of another shape, or a network that says of
-            itself that it predicts something else; unknown ``keep``; a tuple
-            of another length than ``plan.inputs``.
+        ValueError: ``x`` of integers; a plan that draws noise run without a source; a model of another shape, or a
+            network that says of itself that it predicts something else; unknown ``keep``; a tuple of another length
+            than ``plan.inputs``.
     """
     if keep not in ("last", "states", "denoised"):
         raise ValueError(f"keep = {keep!r} is unknown: use 'last', 'states' or 'denoised'")
@@ -106,6 +106,8 @@ def sample(
 
 def started(plan: Plan, x: Any) -> tuple[Plan, Any, dict[int, Any]]:
     """The plan to run, ``x_T``, and the values of further inputs by register."""
+    for state in x if isinstance(x, (tuple, list)) else (x,):
+        _check_kind(state)
     if not isinstance(x, (tuple, list)):
         return plan, x, {}
     if len(x) != len(plan.inputs):
@@ -113,6 +115,15 @@ def started(plan: Plan, x: Any) -> tuple[Plan, Any, dict[int, Any]]:
         raise ValueError(f"{len(x)} states were given and {plan.solver} starts from {len(plan.inputs)}: give {names}")
     plan = from_inputs(plan)
     return plan, x[0], {r: as_like(value, x[0]) for (_, r), value in zip(plan.inputs[1:], x[1:], strict=True)}
+
+
+def _check_kind(x: Any) -> None:
+    """Refuse states whose numbers have no fraction."""
+    dtype = getattr(x, "dtype", None)
+    kind = getattr(dtype, "kind", None)
+    whole = kind in ("b", "i", "u") if isinstance(kind, str) else getattr(dtype, "is_floating_point", None) is False
+    if whole and getattr(dtype, "is_complex", False) is False:
+        raise ValueError(f"x is of {dtype}, in which every state would be rounded to whole numbers: pass floats")
 
 
 def adapted_model(model: Any, prediction: str) -> Model:

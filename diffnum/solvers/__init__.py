@@ -4,6 +4,10 @@
 and certified twice.
 """
 
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import Any
+
 from ..trace import Solver
 from . import (
     adams,
@@ -91,5 +95,23 @@ ALL: dict[str, Solver] = {member.name: member for _, member in _NAMED if isinsta
 ALIASES: dict[str, Solver] = {
     name: member for name, member in _NAMED if isinstance(member, Solver) and name != member.name
 }
+
+
+def named(sampler: Solver | Callable[..., None] | str) -> Any:
+    """The sampler of a name or of another name; what is no text stays as it is.
+
+    Raises:
+        ValueError: an unknown name; the nearest are named.
+    """
+    if not isinstance(sampler, str):
+        return sampler
+    known = ALL | ALIASES
+    if sampler not in known:
+        first, second, third = get_close_matches(sampler, known, 3, cutoff=0.0)
+        raise ValueError(
+            f"sampler {sampler!r} is unknown: did you mean {first}, {second} or {third}? `diffnum solvers` lists all"
+        )
+    return known[sampler]
+
 
 __all__ = ["ALIASES", "ALL", *ALL, *ALIASES]  # pyright: ignore[reportUnsupportedDunderAll]

@@ -59,7 +59,6 @@ def read(source: str) -> tuple[TableRecord, ...]:
 
     Raises:
         ValueError: what cannot be read, in one sentence with its remedy.
-        OSError: no such file.
     """
     path = source.rpartition(":")[0]
     if source.endswith(".py") or path.endswith(".py") or (path and not Path(source).exists() and _is_name(path)):
@@ -82,6 +81,8 @@ def _text_of(path: Path) -> str:
         raise ValueError(
             f"{str(path)!r} is no text: write the table as JSON, as rows with a bar or in Python"
         ) from None
+    except OSError as error:
+        raise ValueError(f"{str(path)!r} cannot be read ({error.strerror}): name a file with a table") from error
 
 
 def from_json(text: str, name: str = "table") -> tuple[TableRecord, ...]:
