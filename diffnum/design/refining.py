@@ -64,13 +64,8 @@ def refine(
         The best plan found, never worse on ``x`` than its neighbour in the family that it began with.
 
     Raises:
-<<<<<<< HEAD
-        ValueError: a network for another process or prediction; a plan of one evaluation; no starting points or no
-            rounds; a plan that the family has nothing near to; trajectories that do not converge.
-=======
-        ValueError: a plan of one evaluation; no starting points, some that are not finite, or no rounds; a plan that
-            the family has nothing near to; trajectories that do not converge.
->>>>>>> w-cli
+        ValueError: a network for another process or prediction; a plan of one evaluation; no starting points, some that
+            are not finite, or no rounds; a plan that the family has nothing near to; trajectories that do not converge.
     """
     if plan.nfe < 2:
         raise ValueError(f"{plan.solver} in {plan.nfe} evaluation has no number to fit: use a plan of at least 2")
