@@ -80,8 +80,8 @@ def _complain(message: str) -> int:
 
 def _given(error: BaseException) -> str:
     """The value that was given, where a validator has said only what is wanted."""
-    details = getattr(error.__cause__, "errors", None)
-    return f"; {details()[0]['input']!r} was given" if callable(details) else ""
+    cause: Any = error.__cause__
+    return f"; {cause.errors()[0]['input']!r} was given" if hasattr(cause, "errors") else ""
 
 
 def _interrupted() -> int:
