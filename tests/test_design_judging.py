@@ -128,7 +128,7 @@ def rough(x, level):
     ],
 )
 def test_what_cannot_be_judged_is_refused(plan, asked, said, monkeypatch):
-    monkeypatch.setattr("diffnum.design.judging._MOST", 100)
+    monkeypatch.setattr("diffnum.design.followed._MOST", 100)
     given = {"model": velocity, "x": LAW.sample(4, 0, START), "prediction": "velocity", **asked}
     with pytest.raises(ValueError, match=said):
         judge(plan, process=PROCESS, samplers=SAMPLERS, **given)

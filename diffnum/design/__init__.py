@@ -5,10 +5,11 @@ from __future__ import annotations
 from . import grids, learned
 from .contest import Verdict, verdicts
 from .designing import Design, design
+from .followed import Followed
 from .free import Free, free_multistep
 from .handmade import Candidate, best_on, candidates
 from .interval import Interval
-from .judging import Followed, judge
+from .judging import judge
 from .refining import Refined, refine
 from .surrogates import chosen_by, designed_on, judged_on, of_spectrum, split
 from .training import Fit, fit

@@ -31,6 +31,7 @@ from ..targets.empirical import Empirical
 from ..targets.mixture import Mixture
 from ..targets.online import LEAST, weights_of
 from .differences import Products, turn
+from .followed import Followed
 
 __all__ = ["Posterior", "posterior"]
 
@@ -71,8 +72,7 @@ def posterior(target: Any, x: np.ndarray, level: Level, dtype: Any = np.float64)
         level: ``alpha, sigma > 0``.
         dtype: of the covariances; float32 is twice as quick and good enough for the steps of a least-squares solver.
     """
-    from .judging import Followed  # these draw trajectories, which ask this file
-    from .learned.guided import Guided
+    from .learned.guided import Guided  # whose room draws trajectories, which ask this file
 
     if isinstance(target, Followed):
         mean = target.denoise(x, level)
