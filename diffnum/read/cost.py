@@ -26,7 +26,7 @@ class Cost:
         live: largest number of registers that a run of :func:`~diffnum.read.lean.lean` holds at once, to the tensor the
             memory that it takes besides ``x_T``, its caller's, and the model's own. A line's result stands beside what
             it reads; predictions and draws are registers that the model and the source of noise allocate; what the
-            caller keeps comes on top.
+            caller keeps comes on top, and so does, of states of 16 bits, what their sums take in float32.
         moved: registers read and written by its linear lines, times ``bytes_per_register`` in ``bytes``.
         folded, stored: predictions read as another quantity and folded into their users or stored
             once, whichever takes fewer terms (``Plan.conversions`` has both numbers of each).

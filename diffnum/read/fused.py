@@ -97,9 +97,10 @@ def fused(plan: Plan, x: Any, hooks: Hooks) -> tuple[Any, ...]:
     """Compiled, for :func:`dn.sample <diffnum.sample>`: ``execution=dn.fused``.
 
     The first run waits for a compiler, some seconds for each kind of step that the plan has; later runs, also on other
-    shapes and with other coefficients, do not. It pays on states of ten megabytes and more, and for samplers with many
-    terms; see :mod:`diffnum.read.fused` for what a step moves. States of 16 bits are computed in float32 and rounded
-    once per line. Results agree with those of :func:`~diffnum.read.execute.eager` to the rounding of sums.
+    shapes and with other coefficients, do not. It pays on states of ten megabytes and more, of 16 bits already on half
+    a megabyte, and for samplers with many terms; see :mod:`diffnum.read.fused` for what a step moves. States of 16 bits
+    are computed in float32 and rounded once per line. Results agree with those of
+    :func:`~diffnum.read.execute.eager` to the rounding of sums.
 
     Without a compiler the same functions run uncompiled, after a warning, and so they do, without one, as long as a
     dispatch mode of torch watches. Lines with a term that requires a gradient,
