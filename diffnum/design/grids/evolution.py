@@ -1,4 +1,5 @@
-"""Evolutionary search over subsets of levels (AutoDiffusion's, without its search over network layers)."""
+"""Evolutionary search over subsets of levels (AutoDiffusion's, without its search over network layers, and with the
+whole score for every subset: there is no early stop after a first, rough one)."""
 
 from __future__ import annotations
 

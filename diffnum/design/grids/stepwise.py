@@ -38,7 +38,8 @@ def boss(teacher: Teacher, n: int) -> Grid:
     """Bellman optimal step sizes: the ``n`` steps whose :func:`boss_costs` have the least sum.
 
     The sum is a proxy: what one step errs is neither carried along nor cancelled by the others.
-    :func:`diffnum.design.grids.certified_w2` minimises the error itself where it can be had.
+    :func:`diffnum.design.grids.certified_w2` minimises the error itself where it can be had. The paper goes on to
+    train the network for straight runs between these levels, which is left out.
 
     Raises:
         ValueError: more steps than the teacher has.

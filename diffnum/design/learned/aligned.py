@@ -10,7 +10,8 @@ DDIM step after another, on the states of the tuned sampler or on noised data,
     min_r E |eps(x_s, s) - eps(x_t(r), t)|^2,
 
 so it asks for a constant noise, which no true trajectory has but for data of one point. :func:`align_coded` is that
-(the optimum there, where theirs takes 500 steps of Adam); :func:`align` brings the state nearest to the trajectory.
+for states of the sampler (the optimum there, where theirs takes 500 steps of Adam; that on noised data, all steps at
+once, is left out); :func:`align` brings the state nearest to the trajectory.
 
 For an isotropic Gaussian of mean zero and variance ``c`` on a variance-preserving process one DDIM step is exact for
 

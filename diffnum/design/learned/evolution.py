@@ -2,7 +2,8 @@
 
 A population of lists of decisions (:mod:`.usf`) is bred: parents by tournament, children by crossing over step by
 step and key by key and by mutation. The paper trains a predictor of its score, since a score costs thousands of
-calls; on a surrogate the error itself is cheap and exact, and is the fitness.
+calls; on a surrogate the error itself is cheap and exact, and is the fitness. Of the paper's decisions the levels, the
+variable (always log-SNR) and the analytic first step are not searched.
 """
 
 from __future__ import annotations
