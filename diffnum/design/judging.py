@@ -32,11 +32,11 @@ def trial_of(
 
 def agree(plan: Plan, model: Any, process: Any, prediction: str) -> None:
     """Refuse a process or prediction that the plan, or a network that knows its own, contradicts."""
-    said = process.to_json()
-    for what, own in (("plan", plan.process), ("network", getattr(model, "process", None))):
-        known = own.to_json() if hasattr(own, "to_json") else own
-        if known and known != said:
-            raise ValueError(f"the {what} is for the process {known}, not {said}: pass the process that both have")
+    said, network = process.to_json(), getattr(model, "process", None)
+    known = {"plan": dict(plan.process), "network": network.to_json() if hasattr(network, "to_json") else {}}
+    for what, own in known.items():
+        if own and own != said:
+            raise ValueError(f"the {what} is for the process {own}, not {said}: pass the process that both have")
     own = getattr(model, "prediction", prediction)
     if own != prediction:
         raise ValueError(f"the network predicts {own}, not {prediction}: pass prediction={own!r}")
