@@ -33,7 +33,7 @@ def trial_of(
 def agree(plan: Plan, model: Any, process: Any, prediction: str) -> None:
     """Refuse a process or prediction that the plan, or a network that knows its own, contradicts."""
     said, network = process.to_json(), getattr(model, "process", None)
-    known = {"plan": dict(plan.process), "network": network.to_json() if hasattr(network, "to_json") else {}}
+    known = {"plan": dict(plan.process), "network": getattr(network, "to_json", dict)()}
     for what, own in known.items():
         if own and own != said:
             raise ValueError(f"the {what} is for the process {own}, not {said}: pass the process that both have")
