@@ -12,6 +12,7 @@ from ..plan import Level, Plan
 from ..targets.conditional import Conditional
 from ..targets.mixture import Mixture, grouped, variance_floor
 from .learned.guided import Guided
+from .perturbed import reweighted
 from .trajectories import Follow, Trajectories, verified
 
 __all__ = ["Classes", "Joined", "shares"]
@@ -36,13 +37,19 @@ class Classes:
         """Those of some samples, by index or slice."""
         return replace(self, labels=self.labels[chosen])
 
-    def laws(self, y: np.ndarray, components: int, fewest: int, seed: int, floor: float | None = None) -> list[Guided]:
+    def laws(
+        self, y: np.ndarray, components: int, fewest: int, seed: int, floor: float | None = None, spread: float = 0.0
+    ) -> list[Guided]:
         """The guided law of each class: a mixture of Gaussians for each, ``components`` in all, each component of
-        ``fewest`` samples or more on average, one at least."""
+        ``fewest`` samples or more on average, one at least; ``spread`` is that of weights, see
+        :func:`.perturbed.reweighted`."""
         groups = grouped(y, self.labels)
         each = [max(1, min(components // len(groups), len(group) // fewest, _MOST)) for group in groups.values()]
         floor = variance_floor(y, floor)
-        fitted = [Mixture.fit(g, k, seed, floor=floor) for g, k in zip(groups.values(), each, strict=True)]
+        fitted = [
+            reweighted(Mixture.fit(g, k, seed, floor=floor), seed + i, spread)
+            for i, (g, k) in enumerate(zip(groups.values(), each, strict=True))
+        ]
         family = Conditional(tuple(fitted), [len(group) for group in groups.values()], tuple(groups))
         return [Guided(family, label, self.scale) for label in groups]
 

@@ -10,11 +10,11 @@ import numpy as np
 from ..plan import Level, Plan
 from .contest import Verdict
 from .followed import Followed
-from .handmade import best_on, candidates
+from .handmade import Candidate, best_on, candidates
 from .trajectories import DATA, Trajectories
 from .trial import Part, Trial
 
-__all__ = ["agree", "judge", "trial_of"]
+__all__ = ["against", "agree", "judge", "trial_of"]
 
 
 def trial_of(
@@ -83,7 +83,11 @@ def judge(
             "a plan that starts at process.level(process.t_start), or pass other samplers"
         )
     agree(plan, model, process, prediction)
-    trial = trial_of(plan, model, x, process, prediction, tol)
+    return against(plan, trial_of(plan, model, x, process, prediction, tol), by_hand, seed)
+
+
+def against(plan: Plan, trial: Trial, by_hand: Sequence[Candidate], seed: int = 0) -> Verdict:
+    """``plan`` against the best of some hand-made plans on a trial."""
     rival = best_on(trial, by_hand)[0]
     gain = trial.gain(plan, rival.plan, seed)
     return Verdict(trial.name, rival, trial.error(rival.plan), trial.error(plan), gain)

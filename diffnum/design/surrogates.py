@@ -4,7 +4,7 @@ The data are split in three, at random and once: half of them to design on, a qu
 to judge the choice. Each part becomes trials of its own:
 
     design   two mixtures, one of few wide components and one of many narrow ones, and the points themselves
-    choose   the points, a mixture, and two with a flatter and a steeper spectrum
+    choose   the points, a mixture, and two with a flatter and a steeper spectrum and other weights
     judge    the points, a mixture of another number of components, and that mixture with a steeper spectrum
 
 Every law has a thousand trajectories: of few evaluations one in a hundred ends in another mode, and these few are most
@@ -32,6 +32,7 @@ from ..plan import Level, Plan
 from ..targets.empirical import Empirical
 from ..targets.mixture import Mixture
 from .classes import Classes
+from .perturbed import SPREAD, reweighted, tilted
 from .sampling import stratified
 from .trial import Trial, gaussian_part, gaussian_trial
 
@@ -187,11 +188,13 @@ def chosen_by(
     points = _points(data) if classes is None else _narrow(z, seed + 18, classes)
     alone = rest if classes is not None else None
     mixture = _mixture(z, components, 4, seed + 17, classes)
-    tilted = {power: _mixture(_tilted(z, power), components, 4, seed + 19, classes) for power in (0.85, 1.1)}
+    flatter, steeper = (
+        _mixture(tilted(z, power), components, 4, seed + 19, classes, spread=SPREAD) for power in (0.85, 1.1)
+    )
     laws = [
         Law("other points", points, alone, start, seed + 11),
-        Law("flatter spectrum", tilted[0.85], rest, start, seed + 13),
-        Law("a little steeper", tilted[1.1], rest, start, seed + 14),
+        Law("flatter, other weights", flatter, rest, start, seed + 13),
+        Law("steeper, other weights", steeper, rest, start, seed + 14),
         Law("other mixture", mixture, rest, start, seed + 12),
     ]
     return [law.trial(paths) for law in laws]
@@ -218,7 +221,7 @@ def laws_to_judge(
     points = _points(data) if classes is None else _narrow(z, seed + 30, classes)
     alone = rest if classes is not None else None
     mixture = _mixture(z, components, 4, seed + 29, classes)
-    shifted = _mixture(_tilted(z, 1.2), components, 4, seed + 31, classes)
+    shifted = _mixture(tilted(z, 1.2), components, 4, seed + 31, classes)
     return [
         Law("held-out points", points, alone, start, seed + 21),
         Law("held-out mixture", mixture, rest, start, seed + 22),
@@ -256,12 +259,18 @@ def paths_of(classes: Classes | None) -> int:
 
 
 def _mixture(
-    y: np.ndarray, components: int, fewest: int, seed: int, classes: Classes | None, floor: float | None = None
+    y: np.ndarray,
+    components: int,
+    fewest: int,
+    seed: int,
+    classes: Classes | None,
+    floor: float | None = None,
+    spread: float = 0.0,
 ) -> Any:
-    """Components of at least ``fewest`` points each."""
+    """Components of at least ``fewest`` points each; ``spread``: of weights, see :func:`.perturbed.reweighted`."""
     if classes is not None:
-        return classes.laws(y, components, fewest, seed, floor)
-    return Mixture.fit(y, min(components, len(y) // fewest), seed=seed, floor=floor)
+        return classes.laws(y, components, fewest, seed, floor, spread)
+    return reweighted(Mixture.fit(y, min(components, len(y) // fewest), seed=seed, floor=floor), seed, spread)
 
 
 def _narrow(y: np.ndarray, seed: int, classes: Classes) -> Any:
@@ -292,14 +301,6 @@ def _coordinates(data: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray | 
     r = min(rank, int((s > 1e-10 * s[0]).sum()))
     left = float((s[r:] ** 2).sum()) / n
     return u[:, :r] * s[:r], np.full(d - r, left / (d - r)) if left > 1e-12 * float((s**2).sum()) / n else None
-
-
-def _tilted(y: np.ndarray, power: float) -> np.ndarray:
-    """The data with their spectrum raised to a power, of the same total and about the same mean."""
-    mean, variances = y.mean(axis=0), y.var(axis=0)
-    tilted = (variances / variances.max()) ** power
-    factors = np.sqrt(tilted / np.maximum(variances, 1e-300) * variances.sum() / tilted.sum())
-    return mean + (y - mean) * factors
 
 
 def check_units(data: np.ndarray, process: Any) -> None:
