@@ -15,7 +15,7 @@ from .precise import precise_slope, precise_slopes
 from .process import EDM, Flow
 from .read.execute import linear
 from .read.tableau import canonical, distance
-from .slopes import Cold, Slope, measured, rounding, settled, start_up
+from .slopes import TOLERANCE, Cold, Slope, fit, measured, rounding, settled, start_up
 from .targets.mixture1d import Mixture1D
 from .together import Together
 from .trace import Solver, compile
@@ -56,15 +56,16 @@ __all__ = [
     "warm_slope",
 ]
 
-# slopes may settle here; those that tables and pictures show have all of COUNTS
-ENOUGH = 256
+# slopes may settle here, or later, at a whole number: no other is an order
+ENOUGH = 128
+USUAL = tuple(n for n in COUNTS if n <= ENOUGH)
 # and here at last: more steps in float64 cost more than extended precision does
 LAST = 1024
 # the law on a line costs a quadrature per step
 LINE_COUNTS = (4, 8, 16, 32, 64, 128)
 # claims from here on leave float64 no clean doublings
 PRECISE = 5
-FLOAT32_COUNTS = (16, 64, 256)
+FLOAT32_COUNTS = (16, 64, 128)
 # what every claim is measured on; one on smooth grids on such a grid too
 ROUGH = ("uniform", "alternating")
 MIDDLE = "uniform in the middle"
@@ -86,8 +87,8 @@ def pathwise(solver: Solver, plans: Plans, process: Any, paths: Together) -> lis
             for grid in grids
         ]
     if plans(process, uniform, COUNTS[0]).depth:
-        errors = [norm(paths.error("non-linear", "uniform", n, False)) for n in COUNTS]
-        slopes.append(measured(errors, COUNTS, "non-linear", "uniform", process.name, "cold", "print"))
+        errors = [norm(paths.error("non-linear", "uniform", n, False)) for n in USUAL]
+        slopes.append(measured(errors, USUAL, "non-linear", "uniform", process.name, "cold", "print"))
     return slopes
 
 
@@ -105,9 +106,9 @@ def together(solver: Solver, plans: Plans, process: Any, flow: bool = False) -> 
         rows = [("uniform", False), (MIDDLE, False)] if plans(process, uniform, n).depth else []
         if solver.order < PRECISE:
             rows += [(grid, True) for grid in (*grids_of(solver), *([ON_FLOW] if flow else []))]
-        return [row for row in rows if n <= ENOUGH or (n <= COUNTS[-1] and row[0] in ("uniform", ON_FLOW))]
+        return rows if n <= ENOUGH else []
 
-    return Together(plan, usual, COUNTS)
+    return Together(plan, usual, USUAL)
 
 
 def _apart(plans: Plans, process: Any, grid: str = "", counts: Sequence[int] = ()) -> Together:
@@ -145,12 +146,11 @@ def warm_slope(
     """
     if solver.order >= PRECISE:
         return precise_slope(solver, process, witness, grid, must)
-    least = COUNTS[-1] if (witness, grid) == ("non-linear", "uniform") else ENOUGH
-    paths = paths or _apart(plans, process, grid, [n for n in COUNTS if n <= least])
+    paths = paths or _apart(plans, process, grid, USUAL)
     counts: list[int] = []
     errors: list[float] = []
     for n in (*COUNTS, LAST):
-        if n > least and (settled(errors, counts) or errors[-1] <= rounding(counts[-1])):
+        if n > ENOUGH and (_at_an_order(errors, counts) or errors[-1] <= rounding(counts[-1])):
             break
         counts.append(n)
         errors.append(norm(paths.error(witness, row or grid, n, True)))
@@ -159,13 +159,19 @@ def warm_slope(
     return measured(errors, counts, witness, grid, process.name, "warm", must)
 
 
+def _at_an_order(errors: Sequence[float], counts: Sequence[int]) -> bool:
+    """Whether slopes have settled, and near a whole number: few steps may pretend to."""
+    used, value = fit(errors, counts)
+    return settled(errors, counts) and (used < 3 or np.isinf(value) or abs(value - round(value)) < TOLERANCE / 2)
+
+
 def started(solver: Solver, plans: Plans, process: Any, paths: Together | None = None) -> Cold | None:
     """The start-up as published, in the middle of the interval, where its errors are seen early."""
     if not plans(process, near, NEAR_COUNTS[0]).depth:
         return None
     paths = paths or _apart(plans, process)
-    errors = [paths.error("non-linear", MIDDLE, n, False) for n in NEAR_COUNTS]
-    return start_up(errors, NEAR_COUNTS, solver.cold, max(solver.smooth or solver.order, solver.cold + 1))
+    errors = [paths.error("non-linear", MIDDLE, n, False) for n in USUAL]
+    return start_up(errors, USUAL, solver.cold, max(solver.smooth or solver.order, solver.cold + 1))
 
 
 def on_flow(solver: Solver, plans: Plans, paths: Together | None = None) -> Slope:
@@ -220,11 +226,11 @@ def linewise(solver: Solver, plans: Plans, process: Any) -> list[Slope]:
 def _laws(
     plans: Plans, process: Any, grid: Callable[[Any, int], Any], most: Sequence[int]
 ) -> tuple[list[int], list[np.ndarray]]:
-    """Errors of the law for five numbers of steps, and for more of ``most`` until the variance's slopes settle."""
+    """Errors of the law for as many numbers of steps of ``most`` as it takes until the variance's slopes settle."""
     counts: list[int] = []
     errors: list[np.ndarray] = []
     for n in most:
-        if len(counts) >= len(NEAR_COUNTS) and settled([norm(e[1]) for e in errors], counts):
+        if n > ENOUGH and _at_an_order([norm(e[1]) for e in errors], counts):
             break
         counts.append(n)
         errors.append(law_errors(plans(process, grid, n), gaussian()))

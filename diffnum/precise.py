@@ -64,14 +64,14 @@ def precise_slopes(solver: Solver, process: Any, patterns: Sequence[str]) -> lis
 
 
 def precise_slope(solver: Solver, process: Any, witness: str, pattern: str, must: str) -> Slope:
-    """One warm slope, of as many doublings as it takes to settle, from four steps for each step looked back."""
+    """One warm slope, of as many doublings as it takes to settle, from two steps for each step looked back."""
     counts: list[int] = []
     errors: list[float] = []
     with digits(DIGITS):
         run = precise_run(witness, process)
         for n in COUNTS:
             plan = compiled(solver, process, pattern, n)
-            if n < 4 * plan.depth:
+            if n < 2 * plan.depth:
                 continue
             counts.append(n)
             errors.append(_error(plan, run))
