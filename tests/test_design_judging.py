@@ -64,6 +64,7 @@ def test_a_function_is_judged_as_the_law_behind_it(process):
         (Interval(0.184, 0.052, 0.31), "18 % less [5 %, 31 %]"),
         (Interval(-0.09, -0.2, 0.04), "9 % more [-4 %, 20 %]"),
         (Interval(0.02, -0.004, 0.13), "2 % less [0 %, 13 %]"),
+        (Interval(-np.inf, -np.inf, -np.inf), "inf % more [inf %, inf %]"),
     ],
 )
 def test_a_verdict_is_one_line_without_the_plan_in_it(plan, gain, said):
