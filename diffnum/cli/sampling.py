@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 
 __all__ = ["sample"]
 
+_FILES = (".png", ".npy")
+_FIT, _OF_NETWORK = ("data", "components", "size", "limit"), ("classes", "batch", "device")
+
 
 def sample(
+    context: typer.Context,
     plan: Annotated[Path, typer.Argument(metavar="PLAN", help="A plan as JSON, such as a study writes.")],
     data: Annotated[str | None, typer.Option(help="Images to fit; else the plan's study has them.")] = None,
     n: Annotated[int, typer.Option("--n", "-n", help="How many images.")] = 64,
@@ -45,16 +49,13 @@ def sample(
     """
     if n < 1:
         raise ValueError(f"--n {n} draws nothing: use a whole number >= 1")
+    _refuse_unread(context, network, data)
     loaded = _load(plan)
     if network is not None:
-        if data is not None:
-            raise ValueError(f"--data {data} is fitted and --network {network} is not: leave one of them out")
-        folder = Path("samples") if out is None else out
-        return _sample_network(plan, loaded, network, n, seed, classes, batch, device, folder, as_json)
-    if classes is not None:
-        raise ValueError(f"--classes {classes} is for a network: add --network or leave it out")
+        place = Path("samples") if out is None else out
+        return _sample_network(plan, loaded, network, n, seed, classes, batch, device, place, as_json)
     out = Path("samples.png") if out is None else out
-    check_file(out, (".png", ".npy"))
+    check_file(out, _FILES)
     surrogate = _surrogate(plan, data, components, seed, image_size(size), limit)
     from ..lab import draw
     from ..lab.pictures import write_images
@@ -65,6 +66,23 @@ def sample(
         facts = {"plan": str(plan), "sampler": loaded.solver, "nfe": loaded.nfe, "n": n, "seed": seed}
         return print_json(facts | {"data": surrogate.name, "shape": list(surrogate.shape), "out": str(out)})
     print(f"{n} image{'s' * (n > 1)} of {surrogate.name} by {loaded.solver}, {loaded.nfe} evaluations each: {out}")
+
+
+def _refuse_unread(context: typer.Context, network: str | None, data: str | None) -> None:
+    """Refuse options that the others leave without effect."""
+    if network is not None:
+        _refuse(context, _FIT, f"is of images to fit, and --network {network} fits none: leave one of them out")
+        return
+    _refuse(context, _OF_NETWORK, "is for a network: add --network or leave it out")
+    if data is None:
+        _refuse(context, _FIT, "is of images to fit, and a plan's study has fitted its own: add --data or leave it out")
+
+
+def _refuse(context: typer.Context, names: Sequence[str], said: str) -> None:
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name != "DEFAULT":
+            raise ValueError(f"--{name} {context.params[name]} {said}")
 
 
 def _sample_network(
