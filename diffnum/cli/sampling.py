@@ -31,7 +31,7 @@ def sample(
     n: Annotated[int, typer.Option("--n", "-n", help="How many images.")] = 64,
     seed: Seed = 0,
     out: Annotated[
-        Path | None, typer.Option(help="A .png of all images, or .npy of (n, h, w, c); of a network a folder.")
+        Path | None, typer.Option(help="A .png of all images, or .npy of (n, h, w, c); of a network also a folder.")
     ] = None,
     components: Components = 10,
     size: Size = None,
@@ -98,26 +98,43 @@ def _sample_network(
     as_json: bool,
 ) -> None:
     from ..images import Many
-    from ..lab.many import IMAGES, draw_many
+    from ..lab.many import IMAGES, draw_file, draw_many
     from ..lab.processes import launched
 
     asked = int(classes) if classes is not None and classes.isdecimal() else classes
     with launched() as processes:
+        one_file = _is_file(out, processes.count)
         loaded = _network(name, plan.prediction, processes.device(device))
         job = Many(loaded, plan, n, seed, asked)
         told = {"network": name, "file": str(file)}
         first = processes.rank == 0
         with _bar(n, quiet=as_json or not first) as advance:
-            record = draw_many(job, out, batch, processes, told, advance)
+            if one_file:
+                record = draw_file(job, out, batch, told, advance)
+            else:
+                record = draw_many(job, out, batch, processes, told, advance)
     if not first:
         return
     if as_json:
         return print_json({"out": str(out), **record})
     speed, share = record["images_per_second"], record["outside_network"]
-    print(f"{n} image{'s' * (n > 1)} of {name} by {plan.solver}, {plan.nfe} evaluations each: {out / IMAGES}")
+    where = out if one_file else out / IMAGES
+    print(f"{n} image{'s' * (n > 1)} of {name} by {plan.solver}, {plan.nfe} evaluations each: {where}")
     count = record["processes"]
     workers = f"{count} process{'es' * (count > 1)}"
     print(f"{speed:.3g} images a second by {workers}, {100 * share:.1f} % of the time outside the network")
+
+
+def _is_file(out: Path, processes: int) -> bool:
+    """Whether ``out`` ends as a picture or an array does, and so is no folder."""
+    from PIL import Image
+
+    if out.suffix.lower() not in {*Image.registered_extensions(), ".npy", ".npz", ".safetensors"}:
+        return False
+    check_file(out, _FILES)
+    if processes > 1:
+        raise ValueError(f"--out {str(out)!r} is a file, which {processes} processes cannot share: name a folder")
+    return True
 
 
 def _network(name: str, prediction: str, device: str) -> Network:
