@@ -24,7 +24,7 @@ without any guidance. Steps of 1/2 are 20 steps over ten units of log-SNR; short
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
@@ -36,7 +36,7 @@ from .read.cost import cost
 from .read.stability import Angle, DataForm, Equation, Irregular, Ratio, SignalRatio, amplification, real_interval
 from .trace import Solver, compile
 
-__all__ = ["STEP", "Count", "Facts", "cells", "families", "folded", "markdown", "measure", "orders"]
+__all__ = ["STEP", "Count", "Facts", "cells", "families", "markdown", "measure", "orders", "titled"]
 
 STEP = 0.5
 """The step in log-SNR at which :attr:`Facts.guidance` is stated."""
@@ -224,6 +224,11 @@ def families(samplers: Iterable[Solver]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(sampler.family for sampler in samplers))
 
 
+def titled(family: str) -> str:
+    """The name of a family as a heading; capitals that it has stay."""
+    return family[:1].upper() + family[1:]
+
+
 def orders(facts: Facts) -> str:
     """The claim in words, such as "3, cold 2": with exact starting values, and as it starts by itself."""
     kind = "weak " if facts.stochastic else ""
@@ -255,17 +260,6 @@ def markdown(facts: Iterable[Facts]) -> str:
         shown = [cell.replace("|", "\\|") for cell in cells(one).values()]
         rows.append("| " + " | ".join([f"`{one.name}`", *shown]) + " |")
     return "\n".join(rows)
-
-
-def folded(facts: Sequence[Facts]) -> str:
-    """:func:`markdown` for each family, folded."""
-    parts: list[str] = []
-    for family in dict.fromkeys(one.family for one in facts):
-        members = [one for one in facts if one.family == family]
-        low, high = min(one.order for one in members), max(one.order for one in members)
-        summary = f"{family.capitalize()}: {len(members)} of order {low} to {high}"
-        parts.append(f"<details><summary>{summary}</summary>\n\n{markdown(members)}\n\n</details>")
-    return "\n".join(parts)
 
 
 def _number(value: float | str) -> str:

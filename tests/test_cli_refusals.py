@@ -125,6 +125,26 @@ def test_a_file_that_cannot_be_read_is_named_with_the_remedy(words, said, tmp_pa
     assert said in refused(capsys, *words.split())
 
 
+UNREAD = [
+    *(f"--{name} --network digits" for name in ("data digits", "components 10", "size 8", "limit 40")),
+    *(f"--{name}" for name in ("classes 3", "classes all", "batch 250", "device cpu")),
+    *(f"--{name} --data digits" for name in ("batch 8", "device cuda")),
+    *(f"--{name}" for name in ("components 3", "size 8", "limit 40")),
+]
+
+
+@pytest.mark.parametrize("words", UNREAD)
+def test_an_option_that_the_others_leave_without_effect_is_refused(words, plan, monkeypatch, capsys):
+    monkeypatch.setattr("diffnum.images.load", lambda *_, **__: pytest.fail("the images were read first"))
+    monkeypatch.setattr("diffnum.images.pretrained", lambda *_, **__: pytest.fail("the network was loaded first"))
+    out, (name, value) = plan.parent / "x.png", words.split()[:2]
+    said = refused(capsys, "sample", plan, *words.split(), "--out", out)
+    assert f"{name} {value} is " in said and "leave" in said and not out.exists()
+    others = {"data": "--network digits", "network": "add --network", "fit": "add --data"}
+    kind = "data" if "--network" in words else "network" if name in ("--classes", "--batch", "--device") else "fit"
+    assert [key for key, other in others.items() if other in said] == [kind]
+
+
 @pytest.mark.parametrize("nfe", ["257", "5,100000", "123456789"])
 def test_a_budget_that_would_take_hours_is_refused_before_the_images_are_read(nfe, monkeypatch, capsys):
     monkeypatch.setattr("diffnum.lab.study.load", lambda *_, **__: pytest.fail("the images were read first"))

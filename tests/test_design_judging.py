@@ -6,6 +6,9 @@ import torch
 
 import diffnum as dn
 from diffnum.design import Followed, Part, Trajectories, Trial, best_on, candidates, judge
+from diffnum.design.contest import Verdict
+from diffnum.design.handmade import Candidate
+from diffnum.design.interval import Interval
 from diffnum.design.trajectories import DATA
 from diffnum.solvers import ddim, dpmpp_2m, heun
 
@@ -53,6 +56,21 @@ def test_a_function_is_judged_as_the_law_behind_it(process):
     assert found.error == pytest.approx(exact.error(plan), rel=0.03)
     assert found.hand_made_error == pytest.approx(exact.error(rival.plan), rel=0.03)
     assert found.gain.value == pytest.approx(exact.gain(plan, rival.plan).value, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    "gain, said",
+    [
+        (Interval(0.184, 0.052, 0.31), "18 % less [5 %, 31 %]"),
+        (Interval(-0.09, -0.2, 0.04), "9 % more [-4 %, 20 %]"),
+        (Interval(0.02, -0.004, 0.13), "2 % less [0 %, 13 %]"),
+        (Interval(-np.inf, -np.inf, -np.inf), "inf % more [inf %, inf %]"),
+    ],
+)
+def test_a_verdict_is_one_line_without_the_plan_in_it(plan, gain, said):
+    verdict = Verdict("model", Candidate("ipndm_3", "edm", "stop", plan), 15.12, 12.34, gain)
+    assert str(verdict) == f"on model: 12.3 against 15.1 by ipndm_3 on edm, end stop: {said}"
+    assert "Plan(" not in repr((verdict,)) and repr(verdict.hand_made) in repr(verdict)
 
 
 def test_rivals_by_name_are_the_rivals_themselves(plan):

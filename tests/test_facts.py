@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from selection import names, samplers
 
 from diffnum.cli import run
-from diffnum.facts import STEP, Count, Facts, cells, families, folded, markdown, measure
+from diffnum.facts import STEP, Count, Facts, cells, families, markdown, measure, titled
 from diffnum.grid import karras, log_snr
+from diffnum.lab.listings import SAMPLERS, sampler_page, sampler_summary
 from diffnum.plan import interpret
 from diffnum.process import VP
 from diffnum.read.cost import cost
@@ -219,13 +220,12 @@ def test_facts_with_a_key_missing_or_unknown_are_refused():
             Facts.from_json(broken)
 
 
-def test_markdown_has_a_row_for_each_sampler_and_a_fold_for_each_family():
+def test_markdown_has_a_row_for_each_sampler():
     chosen = [facts(name) for name in ("ddim", "heun", "langevin_corrector")]
     rows = [line for line in markdown(chosen).splitlines() if line.startswith("| `")]
     for one, row in zip(chosen, rows, strict=True):
         columns = [c.strip().replace("\\|", "|") for c in row.replace("\\|", "\0").split("|")[1:-1]]
         assert [c.replace("\0", "|") for c in columns] == [f"`{one.name}`", *cells(one).values()]
-    assert folded(chosen).count("<details>") == len(families(ALL[one.name] for one in chosen)) == 3
 
 
 # --- listings of all of them
@@ -249,13 +249,23 @@ def test_json_markdown_and_table_list_the_same_solvers(monkeypatch, capsys):
     assert all(f"| {shown[row.split('`')[1]]['guidance']} |" in row for row in rows)
 
 
-def test_the_table_of_samplers_is_the_one_that_is_measured():
-    measured = [facts(name) for name in ALL]
-    page = (Path(__file__).parents[1] / "README.md").read_text()
-    (table,) = re.findall(r"<!-- samplers -->\n(.*?)<!-- /samplers -->", page, re.DOTALL)
-    shown, made = table.splitlines(), folded(measured).splitlines()
+def test_the_page_of_samplers_and_its_sums_are_those_that_are_measured():
+    measured, root = [facts(name) for name in ALL], Path(__file__).parents[1]
+    shown, made = (root / SAMPLERS).read_text().splitlines(), sampler_page(measured).splitlines()
     assert len(shown) == len(made)
     for one, two in zip(shown, made, strict=True):
         # intervals may differ in the last digit shown between processors
         for a, b in zip(one.split("|"), two.split("|"), strict=True):
             assert a == b or float(a) == pytest.approx(float(b), rel=0.011), two
+    (sums,) = re.findall(r"<!-- samplers -->\n(.*?)\n<!-- /samplers -->", (root / "README.md").read_text(), re.DOTALL)
+    assert sums == sampler_summary(measured)
+
+
+def test_a_family_has_a_section_of_its_own_and_a_line_of_sums():
+    chosen = [facts(name) for name in ("ddim", "heun", "etd4rk", "langevin_corrector")]
+    sections = sampler_page(chosen).split("\n## ")[1:]
+    names = [re.findall(r"^\| `(\w+)`", section, re.MULTILINE) for section in sections]
+    assert names == [["ddim", "etd4rk"], ["heun"], ["langevin_corrector"]]
+    assert [section.splitlines()[0] for section in sections] == [titled(ALL[n[0]].family) for n in names]
+    lines = [line.strip("| ").split(" | ")[1:] for line in sampler_summary(chosen).splitlines()[2:5]]
+    assert lines == [["2", "1 to 4", "1 to 4"], ["1", "2", "2"], ["1", "weak 0", "2"]]

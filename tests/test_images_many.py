@@ -10,15 +10,19 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import diffnum as dn
 from diffnum.cli import run
 from diffnum.images import Many, UNet, build, checkpoints, preconditioned, pretrained
-from diffnum.lab.many import IMAGES, RECORD, draw_many
+from diffnum.lab.many import IMAGES, RECORD, draw_file, draw_many
+from diffnum.lab.pictures import contact_sheet
 from diffnum.lab.processes import Processes, launched
 
 PROCESS = dn.VP()
@@ -127,16 +131,18 @@ def test_a_folder_of_other_images_or_of_strangers_is_refused(network, tmp_path):
     (tmp_path / "mine" / "thesis.txt").touch()
     with pytest.raises(ValueError, match=r"holds thesis\.txt, which is none of ours"):
         draw_many(Many(network, plan(), 2), tmp_path / "mine")
-    with pytest.raises(ValueError, match="batch = 0 is no number of images"):
-        draw_many(Many(network, plan(), 2), tmp_path / "new", 0)
+    for draw in (draw_many, draw_file):
+        with pytest.raises(ValueError, match="batch = 0 is no number of images"):
+            draw(Many(network, plan(), 2), tmp_path / "new", 0)
 
 
 def test_values_that_are_not_finite_are_refused_and_no_record_is_written(network, tmp_path):
     module = copy.deepcopy(network.module)
     torch.nn.init.constant_(module.conv_out.bias, math.nan)
     lost = preconditioned(module, PROCESS)
-    with pytest.raises(ValueError, match="128 values of the images are not finite"):
-        draw_many(Many(lost, plan(), 2), tmp_path / "out")
+    for draw in (draw_many, draw_file):
+        with pytest.raises(ValueError, match="128 values of the images are not finite"):
+            draw(Many(lost, plan(), 2), tmp_path / "out")
     assert not (tmp_path / "out" / RECORD).exists()
 
 
@@ -151,6 +157,24 @@ def test_one_process_is_alone_and_a_gpu_that_is_not_there_is_refused(monkeypatch
     assert Processes(3, 4, 1).device("cuda") == "cuda:1"
     with pytest.raises(ValueError, match="process 2 on this machine finds 2 CUDA devices"):
         Processes(2, 4, 2).device("cuda")
+
+
+# --- one file ---
+
+
+def test_a_file_holds_the_images_of_the_folder(network, tmp_path):
+    job, said = Many(network, plan("ddpm_ancestral"), 7, seed=2, classes="all"), []
+    record = draw_many(job, tmp_path / "out", 3)
+    for name in ("new/x.npy", "x.png"):
+        again = draw_file(job, tmp_path / name, 3, on_progress=lambda *pair: said.append(pair))
+        timed = {"seconds_per_image", "images_per_second", "outside_network"}
+        assert again.keys() == record.keys() and all(again[key] == record[key] for key in record.keys() - timed)
+    expected = images(tmp_path / "out")["images"].permute(0, 2, 3, 1).numpy()
+    np.testing.assert_array_equal(np.load(tmp_path / "new" / "x.npy"), expected)
+    picture = contact_sheet(expected.reshape(7, -1), (8, 8, 1))
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "x.png")), np.asarray(picture))
+    assert said == [(3, 7), (6, 7), (7, 7)] * 2
+    assert {path.name for path in tmp_path.iterdir()} == {"out", "new", "x.png"}
 
 
 # --- the command, by real processes ---
@@ -233,6 +257,45 @@ def test_the_command_refuses_in_one_sentence(tmp_path, capsys, monkeypatch, word
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.npy"])
+def test_the_command_writes_a_file_where_it_is_asked_for_one(name, tmp_path, capsys):
+    plan().save(tmp_path / "plan.json")
+    out = tmp_path / "new" / name
+    words = ["sample", str(tmp_path / "plan.json"), "--network", "digits", "-n", "4", "--batch", "3", "--out"]
+    assert run([*words, str(out)]) == 0
+    assert capsys.readouterr().out.startswith(f"4 images of digits by dpmpp_2m, 3 evaluations each: {out}\n")
+    assert run([*words, str(tmp_path / "folder"), "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert list(out.parent.iterdir()) == [out] and record["out"] == str(tmp_path / "folder")
+    draw_file(Many(pretrained("digits"), plan(), 4), tmp_path / name, 3)
+    assert out.read_bytes() == (tmp_path / name).read_bytes()
+    drawn = images(tmp_path / "folder")["images"].permute(0, 2, 3, 1).numpy()
+    assert name == "x.png" or np.array_equal(np.load(out), drawn)
+
+
+@pytest.mark.parametrize(
+    ("name", "processes", "said"),
+    [
+        ("x.jpg", 1, "ends in none of .png, .npy"),
+        ("x.safetensors", 1, "ends in none of .png, .npy"),
+        ("folder.png", 1, "is a folder: name a file"),
+        ("x.png", 2, "is a file, which 2 processes cannot share: name a folder"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused_before_the_network_is_loaded(
+    name, processes, said, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr("diffnum.images.pretrained", lambda *_, **__: pytest.fail("the network was loaded first"))
+    monkeypatch.setattr("diffnum.lab.processes.launched", lambda: nullcontext(Processes(0, processes, 0)))
+    plan().save(tmp_path / "plan.json")
+    (tmp_path / "folder.png").mkdir()
+    out = tmp_path / name
+    assert run(["sample", str(tmp_path / "plan.json"), "--network", "digits", "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert f"--out {str(out)!r} {said}" in error and error.count("\n") == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"plan.json", "folder.png"}
 
 
 # --- weights of another network ---

@@ -1,15 +1,19 @@
-"""The README says what is true: its code runs, its table is the certificates', its links exist."""
+"""The README says what is true: its code runs, its links lead on, its sums and the pages are the certificates'."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from diffnum.lab.readme import certificate_table
+from diffnum.facts import families, titled
+from diffnum.lab.listings import CERTIFICATES, SAMPLERS, certificate_summary, certificate_table
+from diffnum.lab.readme import write_certificates
 from diffnum.solvers import ALL
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+CERTIFIED = (ROOT / CERTIFICATES).read_text()
 
 
 def section(name):
@@ -123,8 +127,23 @@ def test_the_network_that_comes_with_the_package_draws_threes(tmp_path, monkeypa
     assert (nearest == 3).mean() > 0.7 and (tmp_path / "threes.png").exists()
 
 
-def test_the_certificate_table_lists_every_sampler():
-    assert sorted(cells(section("certificates"))) == sorted(ALL)
+@pytest.mark.parametrize("page", [CERTIFICATES, SAMPLERS])
+def test_a_page_lists_every_sampler_in_the_section_of_its_family(page):
+    sections = (ROOT / page).read_text().split("\n## ")[1:]
+    listed = {section.splitlines()[0]: list(cells(section)) for section in sections}
+    names = {family: [one.name for one in ALL.values() if one.family == family] for family in families(ALL.values())}
+    assert list(listed.items()) == [(titled(family), inside) for family, inside in names.items()]
+
+
+def test_the_sums_of_the_readme_are_those_of_the_certificates_page():
+    rows = cells(CERTIFIED).values()
+    sums = [line.strip("| ").split(" | ") for line in section("certificates").splitlines() if line.startswith("| ")]
+    for (said, *shown), weak in zip(sums[1:], [(False,), (True,), (False, True)], strict=True):
+        members = [row for row in rows if row[1].startswith("weak") in weak]
+        found = [re.fullmatch(r"(\d+) noticed(?:, (\d+) free)?|none", row[-2]) for row in members]
+        noticed, free = (sum(int(one[k] or 0) for one in found) for k in (1, 2))
+        holding = sum(row[-1] == "holds" for row in members)
+        assert shown == [str(n) for n in (len(members), holding, noticed + free, noticed, free)], said
 
 
 @pytest.mark.parametrize(
@@ -133,7 +152,7 @@ def test_the_certificate_table_lists_every_sampler():
     ids=["three", "all"],
 )
 def test_the_certificate_table_is_the_certificates(certificate, names):
-    shown, made = cells(section("certificates")), cells(certificate_table([certificate(name) for name in names]))
+    shown, made = cells(CERTIFIED), cells(certificate_table([certificate(name) for name in names]))
     for name, row in made.items():
         words, numbers = [0, 1, 5, 6], [2, 3, 4]
         assert [shown[name][i] for i in words] == [row[i] for i in words], name
@@ -142,21 +161,54 @@ def test_the_certificate_table_is_the_certificates(certificate, names):
             assert float(shown[name][i]) == pytest.approx(float(row[i]), abs=0.3 if i == 4 else 0.03), name
 
 
-def test_a_table_of_samplers_takes_the_place_of_the_old_one(tmp_path, monkeypatch):
+def blank(root, name, page):
+    (root / page).parent.mkdir(parents=True)
+    (root / page).write_text("stale")
+    (root / "README.md").write_text(f"before\n<!-- {name} -->\nstale\n<!-- /{name} -->\nafter\n")
+
+
+def test_a_page_of_samplers_and_its_sums_take_the_place_of_the_old_ones(tmp_path, monkeypatch):
     from diffnum.lab import readme
 
     monkeypatch.setattr(readme, "ALL", {name: ALL[name] for name in ("ddim", "heun")})
-    (tmp_path / "README.md").write_text("before\n<!-- samplers -->\nold\n<!-- /samplers -->\nafter\n")
+    blank(tmp_path, "samplers", SAMPLERS)
     readme.update_samplers(tmp_path)
-    text = (tmp_path / "README.md").read_text()
-    assert sorted(cells(text)) == ["ddim", "heun"] and "old" not in text
-    assert text.startswith("before") and text.endswith("after\n")
+    page, text = (tmp_path / SAMPLERS).read_text(), (tmp_path / "README.md").read_text()
+    assert sorted(cells(page)) == ["ddim", "heun"] and "stale" not in page and "stale" not in text
+    assert text.startswith("before") and text.endswith("after\n") and "2 samplers in 2 families" in text
 
 
-def test_links_and_the_figure_exist():
+def test_a_claim_that_fails_is_named_in_the_readme_and_on_the_page_with_its_reason(tmp_path, certificate):
+    boast = replace(certificate("dpmpp_3m"), claimed=3)
+    blank(tmp_path, "certificates", CERTIFICATES)
+    write_certificates(tmp_path, [certificate("ddim"), certificate("heun"), boast])
+    page, text = (tmp_path / CERTIFICATES).read_text(), (tmp_path / "README.md").read_text()
+    assert "These claims fail: `dpmpp_3m`." in text and "claims hold" not in text and "stale" not in page + text
+    assert f"- `dpmpp_3m` fails: {boast.reasons[0]}" in page and "`heun` fails" not in page
+    assert page.count("\nAll 1 hold.\n") == 2 and "\n0 of 1 hold.\n" in page
+    assert certificate_summary([certificate("ddim")]).count("All 1 claims hold.") == 1
+
+
+def anchors(page):
+    """What GitHub calls the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", page, flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", ["README.md", SAMPLERS, CERTIFICATES])
+def test_links_lead_to_files_and_headings_that_exist(page):
+    folder, text = (ROOT / page).parent, (ROOT / page).read_text()
+    links = re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", text)
+    assert len(links) > 1
+    for file, anchor in links:
+        target = folder / file if file else ROOT / page
+        assert target.exists(), file
+        assert not anchor or anchor in anchors(target.read_text()), f"{file}#{anchor}"
+
+
+def test_the_figure_and_notebooks_are_linked_and_the_figure_has_its_record():
     targets = re.findall(r"\]\(([^)#:]+)\)", README)
-    assert any(t.endswith(".png") for t in targets) and any(t.endswith(".ipynb") for t in targets)
-    assert not [t for t in targets if not (ROOT / t).exists()]
+    assert any(t.endswith(".ipynb") for t in targets)
     figure = next(t for t in targets if t.endswith(".png"))
     assert (ROOT / figure).with_suffix(".json").exists()
 

@@ -69,7 +69,7 @@ def _print_certificates(certificates: Iterable[Certificate], as_markdown: bool) 
     numbers = head[1:-1]
     rows = [_certificate_row(certificate) for certificate in certificates]
     if as_markdown:
-        from ..lab.readme import certificate_table
+        from ..lab.listings import certificate_table
 
         return print(certificate_table(list(certificates)))
     # the verdict needs no heading, and 80 columns have no room for one

@@ -59,9 +59,9 @@ def _measured(family: str | None) -> list[Facts]:
     from ..solvers import ALL
 
     known = families(ALL.values())
-    if family is not None and family.lower() not in known:
+    chosen = [name for name in known if family is None or name.lower() == family.lower()]
+    if not chosen:
         raise ValueError(f"--family {family!r} is unknown: use one of {', '.join(known)}")
-    chosen = known if family is None else (family.lower(),)
     return [measure(sampler) for name in chosen for sampler in ALL.values() if sampler.family == name]
 
 
@@ -69,12 +69,12 @@ def _print(facts: Sequence[Facts]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from ..facts import cells
+    from ..facts import cells, titled
 
     screen = console()
     for family in dict.fromkeys(one.family for one in facts):
         members = [one for one in facts if one.family == family]
-        screen.print(Text(f"{family.capitalize()}, {len(members)}", style="bold"))
+        screen.print(Text(f"{titled(family)}, {len(members)}", style="bold"))
         table = _table(members, screen, sources=False)
         wide = screen.width - screen.measure(table).maximum >= _SOURCE
         screen.print(_table(members, screen, sources=True) if wide else table)

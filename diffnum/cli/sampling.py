@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,14 +20,18 @@ if TYPE_CHECKING:
 
 __all__ = ["sample"]
 
+_FILES = (".png", ".npy")
+_FIT, _OF_NETWORK = ("data", "components", "size", "limit"), ("classes", "batch", "device")
+
 
 def sample(
+    context: typer.Context,
     plan: Annotated[Path, typer.Argument(metavar="PLAN", help="A plan as JSON, such as a study writes.")],
     data: Annotated[str | None, typer.Option(help="Images to fit; else the plan's study has them.")] = None,
     n: Annotated[int, typer.Option("--n", "-n", help="How many images.")] = 64,
     seed: Seed = 0,
     out: Annotated[
-        Path | None, typer.Option(help="A .png of all images, or .npy of (n, h, w, c); of a network a folder.")
+        Path | None, typer.Option(help="A .png of all images, or .npy of (n, h, w, c); of a network also a folder.")
     ] = None,
     components: Components = 10,
     size: Size = None,
@@ -45,16 +49,13 @@ def sample(
     """
     if n < 1:
         raise ValueError(f"--n {n} draws nothing: use a whole number >= 1")
+    _refuse_unread(context, network, data)
     loaded = _load(plan)
     if network is not None:
-        if data is not None:
-            raise ValueError(f"--data {data} is fitted and --network {network} is not: leave one of them out")
-        folder = Path("samples") if out is None else out
-        return _sample_network(plan, loaded, network, n, seed, classes, batch, device, folder, as_json)
-    if classes is not None:
-        raise ValueError(f"--classes {classes} is for a network: add --network or leave it out")
+        place = Path("samples") if out is None else out
+        return _sample_network(plan, loaded, network, n, seed, classes, batch, device, place, as_json)
     out = Path("samples.png") if out is None else out
-    check_file(out, (".png", ".npy"))
+    check_file(out, _FILES)
     surrogate = _surrogate(plan, data, components, seed, image_size(size), limit)
     from ..lab import draw
     from ..lab.pictures import write_images
@@ -65,6 +66,23 @@ def sample(
         facts = {"plan": str(plan), "sampler": loaded.solver, "nfe": loaded.nfe, "n": n, "seed": seed}
         return print_json(facts | {"data": surrogate.name, "shape": list(surrogate.shape), "out": str(out)})
     print(f"{n} image{'s' * (n > 1)} of {surrogate.name} by {loaded.solver}, {loaded.nfe} evaluations each: {out}")
+
+
+def _refuse_unread(context: typer.Context, network: str | None, data: str | None) -> None:
+    """Refuse options that the others leave without effect."""
+    if network is not None:
+        _refuse(context, _FIT, f"is of images to fit, and --network {network} fits none: leave one of them out")
+        return
+    _refuse(context, _OF_NETWORK, "is for a network: add --network or leave it out")
+    if data is None:
+        _refuse(context, _FIT, "is of images to fit, and a plan's study has fitted its own: add --data or leave it out")
+
+
+def _refuse(context: typer.Context, names: Sequence[str], said: str) -> None:
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name != "DEFAULT":
+            raise ValueError(f"--{name} {context.params[name]} {said}")
 
 
 def _sample_network(
@@ -80,26 +98,43 @@ def _sample_network(
     as_json: bool,
 ) -> None:
     from ..images import Many
-    from ..lab.many import IMAGES, draw_many
+    from ..lab.many import IMAGES, draw_file, draw_many
     from ..lab.processes import launched
 
     asked = int(classes) if classes is not None and classes.isdecimal() else classes
     with launched() as processes:
+        one_file = _is_file(out, processes.count)
         loaded = _network(name, plan.prediction, processes.device(device))
         job = Many(loaded, plan, n, seed, asked)
         told = {"network": name, "file": str(file)}
         first = processes.rank == 0
         with _bar(n, quiet=as_json or not first) as advance:
-            record = draw_many(job, out, batch, processes, told, advance)
+            if one_file:
+                record = draw_file(job, out, batch, told, advance)
+            else:
+                record = draw_many(job, out, batch, processes, told, advance)
     if not first:
         return
     if as_json:
         return print_json({"out": str(out), **record})
     speed, share = record["images_per_second"], record["outside_network"]
-    print(f"{n} image{'s' * (n > 1)} of {name} by {plan.solver}, {plan.nfe} evaluations each: {out / IMAGES}")
+    where = out if one_file else out / IMAGES
+    print(f"{n} image{'s' * (n > 1)} of {name} by {plan.solver}, {plan.nfe} evaluations each: {where}")
     count = record["processes"]
     workers = f"{count} process{'es' * (count > 1)}"
     print(f"{speed:.3g} images a second by {workers}, {100 * share:.1f} % of the time outside the network")
+
+
+def _is_file(out: Path, processes: int) -> bool:
+    """Whether ``out`` ends as a picture or an array does, and so is no folder."""
+    from PIL import Image
+
+    if out.suffix.lower() not in {*Image.registered_extensions(), ".npy", ".npz", ".safetensors"}:
+        return False
+    check_file(out, _FILES)
+    if processes > 1:
+        raise ValueError(f"--out {str(out)!r} is a file, which {processes} processes cannot share: name a folder")
+    return True
 
 
 def _network(name: str, prediction: str, device: str) -> Network:

@@ -48,6 +48,13 @@ class Verdict:
         """Whether the whole interval lies above zero: otherwise no gain is claimed."""
         return self.gain.low > 0
 
+    def __str__(self) -> str:
+        less = self.gain.value >= 0
+        low, high = (self.gain.low, self.gain.high) if less else (-self.gain.high, -self.gain.low)
+        value, low, high = (f"{round(100 * x, 0) + 0.0:.0f} %" for x in (abs(self.gain.value), low, high))
+        gain = f"{value} {'less' if less else 'more'} [{low}, {high}]"
+        return f"on {self.trial}: {self.error:.3g} against {self.hand_made_error:.3g} by {self.hand_made}: {gain}"
+
 
 @dataclass(frozen=True, eq=False)
 class Known:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
 from typing import Any
@@ -39,7 +39,7 @@ class Candidate:
     sampler: str
     grid: str
     end: str
-    plan: Plan
+    plan: Plan = field(repr=False)
 
     def __str__(self) -> str:
         return f"{self.sampler} on {self.grid}, end {self.end}"

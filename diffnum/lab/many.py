@@ -1,4 +1,4 @@
-"""Many images of one network in a folder, by one process or several, which goes on where it was stopped."""
+"""Many images of one network in a folder, by one process or several, on where they were stopped; or in one file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..images.networks import device_of
 from .folder import check_parent, write_text
 from .processes import ALONE, Processes
 
-__all__ = ["IMAGES", "RECORD", "draw_many"]
+__all__ = ["IMAGES", "RECORD", "draw_file", "draw_many"]
 
 IMAGES, RECORD, SHEET = "images.safetensors", "sample.json", "images.png"
 _SHOWN = 64
@@ -50,9 +50,7 @@ def draw_many(
     Raises:
         ValueError: no batch; a folder that holds other images, or files that are none of ours.
     """
-    if not (isinstance(batch, int) and batch >= 1):
-        raise ValueError(f"batch = {batch!r} is no number of images: use a whole number >= 1")
-    out, address = Path(out), f"{job.address()[:16]}-{batch}"
+    out, address = Path(out), _address(job, batch)
     found = _record(out, address)
     if found is not None:
         return found
@@ -74,6 +72,45 @@ def draw_many(
         shutil.rmtree(out / "parts")
     processes.wait()
     return json.loads((out / RECORD).read_text(encoding="utf-8"))
+
+
+def draw_file(
+    job: Many,
+    path: str | os.PathLike[str],
+    batch: int = 250,
+    told: Mapping[str, Any] | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """The images of :func:`draw_many` in one file, by this process alone; a kill leaves nothing to go on with.
+
+    Args:
+        path: a ``.png`` of all images side by side, or a ``.npy`` of shape ``(n, h, w, c)``.
+        batch, told, on_progress: as there.
+
+    Returns:
+        The record, which is written nowhere.
+
+    Raises:
+        ValueError: no batch; values that are not finite.
+    """
+    from .pictures import write_images
+
+    address, drawn = _address(job, batch), []
+    for first in range(0, job.n, batch):
+        drawn.append(job.draw(first, min(batch, job.n - first)))
+        if on_progress is not None:
+            on_progress(min(job.n, first + batch), job.n)
+    images = _joined([one.images for one in drawn]).permute(0, 2, 3, 1)
+    n, h, w, c = images.shape
+    write_images(Path(path), images.reshape(n, -1).numpy(), (h, w, c))
+    seconds, inside = sum(one.seconds for one in drawn), sum(one.network_seconds for one in drawn)
+    return _facts(job, address, batch, 1, (c, h, w), seconds, inside, told or {})
+
+
+def _address(job: Many, batch: int) -> str:
+    if not (isinstance(batch, int) and batch >= 1):
+        raise ValueError(f"batch = {batch!r} is no number of images: use a whole number >= 1")
+    return f"{job.address()[:16]}-{batch}"
 
 
 def _record(out: Path, address: str) -> dict[str, Any] | None:
@@ -109,15 +146,39 @@ def _join(
     import torch
 
     read = [checkpoints.read(path) for path in shards]
-    images, labels = (torch.cat([tensors[name] for tensors, _ in read]) for name in ("images", "labels"))
+    images = _joined([tensors["images"] for tensors, _ in read])
+    labels = torch.cat([tensors["labels"] for tensors, _ in read])
+    seconds, inside = (sum(record[name] for _, record in read) for name in ("seconds", "network_seconds"))
+    record = _facts(job, address, batch, processes, tuple(images.shape[1:]), seconds, inside, told)
+    checkpoints.write(out / IMAGES, {"images": images, "labels": labels}, record)
+    sheet(images[:_SHOWN], out / SHEET, side=max(images.shape[2:]) * 4)
+    write_text(out / RECORD, json.dumps(record, indent=1, allow_nan=False) + "\n")
+
+
+def _joined(parts: list[Any]) -> Any:
+    import torch
+
+    images = torch.cat(parts)
     if not torch.isfinite(images).all():
         raise ValueError(f"{int((~torch.isfinite(images)).sum())} values of the images are not finite: mend the plan")
-    seconds, inside = (sum(record[name] for _, record in read) for name in ("seconds", "network_seconds"))
-    record = {
+    return images
+
+
+def _facts(
+    job: Many,
+    address: str,
+    batch: int,
+    processes: int,
+    shape: tuple[int, ...],
+    seconds: float,
+    inside: float,
+    told: Mapping[str, Any],
+) -> dict[str, Any]:
+    return {
         "schema": 1,
         "address": address,
         "n": job.n,
-        "shape": list(images.shape[1:]),
+        "shape": list(shape),
         "seed": job.seed,
         "classes": job.classes,
         "batch": batch,
@@ -131,9 +192,6 @@ def _join(
         **told,
         "made_with": made_with(),
     }
-    checkpoints.write(out / IMAGES, {"images": images, "labels": labels}, record)
-    sheet(images[:_SHOWN], out / SHEET, side=max(images.shape[2:]) * 4)
-    write_text(out / RECORD, json.dumps(record, indent=1, allow_nan=False) + "\n")
 
 
 def _device(device: Any) -> str:

@@ -1,8 +1,8 @@
-"""Regenerate what the README shows: the picture, the samplers and the certificates. ``python -m diffnum.lab.readme``.
+"""Regenerate what the README shows, and the pages of samplers and certificates. ``python -m diffnum.lab.readme``.
 
-With the argument ``samplers`` only their table, which takes seconds, with ``certificates`` only theirs, with ``bench``
-and ``gains`` the results that stand in ``tests/benchmarks``; with the closing line of a full test run it records that
-instead.
+With the argument ``samplers`` only their page and its sums, which takes seconds, with ``certificates`` only theirs,
+with ``bench`` and ``gains`` the results that stand in ``tests/benchmarks``; with the closing line of a full test run it
+records that instead.
 """
 
 from __future__ import annotations
@@ -17,59 +17,35 @@ from pathlib import Path
 import numpy as np
 
 from ..certificate import Certificate, certify_all
-from ..facts import folded, measure
+from ..facts import measure
 from ..figures import order_fan, save, style
 from ..process import VP
 from ..solvers import ALL
 from ..trace import compile
 from ..witness import COUNTS, LOW, Run, nonlinear, norm, path_errors, uniform
+from .listings import (
+    CERTIFICATES,
+    SAMPLERS,
+    certificate_page,
+    certificate_summary,
+    sampler_page,
+    sampler_summary,
+)
 
-__all__ = ["certificate_table", "record_full_run", "update", "update_bench", "update_gains", "update_samplers"]
+__all__ = [
+    "record_full_run",
+    "update",
+    "update_bench",
+    "update_certificates",
+    "update_gains",
+    "update_samplers",
+    "write_certificates",
+]
 
 FIGURE = "notebooks/figures/published-and-corrected.png"
 RERUN = "python -m diffnum.lab.readme"
 BENCH = "tests/benchmarks/cpu"
 GAINS = "tests/benchmarks/gains.csv"
-
-
-def certificate_table(certificates: Sequence[Certificate]) -> str:
-    """The certificates as a Markdown table."""
-    head = "| sampler | claimed | proved | measured | Gaussian | float32 | mutants | verdict |"
-    rows = [head, "|---|---|---|---|---|---|---|---|"]
-    for c in certificates:
-        kind = "weak " if c.proof.kind == "weak order" else ""
-        gaussian = (s.value for s in c.slopes if s.witness.startswith("Gaussian") and s.must != "print")
-        gauss = min(gaussian, default=float("nan"))
-        mutants = f"{c.killed} noticed" + (f", {len(c.free)} free" if c.free else "") if c.mutants else "none"
-        claimed = _orders(c.claimed, c.claimed_cold, c.claimed_smooth)
-        proved = _orders(c.proof.order, c.proof.cold, c.proof.smooth)
-        rows.append(
-            f"| `{c.name}` | {kind}{claimed} | {kind}{proved} "
-            f"| {_two(c.measured)} | {_two(gauss)} | {c.float32:.1f} | {mutants} | {c.verdict} |"
-        )
-    notes = [f"- `{c.name}`: {c.note}" for c in certificates if c.note]
-    return "\n".join([*rows, "", *notes] if notes else rows)
-
-
-def by_family(certificates: Sequence[Certificate]) -> str:
-    """:func:`certificate_table` for each family, folded, with how many hold; the first one open."""
-    parts: list[str] = []
-    for family in dict.fromkeys(c.family for c in certificates):
-        members = [c for c in certificates if c.family == family]
-        holding = sum(c.verdict == "holds" for c in members)
-        say = f"all {holding} hold" if holding == len(members) else f"{holding} of {len(members)} hold"
-        opened = "" if parts else " open"
-        summary = f"<summary>{family.capitalize()}: {say}</summary>"
-        parts.append(f"<details{opened}>{summary}\n\n{certificate_table(members)}\n\n</details>")
-    return "\n".join(parts)
-
-
-def _orders(order: int, cold: int, smooth: int | None) -> str:
-    return f"{order}, cold {cold}" + ("" if smooth is None else f", smooth grids {smooth}")
-
-
-def _two(value: float) -> str:
-    return "none" if value != value else f"{round(value, 2) + 0.0:.2f}"  # never -0.00
 
 
 def _section(text: str, name: str, content: str) -> str:
@@ -98,7 +74,7 @@ def _picture(root: Path) -> None:
 
 
 def update(root: Path) -> None:
-    """Rewrite the generated sections of ``root/README.md`` and its figure."""
+    """Rewrite the generated sections of ``root/README.md``, its figure and the two pages."""
     readme = root / "README.md"
     text = readme.read_text()
     _picture(root)
@@ -111,17 +87,23 @@ def update(root: Path) -> None:
 
 
 def update_certificates(root: Path) -> None:
-    """Rewrite the table of certificates in ``root/README.md``."""
+    """Certify every sampler, and rewrite the page of certificates and their sums in ``root/README.md``."""
+    write_certificates(root, certify_all(ALL.values(), jobs=os.cpu_count() or 1))
+
+
+def write_certificates(root: Path, certificates: Sequence[Certificate]) -> None:
+    """Rewrite the page of certificates and their sums in ``root/README.md``."""
     readme = root / "README.md"
-    table = by_family(certify_all(ALL.values(), jobs=os.cpu_count() or 1))
-    readme.write_text(_section(readme.read_text(), "certificates", table))
+    (root / CERTIFICATES).write_text(certificate_page(certificates))
+    readme.write_text(_section(readme.read_text(), "certificates", certificate_summary(certificates)))
 
 
 def update_samplers(root: Path) -> None:
-    """Rewrite the table of samplers in ``root/README.md``."""
+    """Rewrite the page of samplers and their sums in ``root/README.md``."""
     readme = root / "README.md"
-    table = folded([measure(sampler) for sampler in ALL.values()])
-    readme.write_text(_section(readme.read_text(), "samplers", table))
+    facts = [measure(sampler) for sampler in ALL.values()]
+    (root / SAMPLERS).write_text(sampler_page(facts))
+    readme.write_text(_section(readme.read_text(), "samplers", sampler_summary(facts)))
 
 
 def update_bench(root: Path) -> None:

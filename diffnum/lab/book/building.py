@@ -7,12 +7,13 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
+from ..listings import CERTIFICATES, SAMPLERS
 from .pages import lay_out
 
 __all__ = ["build"]
 
 _NEEDED = {"sphinx": "sphinx", "myst_nb": "myst-nb", "furo": "furo", "latex2mathml": "latex2mathml"}
-_ROOT = ("README.md", "CHANGELOG.md", "theory/PROOFS.md", "notebooks/README.md", "diffnum/__init__.py")
+_ROOT = ("README.md", "CHANGELOG.md", SAMPLERS, CERTIFICATES, "theory/PROOFS.md", "notebooks/README.md")
 
 
 def build(root: Path, out: Path) -> Path:

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..listings import CERTIFICATES, SAMPLERS
 from .modules import modules
 from .reference import reference
 
 __all__ = ["lay_out", "notebook_page"]
 
 _WIDGET = "application/vnd.jupyter.widget-view+json"
-_TABLES = {"samplers": "Samplers", "certificates": "Certificates"}
+_AS_THEY_ARE = ("README.md", SAMPLERS, CERTIFICATES, "theory/PROOFS.md", "CHANGELOG.md")
 
 
 def lay_out(root: Path, pages: Path) -> None:
@@ -31,11 +32,8 @@ def lay_out(root: Path, pages: Path) -> None:
 
 
 def _written(root: Path) -> Iterator[tuple[str, str]]:
-    readme = (root / "README.md").read_text(encoding="utf-8")
-    yield "README.md", _readme(readme)
-    for name, title in _TABLES.items():
-        yield f"{name}.md", f"# {title}\n\n{_part(readme, title)}\n"
-    yield "CHANGELOG.md", (root / "CHANGELOG.md").read_text(encoding="utf-8")
+    for name in _AS_THEY_ARE:
+        yield name, (root / name).read_text(encoding="utf-8")
     notebooks = sorted((root / "notebooks").glob("*.ipynb"))
     yield "index.md", (Path(__file__).parent / "index.md").read_text(encoding="utf-8")
     yield "notebooks/README.md", _with_tree(root / "notebooks" / "README.md", [path.stem for path in notebooks])
@@ -47,7 +45,7 @@ def _written(root: Path) -> Iterator[tuple[str, str]]:
     head = "# Model cards\n\nThe networks that come with the package.\n"
     yield "cards/index.md", _tree(head, [card.stem for card in cards])
     yield from _theory(root)
-    for name, text in reference(root, readme):
+    for name, text in reference(root, (root / "README.md").read_text(encoding="utf-8")):
         yield f"api/{name}", text
 
 
@@ -59,23 +57,6 @@ def _with_tree(path: Path, names: list[str]) -> str:
     return _tree(path.read_text(encoding="utf-8"), names, ":hidden:")
 
 
-def _part(readme: str, title: str) -> str:
-    """What stands under a heading of the second level."""
-    found = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", readme, re.M | re.S)
-    if not found:
-        raise ValueError(f"README.md has no section '## {title}': the book shows it as a page")
-    return found[1].strip()
-
-
-def _readme(readme: str) -> str:
-    """The README without its two long tables, which are pages of their own."""
-    for name, title in _TABLES.items():
-        there = _part(readme, title)
-        short = re.split(r"^<!-- |^<details", there, maxsplit=1, flags=re.M)[0].strip()
-        readme = readme.replace(there, f"{short}\n\n[The table of all {name}]({name}.md)" if short else "", 1)
-    return readme
-
-
 def _theory(root: Path) -> Iterator[tuple[str, str]]:
     """The book of derivations; a link to a source file leads to the page of that module."""
     found = modules(root, "theory")
@@ -83,8 +64,7 @@ def _theory(root: Path) -> Iterator[tuple[str, str]]:
     text = (root / "theory" / "README.md").read_text(encoding="utf-8")
     text = re.sub(r"\]\((?:\.\./)(diffnum/[\w/]+)\.py\)", lambda m: f"](../api/{m[1].replace('/', '.')}.rst)", text)
     text = re.sub(r"\]\((\w+)\.py\)", r"](\1.rst)", text)
-    yield "theory/README.md", _tree(text, ["PROOFS", *names], ":hidden:")
-    yield "theory/PROOFS.md", (root / "theory" / "PROOFS.md").read_text(encoding="utf-8")
+    yield "theory/README.md", _tree(text, ["PROOFS", "CERTIFICATES", *names], ":hidden:")
     for module in found:
         if module.name == "theory":
             continue

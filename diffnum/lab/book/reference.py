@@ -58,7 +58,7 @@ def _room(room: Room, found: Sequence[Module]) -> str:
     inside, title = _inside(room, found), _title(room)
     rows = [f"- [`{module.name}`]({module.name}.rst): {_summary(module)}" for module in inside]
     tree = ["```{toctree}", ":hidden:", "", *map(_entry_of_tree, inside), "```"]
-    says = f"{room.says[:1].upper()}{room.says[1:]}."
+    says = re.sub(r"\]\((?!\w+:)", "](../", f"{room.says[:1].upper()}{room.says[1:]}.")
     return "\n".join([f"# {title[:1].upper()}{title[1:]}", "", says, "", *rows, "", *tree, ""])
 
 
