@@ -4,7 +4,16 @@ from itertools import pairwise, product
 
 import numpy as np
 import pytest
-from learned_cases import PROCESS, START, STOP, gaussian_trajectories, grid, mixture_trajectories, readable
+from learned_cases import (
+    PROCESS,
+    START,
+    STOP,
+    gaussian_trajectories,
+    grid,
+    mixture_trajectories,
+    other_trajectories,
+    readable,
+)
 
 import diffnum as dn
 from diffnum.design import learned as L
@@ -325,11 +334,14 @@ def test_ddim_is_a_bespoke_euler_method():
 
 
 @pytest.mark.parametrize("fit", [L.fit_bespoke, L.fit_non_stationary, L.fit_s4s], ids=lambda f: f.__name__)
-def test_learned_numbers_beat_the_method_they_start_from(fit):
-    levels, train = grid(3), mixture_trajectories(48, 0)
+def test_learned_numbers_beat_the_method_they_start_from_on_points_and_a_law_that_no_fit_saw(fit):
+    levels, train = grid(5), mixture_trajectories(48, 0)
     found = fit(train, levels, iterations=8)
     start = dn.compile(found.solver.with_options(**dict.fromkeys(dict(found.solver.options))), levels)
-    assert found.loss[-1] < train.error(start)
+    assert found.loss[-1] == pytest.approx(train.error(found.plan()))
+    assert found.loss[-1] < train.error(start) / 2
+    for unseen in (mixture_trajectories(48, 1), other_trajectories(48, 3)):
+        assert unseen.error(found.plan()) < 0.8 * unseen.error(start)
     assert readable(found.plan())
 
 
