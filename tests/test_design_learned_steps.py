@@ -25,7 +25,7 @@ from diffnum.measure import warm_slope
 from diffnum.num import phi
 from diffnum.order import prove
 from diffnum.plan import Eval
-from diffnum.solvers.coords import ANGLE, DATA, NOISE, RATIO
+from diffnum.solvers.coords import ANGLE, DATA, LOG_SNR, NOISE, RATIO
 from diffnum.solvers.rules import named, predictor_corrector
 from diffnum.solvers.singlestep import grouped
 
@@ -263,6 +263,12 @@ def test_a_search_that_begins_where_that_of_a_smaller_space_ended_is_never_worse
     assert large.loss[0] <= small.loss[-1]
     assert large.loss[-1] < small.loss[-1]
     assert (large.grid[0], large.grid[-1], large.grid.steps) == (levels[0], levels[-1], 4)
+
+
+def test_in_a_variable_without_presets_the_search_begins_at_its_first_order():
+    found = L.evolve(mixture_trajectories(24, 0), grid(4), space=L.Space((LOG_SNR,), 0.0), population=4, generations=4)
+    assert {step.coords for step in dict(found.solver.options)["steps"]} == {LOG_SNR}
+    assert found.loss[-1] < found.loss[0]
 
 
 @pytest.mark.parametrize("end", ["stop", "zero", "denoise"])
