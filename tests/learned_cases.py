@@ -44,6 +44,13 @@ def mixture_trajectories(n, seed):
     return Trajectories.draw(law, START, n, seed=seed, tol=1e-5)
 
 
+@lru_cache(maxsize=8)
+def other_trajectories(n, seed):
+    """Trajectories of another mixture of three modes, which are elsewhere, wider and otherwise weighted."""
+    law = dn.Mixture([0.4, 0.4, 0.2], [[0.8, 0.2], [-0.9, 0.4], [0.1, -1.0]], np.full((3, 2), 0.07))
+    return Trajectories.draw(law, START, n, seed=seed, tol=1e-5)
+
+
 def grid(n, end="stop"):
     return dn.grid.log_snr(PROCESS, n, START, STOP, end)
 

@@ -1,19 +1,31 @@
 """Alignment, USF and its search, bespoke solvers: what they contain, what one number per step makes exact."""
 
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
-from learned_cases import PROCESS, START, STOP, gaussian_trajectories, grid, mixture_trajectories, readable
+from learned_cases import (
+    PROCESS,
+    START,
+    STOP,
+    gaussian_trajectories,
+    grid,
+    mixture_trajectories,
+    other_trajectories,
+    readable,
+)
 
 import diffnum as dn
 from diffnum.design import learned as L
 from diffnum.design.learned import bespoke, usf
-from diffnum.design.learned.usf import Corrector, Step, Taylor, ahead, bh1, bh2, half, one, plain
+from diffnum.design.learned.evolution import _shifted
+from diffnum.design.learned.taylor import RELAXATIONS, Taylor, ahead, bh1, bh2, half, one, plain
+from diffnum.design.learned.usf import Corrector, Step
 from diffnum.measure import warm_slope
 from diffnum.num import phi
+from diffnum.order import prove
 from diffnum.plan import Eval
-from diffnum.solvers.coords import DATA, NOISE
+from diffnum.solvers.coords import ANGLE, DATA, LOG_SNR, NOISE, RATIO
 from diffnum.solvers.rules import named, predictor_corrector
 from diffnum.solvers.singlestep import grouped
 
@@ -143,18 +155,24 @@ def test_an_implicit_corrector_calls_again_and_an_analytic_first_step_does_not()
 
 
 def test_relaxations_tend_to_one():
-    for relax in usf.RELAXATIONS:
+    for relax in RELAXATIONS:
         assert np.isclose(float(relax(1e-9)), 1.0, atol=1e-6)
     assert np.isclose(bh1(0.3) * 2 * phi(2, 0.3), 1.0)
 
 
-@pytest.mark.parametrize("coords", [DATA, NOISE], ids=["data", "noise"])
+def decided(order, choose):
+    """A sampler of ``choose(levels)``, whose claim is ``order``."""
+
+    def build(T, levels):
+        L.strategy.build(T, levels, steps=choose(levels))
+
+    return named("decided", build, "", order=order, cold=min(order, 2), cite="")
+
+
+@pytest.mark.parametrize("coords", [DATA, pytest.param(NOISE, marks=pytest.mark.full), RATIO], ids=lambda c: c.name)
 @pytest.mark.parametrize("order", [2, pytest.param(3, marks=pytest.mark.full), pytest.param(4, marks=pytest.mark.full)])
 def test_decisions_of_an_order_with_as_many_evaluations_have_it(order, coords):
-    def decided(T, levels):
-        L.strategy.build(T, levels, steps=usf.multistep_steps(levels, coords, order))
-
-    solver = named("decided", decided, "", order=order, cold=2, cite="")
+    solver = decided(order, lambda levels: usf.multistep_steps(levels, coords, order))
 
     def plans(process, levels_of, n):
         return dn.compile(solver, levels_of(process, n))
@@ -173,12 +191,121 @@ def test_decisions_that_cannot_be_taken_are_refused():
         usf.dpm_solver_2_steps(grid(3))
 
 
-def test_evolved_decisions_are_no_worse_than_presets_and_cost_as_much():
-    levels = grid(6)
+@pytest.mark.parametrize("levels", LEVELS, ids=["log-SNR", "to the clean level", "from pure noise"])
+def test_presets_are_the_samplers_of_their_names(levels):
+    for name, steps in L.presets(levels).items():
+        assert dn.distance(L.Decisions(levels, steps).plan(), dn.compile(name, levels)) < 1e-13, name
+
+
+@pytest.mark.parametrize("levels", LEVELS, ids=["log-SNR", "to the clean level", "from pure noise"])
+def test_a_first_step_without_a_call_is_the_guess_of_its_quantity_in_every_variable(levels):
+    """Of data that are all zero the state is nothing but noise, and the guess is the truth."""
+    law = dn.Gaussian([0.0, 0.0], [1e-12, 1e-12])
+    x = law.sample(4, 0, levels[0])
+    for coords in usf.VARIABLES:
+        plan, asked = (dn.compile(L.strategy, levels, steps=(Step(coords),) * 6, analytic=a) for a in (True, False))
+        assert (plan.nfe, asked.nfe) == (5, 6)
+        np.testing.assert_allclose(dn.sample(plan, law, x), dn.sample(asked, law, x), atol=1e-9)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+@pytest.mark.parametrize("coords", usf.VARIABLES, ids=lambda c: c.name)
+def test_the_order_is_proved_in_every_variable_and_a_corrector_adds_one(coords, order):
+    assert prove(decided(order, lambda levels: usf.multistep_steps(levels, coords, order))).order == order
+    assert prove(decided(order + 1, lambda levels: usf.corrected_steps(levels, coords, order))).order == order + 1
+
+
+@pytest.mark.parametrize("order", [2, 3])
+def test_the_order_is_kept_where_variables_take_turns(order):
+    def choose(levels):
+        lists = [usf.multistep_steps(levels, coords, order) for coords in usf.VARIABLES]
+        return tuple(lists[i % len(lists)][i] for i in range(len(levels.h)))
+
+    assert prove(decided(order, choose), highest=order + 1).order == order
+
+
+def test_relaxations_are_one_without_a_linear_part():
+    assert [relax(0.0) for relax in RELAXATIONS] == [1.0] * len(RELAXATIONS)
+
+
+SMALL = (DATA, RATIO, ANGLE)
+
+
+def enumerated(trajectories, grids, variables):
+    """The least error of all lists of steps of orders one and two in some variables."""
+    found = []
+    for levels in grids:
+        each = [
+            [Step(coords, plain(k)) for coords in variables for k in range(1, min(i + 1, 2) + 1)]
+            for i in range(len(levels.h))
+        ]
+        found += [trajectories.error(L.Decisions(levels, steps).plan()) for steps in product(*each)]
+    return min(found)
+
+
+def test_the_search_finds_what_enumeration_of_a_small_space_finds():
+    train = mixture_trajectories(24, 0)
+    grids = [dn.grid.karras(PROCESS, 3, START, STOP), grid(3)]
+    least = enumerated(train, grids, SMALL)
+    assert L.evolve(train, grids, space=L.Space(SMALL, shift=0.0), population=16, generations=12).loss[-1] <= least
+    # what is enumerated has a use for the other variables and for the other grid
+    assert least < min(enumerated(train, grids, [DATA]), enumerated(train, grids[:1], SMALL))
+
+
+def test_a_search_that_begins_where_that_of_a_smaller_space_ended_is_never_worse():
+    train, levels = mixture_trajectories(24, 0), grid(4)
+    sizes = {"population": 8, "generations": 4}
+    small = L.evolve(train, levels, space=L.Space((DATA, NOISE), shift=0.0), **sizes)
+    known = L.Decisions(small.grid, **dict(small.solver.options))
+    assert small.grid == levels
+    assert {step.coords for step in known.steps} <= {DATA, NOISE}
+    large = L.evolve(train, levels, known=[known], population=8, generations=12)
+    assert large.loss[0] <= small.loss[-1]
+    assert large.loss[-1] < small.loss[-1]
+    assert (large.grid[0], large.grid[-1], large.grid.steps) == (levels[0], levels[-1], 4)
+
+
+def test_in_a_variable_without_presets_the_search_begins_at_its_first_order():
+    found = L.evolve(mixture_trajectories(24, 0), grid(4), space=L.Space((LOG_SNR,), 0.0), population=4, generations=4)
+    assert {step.coords for step in dict(found.solver.options)["steps"]} == {LOG_SNR}
+    assert found.loss[-1] < found.loss[0]
+
+
+@pytest.mark.parametrize("end", ["stop", "zero", "denoise"])
+@pytest.mark.parametrize("process", [dn.VP(), dn.Flow(), dn.EDM()], ids=lambda p: p.name)
+def test_moved_levels_make_a_grid_with_the_same_ends(process, end):
+    levels, rng = dn.grid.uniform(process, 4, end=end), np.random.default_rng(0)
+    moved = levels
+    for _ in range(50):
+        moved = _shifted(moved, 0.9, rng)
+    assert (moved[0], moved[-1], moved.end) == (levels[0], levels[-1], end)
+    assert all(a != b for a, b in zip(moved[1:-1], levels[1:-1], strict=True))
+    assert all(h > 0 for h in moved.h)
+
+
+@pytest.mark.parametrize(("more", "said"), [
+    ({"population": 1}, "breeds nothing"), ({"grids": []}, "no levels"), ({"nfe": 2}, "pays for no known"),
+])  # fmt: skip
+def test_searches_that_cannot_begin_are_refused(more, said):
+    with pytest.raises(ValueError, match=said):
+        L.evolve(mixture_trajectories(24, 0), **{"grids": grid(4), **more})
+
+
+def test_spaces_that_are_none_are_refused():
+    with pytest.raises(ValueError, match="nothing to take a step in"):
+        L.Space(())
+    with pytest.raises(ValueError, match="no share of the way"):
+        L.Space(shift=1.0)
+
+
+@pytest.mark.parametrize("grids", [1, 3])
+def test_evolved_decisions_are_no_worse_than_presets_and_cost_as_much(grids):
+    begun = [grid(6), dn.grid.karras(PROCESS, 6, START, STOP), grid(7)][:grids]
     train, judge, test = (mixture_trajectories(48, seed) for seed in (0, 1, 2))
-    found = L.evolve(train, levels, population=12, generations=5, judge=judge)
-    known = [dn.compile(L.strategy, levels, steps=steps) for steps in L.presets(levels).values()]
-    assert found.plan().nfe == 6
+    found = L.evolve(train, begun, population=12, generations=5, judge=judge)
+    known = [L.Decisions(levels, s, levels.steps > 6).plan() for levels in begun for s in L.presets(levels).values()]
+    assert {plan.nfe for plan in known} == {6}
+    assert found.plan().nfe <= 6
     assert found.loss[-1] <= min(map(train.error, known))
     assert judge.error(found.plan()) <= min(map(judge.error, known))
     assert test.error(found.plan()) <= min(map(test.error, known))
@@ -213,11 +340,14 @@ def test_ddim_is_a_bespoke_euler_method():
 
 
 @pytest.mark.parametrize("fit", [L.fit_bespoke, L.fit_non_stationary, L.fit_s4s], ids=lambda f: f.__name__)
-def test_learned_numbers_beat_the_method_they_start_from(fit):
-    levels, train = grid(3), mixture_trajectories(48, 0)
+def test_learned_numbers_beat_the_method_they_start_from_on_points_and_a_law_that_no_fit_saw(fit):
+    levels, train = grid(5), mixture_trajectories(48, 0)
     found = fit(train, levels, iterations=8)
     start = dn.compile(found.solver.with_options(**dict.fromkeys(dict(found.solver.options))), levels)
-    assert found.loss[-1] < train.error(start)
+    assert found.loss[-1] == pytest.approx(train.error(found.plan()))
+    assert found.loss[-1] < train.error(start) / 2
+    for unseen in (mixture_trajectories(48, 1), other_trajectories(48, 3)):
+        assert unseen.error(found.plan()) < 0.8 * unseen.error(start)
     assert readable(found.plan())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import grids, learned
+from .around import Around
 from .contest import Verdict, verdicts
 from .designing import Design, design
 from .followed import Followed
@@ -17,6 +18,7 @@ from .trajectories import Trajectories
 from .trial import Part, Trial, gaussian_trial
 
 __all__ = [
+    "Around",
     "Candidate",
     "Design",
     "Fit",

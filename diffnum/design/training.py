@@ -5,20 +5,41 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from ..plan import Plan
-from .free import Free
+from ..plan import Level, Plan
 from .levenberg import LOSSES, least_squares
 from .sensitivity import numbers
 from .trial import Trial
 
-__all__ = ["Fit", "fit"]
+__all__ = ["Family", "Fit", "fit"]
+
+
+class Family(Protocol):
+    """Plans with free numbers: :class:`.free.Free`, :class:`.around.Around`."""
+
+    @property
+    def start(self) -> Level:
+        """The first level, which does not depend on the numbers."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Length of a vector."""
+        ...
+
+    def plan(self, theta: Any, prediction: str = "data") -> Plan:
+        """The plan of a vector, whose entries may be torch leaves."""
+        ...
+
+
+F = TypeVar("F", bound=Family)
 
 
 @dataclass(frozen=True)
-class Fit:
+class Fit(Generic[F]):
     """A trained vector.
 
     Attributes:
@@ -29,7 +50,7 @@ class Fit:
         rounds: linearisations that were solved.
     """
 
-    free: Free
+    free: F
     theta: np.ndarray
     error: float
     before: float
@@ -41,14 +62,14 @@ class Fit:
 
 
 def fit(
-    free: Free,
+    free: F,
     theta: np.ndarray,
     trials: Sequence[Trial],
     units: Sequence[float] | None = None,
     rounds: int = 40,
     ridge: float = 1e-4,
     losses: Sequence[str] = ("soft_l1", "linear"),
-) -> Fit:
+) -> Fit[F]:
     """Minimise the mean square distance to the trajectories' ends over the family's numbers,
 
         min over theta of   mean over trials of (error of plan_theta / unit)^2 + s^2 ridge |theta - theta_0|^2,
@@ -59,7 +80,7 @@ def fit(
 
     Args:
         free: the family.
-        theta: where to start, see :meth:`Free.vector`.
+        theta: where to start, such as :meth:`.free.Free.vector` or the zeros of an :class:`.around.Around`.
         trials: surrogates.
         units: of the error on each, such as that of the best hand-made plan, so that a surrogate that is harder to
             follow does not count for more; ones if None.

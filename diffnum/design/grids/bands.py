@@ -22,7 +22,7 @@ def beta(
         t_i = t_stop + (t_start - t_stop) F^-1(1 - i / n),    F the distribution function of Beta(a, b).
 
     ``a = b < 1`` makes both ends dense and is symmetric in ``t``; ``a = b = 1`` is :func:`diffnum.grid.uniform`. The
-    default 0.6 is ComfyUI's.
+    default 0.6 is ComfyUI's; :func:`diffnum.design.grids.fit_beta` finds the numbers for a law.
 
     Args:
         process, n, start, stop, end: see :func:`diffnum.grid.uniform`.

@@ -43,6 +43,7 @@ def hyper(process: Process, n: int, ramp: Ramp, start: Any = None, stop: Any = N
     is cut at its level ``ramp.kept``, and between the times of its first level and of that one the grid's own are
     equally spaced in ``(t - t_clean)^(1 / rho_time)``. The low noise that was cut off is left to the end policy: one
     step to the clean level by default. The authors' code stops at the cut level, which is ``end="stop"``.
+    :func:`diffnum.design.grids.fit_hyper` finds the numbers for a law.
 
     Args:
         process, n, start, stop, end: see :func:`diffnum.grid.uniform`; ``stop`` is the Karras ramp's end, not the

@@ -6,7 +6,7 @@
 | D-ODE | a share of the last change per step | closed form, step after step | :data:`d_ddim`, ... |
 | DC-Solver | where outputs are moved to, per step | step after step | :data:`dc_solver_2`, :data:`dc_solver_3` |
 | timestep aligner | the time told, per step | step after step | a plan, by :func:`aligned` |
-| USF, S^3 | one decision per step | evolution | :data:`strategy` |
+| USF, S^3 | decisions per step, levels | evolution | :data:`strategy` |
 | bespoke | scale and time, or everything | least squares at the end | :data:`bespoke_euler`, :data:`non_stationary` |
 | S4S | weights, from relaxed starts | least squares at the end | :data:`s4s` |
 | calibration | the mean of the score | noised data | a model, :class:`Calibrated` |
@@ -21,21 +21,24 @@ from .boundary import Boundary, best_boundary, expected_best
 from .calibrated import Calibrated, calibrate
 from .compensated import Cascade, compensate, dc_solver_2, dc_solver_3
 from .distilled import d_ddim, d_ddim_data, d_deis_rhoab_3, d_dpmpp_2m, d_edm, d_ipndm_4, distill, distill_edm
-from .evolution import evolve, presets
+from .evolution import Decisions, Space, evolve, presets
 from .fitting import Learned
 from .guided import Guided
 from .renormalised import amplitudes, sample_renormalised
 from .search import adams_rows, search_solver, search_times, searched_flow, searched_times, searched_vp
 from .shifted import fit_time_shift
-from .usf import Corrector, Step, Taylor, strategy
+from .taylor import Taylor
+from .usf import Corrector, Step, strategy
 
 __all__ = [
     "Boundary",
     "Calibrated",
     "Cascade",
     "Corrector",
+    "Decisions",
     "Guided",
     "Learned",
+    "Space",
     "Step",
     "Taylor",
     "adams_rows",
