@@ -103,7 +103,7 @@ def together(solver: Solver, plans: Plans, process: Any, flow: bool = False) -> 
         return plans(Flow(), uniform, n) if grid == ON_FLOW else plans(process, _GRIDS[grid], n)
 
     def usual(n: int) -> list[tuple[str, bool]]:
-        rows = [("uniform", False), (MIDDLE, False)] if plans(process, uniform, n).depth else []
+        rows = [("uniform", False), (MIDDLE, False)] if plans(process, uniform, COUNTS[0]).depth else []
         if solver.order < PRECISE:
             rows += [(grid, True) for grid in (*grids_of(solver), *([ON_FLOW] if flow else []))]
         return rows if n <= ENOUGH else []
