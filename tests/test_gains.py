@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "tests" / "benchmarks" / "gains.csv"
 FEW = [ddim, dpmpp_2m, ipndm_3]
 LAWS = ("held-out points", "held-out mixture", "steeper spectrum")
-NETWORK = ("network", "network, by laws")
+NETWORK = ("network", "network, by laws", "network, refined")
 PLAIN, GUIDED = Case("patches8", "VP", 5), Case("digits", "VP", 8, 3.0)
 
 
@@ -72,6 +72,11 @@ def test_of_a_case_with_a_network_what_is_missing_is_measured(tmp_path, quick):
     assert quick == [(case, *3 * ["ddim on karras, end zero"])]
     assert read_table(out) == [*lines(case, gain=0.3), *lines(case, laws=NETWORK)]
     assert main(["--out", str(out), "--cases", str(case)]) == 0 and len(quick) == 1
+    # one of the lines is lacking: all of the network's are measured, none stands there twice
+    write(out, [*lines(case, gain=0.3), *lines(case, gain=0.1, laws=NETWORK[:1])], ["a footer"])
+    assert main(["--out", str(out), "--cases", str(case)]) == 0
+    assert read_table(out) == [*lines(case, gain=0.3), *lines(case, laws=NETWORK)]
+    quick.pop()
     write(out, lines(case, laws=NETWORK), ["a footer"])
     assert main(["--out", str(out), "--cases", str(case), "--paths", "5"]) == 0
     assert quick[1:] == [(case, 5)]
@@ -97,7 +102,7 @@ def test_a_case_that_is_none_is_refused_and_nothing_written(tmp_path, capsys, wo
 def test_only_gains_outside_the_noise_are_bold(tmp_path):
     write(tmp_path / "gains.csv", [*lines(CASES[0]), *lines(CASES[1], low=-0.05)], ["a footer"])
     shown = markdown(tmp_path / "gains.csv").splitlines()
-    assert shown[2].count("**25 % (12 to 50)**") == 3 and shown[2].endswith("|  |  |")
+    assert shown[2].count("**25 % (12 to 50)**") == 3 and shown[2].endswith("|  |  |  |")
     assert shown[3].count("25 % (-5 to 50)") == 3 and "**" not in shown[3]
     assert shown[-2:] == ["- a footer", "- commits: abc"]
     with pytest.raises(ValueError, match="holds no gains"):
@@ -163,4 +168,5 @@ def test_a_case_is_designed_and_judged_for_each_law_and_on_a_network():
     assert all(row.by_hand.split(" on ")[0] in {s.name for s in FEW} for row in [*rows, *network])
     # what the network itself chooses among more is at least as good by hand, and the design is the same
     assert network[0].by_hand_error <= network[1].by_hand_error and network[0].error == network[1].error
+    assert network[2].by_hand == network[0].by_hand and network[2].error != network[0].error
     assert network[1].by_hand in {row.by_hand for row in rows}

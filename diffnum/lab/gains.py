@@ -4,8 +4,9 @@ Every case is designed as ``diffnum design`` does it, and its plan judged agains
 draw no noise, on all grids of a study with all ends, on more trajectories than the command takes, of laws made from the
 quarter that was held back. Where the package has a network that was trained on such data, it is judged on the network's
 own trajectories too, against the best there of what is ranked and whatever was the best on one of the laws, and against
-the best plan by hand *of the laws*, which is all that is known by hand where the network is not asked. The table is
-written after every case; what it holds already is kept unless ``--again``.
+the best plan by hand *of the laws*, which is all that is known by hand where the network is not asked; and so is the
+plan that is refined on some others of these trajectories. The table is written after every case; what it holds already
+is kept unless ``--again``.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import numpy as np
 
 from .. import images, process
 from ..budget import GRIDS
-from ..design import design, verdicts
+from ..design import design, refine, verdicts
 from ..design.handmade import RIVALS, candidates
 from ..design.judging import against, trial_of
 from ..figures.sheet import made_with
@@ -36,9 +37,10 @@ from .bench.results import commit, read, write
 __all__ = ["CASES", "Case", "Designed", "Gain", "designed", "main", "markdown", "on_laws", "on_network", "read_table"]
 
 PATHS = 1536
-_NETWORKS = {"digits": ("digits", 96), "patches32": ("patches", 48)}
-"""Those that were trained on such data, and how many of their trajectories are followed."""
-_NETWORK, _TOLD = "network", "network, by laws"
+_NETWORKS = {"digits": ("digits", 96, 32), "patches32": ("patches", 48, 48)}
+"""Those that were trained on such data, how many of their trajectories judge, and how many others refine."""
+_NETWORK, _TOLD, _REFINED = "network", "network, by laws", "network, refined"
+_ON_NETWORK = (_NETWORK, _TOLD, _REFINED)
 _TOLERANCE = 1e-3
 _PROCESSES = {"VP": process.VP, "VE": process.VE, "Flow": process.Flow, "EDM": process.EDM}
 
@@ -79,7 +81,7 @@ class Gain:
 
     Attributes:
         data, process, guidance, nfe: the case; guidance is empty where there is none.
-        law: that the design never saw; or the network, twice.
+        law: that the design never saw; or the network.
         by_hand: sampler, grid and end of the best hand-made plan on it.
         by_hand_error, error: root mean square distances to the trajectories' ends.
         gain, low, high: ``1 - error / by_hand_error`` with its 95 % interval.
@@ -158,29 +160,34 @@ def on_network(
     made: Designed, best: Iterable[str], samplers: Sequence[Any] = RIVALS, noises: int | None = None
 ) -> list[Gain]:
     """The plan on a network of such data, which it has not seen: against the best by hand *there*, and against what the
-    laws tell whoever does not ask the network.
+    laws tell whoever does not ask the network; and the plan refined on others of the network's trajectories, against
+    the best by hand there again.
 
     Args:
         made: a case that has a network, without guidance.
         best: the hand-made plans that are the best on the laws, as :class:`~diffnum.design.handmade.Candidate` writes
             itself; the second line is against the one of them that is the best on the network.
-        samplers: rivals of the first line, beside those of ``best``.
-        noises: trajectories, from as many images of noise; the network's own number if None.
+        samplers: rivals of the other lines, beside those of ``best``.
+        noises: trajectories that judge, from as many images of noise, and that refine; the network's own numbers if
+            None.
     """
-    import torch
-
-    name, many = _NETWORKS[made.case.data]
-    network, many = images.pretrained(name, made.process), noises or many
-    z = torch.randn((many, *network.shape), generator=torch.Generator().manual_seed(1))
-    trial = trial_of(made.plan, network, float(made.plan.start.sigma) * z, made.process, "data", _TOLERANCE)
+    name, many, others = _NETWORKS[made.case.data]
+    network, many, others = images.pretrained(name, made.process), noises or many, noises or others
+    trial = trial_of(made.plan, network, _noise(made, network, many, 1), made.process, "data", _TOLERANCE)
     told = set(best)
     named = [solver for solver in ALL.values() if solver.name in {one.split(" on ")[0] for one in told}]
-    every = list({solver.name: solver for solver in (*samplers, *named)}.values())
-    both = (
-        (_NETWORK, candidates(made.process, made.case.nfe, every)),
-        (_TOLD, [c for c in candidates(made.process, made.case.nfe, named) if str(c) in told]),
-    )
-    return [made.gain(against(made.plan, trial, rivals), many, law) for law, rivals in both]
+    every = candidates(made.process, made.case.nfe, list({s.name: s for s in (*samplers, *named)}.values()))
+    few = [c for c in candidates(made.process, made.case.nfe, named) if str(c) in told]
+    own = refine(made.plan, network, _noise(made, network, others, 2), made.process)
+    pairs = zip(_ON_NETWORK, (made.plan, made.plan, own.plan), (every, few, every), strict=True)
+    return [made.gain(against(plan, trial, rivals), many, law) for law, plan, rivals in pairs]
+
+
+def _noise(made: Designed, network: Any, many: int, seed: int) -> Any:
+    import torch
+
+    z = torch.randn((many, *network.shape), generator=torch.Generator().manual_seed(seed))
+    return float(made.plan.start.sigma) * z
 
 
 def _numbers(gain: Any) -> tuple[float, float, float]:
@@ -215,8 +222,8 @@ def markdown(path: Path) -> str:
     if not rows:
         raise ValueError(f"{path} holds no gains: run make gains")
     laws = {"points": "points", "mixture": "mixture", "steeper spectrum": "steeper spectrum"}
-    laws |= {_NETWORK: "network, its best", _TOLD: "network, the laws' best"}
-    lines = [f"| data | process | guidance | evaluations | {' | '.join(laws.values())} |", "|" + 9 * "---|"]
+    laws |= {_NETWORK: "network, its best", _TOLD: "network, the laws' best", _REFINED: "network, refined"}
+    lines = [f"| data | process | guidance | evaluations | {' | '.join(laws.values())} |", "|" + 10 * "---|"]
     for kind in dict.fromkeys((r.data, r.process, r.guidance, r.nfe) for r in rows):
         here = [r for r in rows if (r.data, r.process, r.guidance, r.nfe) == kind]
         cells = [_cell([r for r in here if r.law.endswith(law)]) for law in laws]
@@ -265,7 +272,8 @@ def _measure(asked: argparse.Namespace, command: str) -> None:
         made = _missing(case, kept, asked.jobs, asked.paths)
         for row in made:
             print(" ".join(str(value) for value in asdict(row).values()), flush=True)
-        rows = _ordered([*(row for row in rows if _case(row) != case), *kept, *made])
+        anew = {row.law for row in made}
+        rows = _ordered([*(r for r in rows if _case(r) != case), *(r for r in kept if r.law not in anew), *made])
         # what is stopped keeps what it has
         write(out, rows, _footer(command))
 
@@ -273,12 +281,13 @@ def _measure(asked: argparse.Namespace, command: str) -> None:
 def _missing(case: Case, kept: Sequence[Gain], jobs: int, paths: int) -> list[Gain]:
     """The lines of a case that the table lacks."""
     networks = case.data in _NETWORKS and case.guidance is None
-    laws, network = ([row for row in kept if (row.law in (_NETWORK, _TOLD)) == which] for which in (False, True))
-    if laws and (network or not networks):
+    laws, asked = ([row for row in kept if (row.law in _ON_NETWORK) == which] for which in (False, True))
+    complete = not networks or {row.law for row in asked} == set(_ON_NETWORK)
+    if laws and complete:
         return []
     made = designed(case)
     new = [] if laws else on_laws(made, jobs, paths)
-    if networks and not network:
+    if not complete:
         new += on_network(made, [row.by_hand for row in laws or new])
     return new
 
@@ -312,7 +321,8 @@ def _footer(command: str) -> list[str]:
         f"rivals: the best of all {quiet} samplers that draw no noise on all {len(GRIDS)} grids of a study with all "
         "ends, chosen on each law by the very trajectories that judge; a network's best: of the samplers that are "
         "ranked, two methods in the angle, and whatever was the best on one of the laws, by the trajectories that "
-        "judge; the laws' best: of the three plans that are the best on one of the laws, the best on the network",
+        "judge; the laws' best: of the three plans that are the best on one of the laws, the best on the network; refined: "
+        "the plan after dn.design.refine on others of the network's trajectories, against the network's best",
     ]
 
 
