@@ -13,13 +13,14 @@ from typing import Any
 
 from .cases import named
 from .clock import one_thread
+from .forms import compare
 from .networks import NETWORKS, end_to_end
 from .oracle import answers, denoisers
 from .results import footer, write
 from .steps import DTYPES, SHAPES, check, measure
-from .tables import draw, network_table, oracle_table, step_table
+from .tables import draw, form_table, network_table, oracle_table, step_table
 
-PARTS = ("steps", "networks", "oracle")
+PARTS = ("steps", "forms", "networks", "oracle")
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -40,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m diffnum.lab.bench", description=__doc__)
     parser.add_argument("--out", default="tests/benchmarks/cpu", help="folder for the tables")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--parts", default=",".join(PARTS), help="some of steps,networks,oracle")
+    parser.add_argument("--parts", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
     parser.add_argument("--cases", help="names of samplers with commas; all by default")
     parser.add_argument("--shapes", help="such as 16x4x64x64,64x3x256x256, which is the default")
     parser.add_argument("--dtypes", default=",".join(DTYPES), help="some of float32,bfloat16")
@@ -69,6 +70,9 @@ def _measure(asked: argparse.Namespace, command: str) -> None:
                 # what is stopped keeps what it has
                 write(out / "steps.csv", rows, lines)
         draw(out, command)
+    if "forms" in parts:
+        found = (compare(shape, dtype, asked.device, asked.turns) for shape, dtype in product(shapes, dtypes))
+        write(out / "forms.csv", (_said(row) for rows in found for row in rows), lines)
     if "networks" in parts:
         write(out / "networks.csv", _networks(asked), lines)
     if "oracle" in parts:
@@ -105,7 +109,7 @@ def _said(row: Any) -> Any:
 def _show(out: Path, parts: Iterable[str]) -> None:
     from .results import read
 
-    tables = {"steps": step_table, "networks": network_table, "oracle": oracle_table}
+    tables = {"steps": step_table, "forms": form_table, "networks": network_table, "oracle": oracle_table}
     for part in parts:
         rows, _ = read(out / f"{part}.csv")
         kinds = dict.fromkeys((r.get("shape", ""), r.get("dtype", "")) for r in rows)

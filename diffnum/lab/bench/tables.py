@@ -11,11 +11,12 @@ import numpy as np
 from ...figures.sheet import SOFT, inks, panels, save, style
 from .results import read
 
-__all__ = ["draw", "markdown", "network_table", "oracle_table", "step_table"]
+__all__ = ["draw", "form_table", "markdown", "network_table", "oracle_table", "step_table"]
 
 Row = Mapping[str, str]
 # the library that a table names first is ours, run plainly
 PLAIN = "diffnum"
+FORMS = "One line of k terms: time relative to the ideal / to the executor's own form / largest error"
 
 
 def markdown(folder: Path) -> str:
@@ -24,7 +25,7 @@ def markdown(folder: Path) -> str:
     Raises:
         ValueError: no table of steps there.
     """
-    tables = {name: folder / f"{name}.csv" for name in ("steps", "networks", "oracle")}
+    tables = {name: folder / f"{name}.csv" for name in ("steps", "forms", "networks", "oracle")}
     if not tables["steps"].exists():
         raise ValueError(f"{folder} holds no steps.csv: run make bench")
     rows, foot = read(tables["steps"])
@@ -37,6 +38,7 @@ def markdown(folder: Path) -> str:
         parts += [f"<details{opened}><summary>({kind[0].replace('x', ', ')}), {kind[1]}</summary>", ""]
         parts += [step_table(chosen), "", "</details>"]
     others = (
+        ("forms", FORMS, form_table),
         ("networks", "Share of a run outside the network", network_table),
         ("oracle", "The oracle's answers, on one thread", oracle_table),
     )
@@ -71,6 +73,25 @@ def step_table(rows: Sequence[Row]) -> str:
         cells = [_cell(here[column]) if column in here else "" for column in columns]
         lines.append(_line([case, *cells, *(_two(here[column]["to_ideal"]) for column in own)]))
     return "\n".join(lines)
+
+
+def form_table(rows: Sequence[Row]) -> str:
+    """Lines of plans: a line for each shape, dtype and number of terms, a column for each form.
+
+    A cell has the time relative to that of the ideal traffic, relative to that of the executor's own form, and the
+    largest error.
+    """
+    names = list(dict.fromkeys(r["form"] for r in rows))
+    lines = [_line(["shape", "dtype", "k", *names]), _line(["---"] * (len(names) + 3))]
+    for kind in dict.fromkeys((r["shape"], r["dtype"], r["terms"]) for r in rows):
+        here = {r["form"]: r for r in rows if (r["shape"], r["dtype"], r["terms"]) == kind}
+        cells = [_form_cell(here[name]) if name in here else "" for name in names]
+        lines.append(_line([f"({kind[0].replace('x', ', ')})", *kind[1:], *cells]))
+    return "\n".join(lines)
+
+
+def _form_cell(r: Row) -> str:
+    return f"{_two(r['to_ideal'])} / {_two(r['to_in_place'])} / {float(r['error']):.0e}"
 
 
 def network_table(rows: Sequence[Row]) -> str:
