@@ -62,19 +62,24 @@ def _measure(asked: argparse.Namespace, command: str) -> None:
     out, began = Path(asked.out), time.process_time()
     lines = footer(command, asked.device)
     print(*lines, sep="\n")
+    # every table is written as it grows: what is stopped keeps what it has
+    rows: list[Any]
     if "steps" in parts:
-        rows: list[Any] = []
-        for shape in shapes:
-            for dtype, case in product(dtypes, cases):
-                rows += map(_said, measure(case, shape, dtype, asked.device, asked.turns))
-                # what is stopped keeps what it has
-                write(out / "steps.csv", rows, lines)
+        rows = []
+        for shape, dtype, case in product(shapes, dtypes, cases):
+            rows += map(_said, measure(case, shape, dtype, asked.device, asked.turns))
+            write(out / "steps.csv", rows, lines)
         draw(out, command)
     if "forms" in parts:
-        found = (compare(shape, dtype, asked.device, asked.turns) for shape, dtype in product(shapes, dtypes))
-        write(out / "forms.csv", (_said(row) for rows in found for row in rows), lines)
+        rows = []
+        for shape, dtype in product(shapes, dtypes):
+            rows += map(_said, compare(shape, dtype, asked.device, asked.turns))
+            write(out / "forms.csv", rows, lines)
     if "networks" in parts:
-        write(out / "networks.csv", _networks(asked), lines)
+        rows = []
+        for some in _networks(asked):
+            rows += map(_said, some)
+            write(out / "networks.csv", rows, lines)
     if "oracle" in parts:
         found = [*denoisers(asked.device, asked.small), *(answers(asked.small) if asked.device == "cpu" else ())]
         write(out / "oracle.csv", map(_said, found), lines)
@@ -82,10 +87,10 @@ def _measure(asked: argparse.Namespace, command: str) -> None:
     print(f"{time.process_time() - began:.0f} s of processor time; written to {out}")
 
 
-def _networks(asked: argparse.Namespace) -> Iterator[Any]:
+def _networks(asked: argparse.Namespace) -> Iterator[list[Any]]:
     for name, (_, batches) in list(NETWORKS.items())[: 1 if asked.small else None]:
         for batch in batches:
-            yield from map(_said, end_to_end(name, batch, asked.device, asked.turns or (2 if asked.small else 7)))
+            yield end_to_end(name, batch, asked.device, asked.turns or (2 if asked.small else 7))
 
 
 def _shapes(text: str | None) -> tuple[tuple[int, ...], ...]:

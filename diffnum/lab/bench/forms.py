@@ -38,8 +38,9 @@ __all__ = ["TERMS", "Form", "FormRow", "compare", "forms"]
 
 TERMS = (2, 3, 4, 5, 6)
 IN_PLACE = "in place"
-# bytes of states that a block of calls passes over
+# bytes of states that a block of calls passes over, and the most calls
 _BLOCK = {"cpu": 1e8, "other": 1e9}
+_CALLS = 1000
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def _line(k: int, shape: tuple[int, ...], dtype: str, device: str, turns: int | 
     errors = [_errors(form, coefficients, values) for form in ways]
     size = values[0].nbytes
     turns = turns or (5 if size > LARGE else 15)
-    calls = max(1, int(_BLOCK.get(device, _BLOCK["other"]) / size))
+    calls = min(_CALLS, max(1, int(_BLOCK.get(device, _BLOCK["other"]) / size)))
     third, laps = _turns(ways, one_pass(values[0]), calls, turns, device)
     times = {form.name: typical(found, device) for form, found in zip(ways, laps, strict=True)}
     return [

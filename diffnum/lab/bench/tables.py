@@ -95,14 +95,22 @@ def _form_cell(r: Row) -> str:
 
 
 def network_table(rows: Sequence[Row]) -> str:
-    """The share of the time outside the network in percent: a line for each network and batch."""
+    """The share of the time outside the network in percent: a line for each network and batch.
+
+    On a GPU a cell also has the time of the run relative to ours on the same prediction.
+    """
     libraries = [f"{library}, {p}" for library, p in dict.fromkeys((r["library"], r["prediction"]) for r in rows)]
     lines = [_line(["network", "batch", *libraries]), _line(["---"] * (len(libraries) + 2))]
     for network, batch in dict.fromkeys((r["network"], r["batch"]) for r in rows):
         here = {f"{r['library']}, {r['prediction']}": r for r in rows if (r["network"], r["batch"]) == (network, batch)}
-        cells = [f"{100 * float(here[name]['outside']):.2g} %" if name in here else "" for name in libraries]
+        cells = [_share_cell(here[name]) if name in here else "" for name in libraries]
         lines.append(_line([network, batch, *cells]))
     return "\n".join(lines)
+
+
+def _share_cell(r: Row) -> str:
+    share = f"{100 * float(r['outside']):.2g} %"
+    return share if r["device"] == "cpu" else f"{share} / {_two(r['run'])}"
 
 
 def oracle_table(rows: Sequence[Row]) -> str:
