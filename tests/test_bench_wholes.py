@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import subprocess
 from dataclasses import asdict, replace
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 
 import pytest
 import torch
 
 import diffnum as dn
 from diffnum.lab.bench import end_to_end, libraries, network_table, networks, wholes
+from diffnum.lab.bench.__main__ import main
 from diffnum.lab.bench.cases import CASES
 from diffnum.lab.bench.libraries import Draws, by_kernel, levels
 from diffnum.lab.bench.network import Stored
@@ -20,6 +23,7 @@ from diffnum.plan import Eval
 from diffnum.read import captured as whole
 from diffnum.read import triton_lines as kernels
 
+ROOT = Path(__file__).parents[1]
 NAME, BATCH = "digits 8x8", 1
 X = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
 
@@ -143,6 +147,20 @@ def test_a_gpu_table_has_the_time_of_the_run_beside_the_share():
     )
     assert host.splitlines()[:2] == device.splitlines()[:2]
     assert host.endswith("| 25 % |") and device.endswith("| 25 % / 0.5 |")
+
+
+def test_without_diffusers_networks_are_refused_before_anything_is_measured(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(networks, "find_spec", lambda name: None)
+    assert main(["--out", str(tmp_path / "out")]) == 2
+    assert "diffusers, which is not installed" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("module", ["bench", "fullsize"])
+def test_make_gpu_runs_what_is_for_a_gpu(module):
+    ran = subprocess.run(["make", "-n", "gpu"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert f"-m diffnum.lab.{module} --device cuda" in ran
+    if module == "bench":
+        assert "--out tests/benchmarks/cuda" in ran and "--parts" not in ran
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -14,7 +14,7 @@ from typing import Any
 from .cases import named
 from .clock import one_thread
 from .forms import compare
-from .networks import NETWORKS, end_to_end
+from .networks import NETWORKS, check_networks, end_to_end
 from .oracle import answers, denoisers
 from .results import footer, write
 from .steps import DTYPES, SHAPES, check, measure
@@ -55,6 +55,8 @@ def _measure(asked: argparse.Namespace, command: str) -> None:
     for part in parts:
         if part not in PARTS:
             raise ValueError(f"part {part!r} is unknown: use some of {', '.join(PARTS)}")
+    if "networks" in parts:
+        check_networks()
     dtypes: list[str] = asked.dtypes.split(",")
     for dtype in dtypes:
         check(dtype, asked.device, asked.turns)

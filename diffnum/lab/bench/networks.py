@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -28,7 +29,7 @@ from .libraries import Draws, by_kernel, levels, subjects
 from .steps import STEPS
 from .wholes import PREDICTION, Whole, bare, wholes
 
-__all__ = ["NETWORKS", "NetworkRow", "end_to_end"]
+__all__ = ["NETWORKS", "NetworkRow", "check_networks", "end_to_end"]
 
 
 def _digits(device: str) -> Any:
@@ -117,8 +118,9 @@ def end_to_end(
     """The rows of one network at one batch.
 
     Raises:
-        ValueError: an unknown network, a batch or turns below 1.
+        ValueError: no diffusers; an unknown network; a batch or turns below 1.
     """
+    check_networks()
     if name not in NETWORKS:
         raise ValueError(f"network {name!r} is unknown: use one of {', '.join(NETWORKS)}")
     if min(batch, turns) < 1:
@@ -148,6 +150,15 @@ def end_to_end(
         )
         for runner, splits in zip(those, found, strict=True)
     ]
+
+
+def check_networks() -> None:
+    """Refuses to time networks that cannot be built here."""
+    if find_spec("diffusers") is None:
+        raise ValueError(
+            "the networks are built by diffusers, which is not installed: run pip install 'diffnum[interop]', or leave "
+            "them out by --parts"
+        )
 
 
 def _outside(splits: Sequence[_Split]) -> float:
