@@ -81,7 +81,7 @@ $(PEERS)/.fetched: tests/peers_authors.py $(STAMP)
 	    $$(PYTHONPATH=tests $(PY) -c 'import peers_authors as p; print(*p.PACKAGES)')
 	@touch $@
 
-# About ten minutes, one of them for all certificates. k-diffusion and azula take part once make test-peers has fetched them.
+# A quarter of an hour, a minute of it for all certificates. k-diffusion and azula take part once make test-peers has fetched them.
 bench: export OMP_NUM_THREADS := 1
 bench: export MPLBACKEND := Agg
 bench: export DIFFNUM_PEERS := $(or $(DIFFNUM_PEERS),$(if $(wildcard $(PEERS)/.fetched),$(abspath $(PEERS))))
