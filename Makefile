@@ -9,7 +9,8 @@
 #   make gains                 design for digits and patches, and hold the plans against all samplers; tests/benchmarks/gains.csv
 #   make lint                  ruff and pyright
 #   make notebooks             run the notebooks again and keep their outputs
-#   make gpu                   run those on images at full size on a GPU; tables and footers in notebooks/full-size
+#   make gpu                   the bench on a GPU, tables in tests/benchmarks/cuda; then the notebooks on images at full size,
+#                              tables and footers in notebooks/full-size
 #   make lab                   open them in JupyterLab
 #   make docs                  all of this as a book to read in a browser, without a network: build/book/html/index.html
 #   make lock                  compute constraints.txt again (make lock UPGRADE=1 moves every pin but torch)
@@ -80,7 +81,7 @@ $(PEERS)/.fetched: tests/peers_authors.py $(STAMP)
 	    $$(PYTHONPATH=tests $(PY) -c 'import peers_authors as p; print(*p.PACKAGES)')
 	@touch $@
 
-# About ten minutes, one of them for all certificates. k-diffusion and azula take part once make test-peers has fetched them.
+# A quarter of an hour, a minute of it for all certificates. k-diffusion and azula take part once make test-peers has fetched them.
 bench: export OMP_NUM_THREADS := 1
 bench: export MPLBACKEND := Agg
 bench: export DIFFNUM_PEERS := $(or $(DIFFNUM_PEERS),$(if $(wildcard $(PEERS)/.fetched),$(abspath $(PEERS))))
@@ -105,6 +106,7 @@ notebooks: $(STAMP)
 	@$(PY) -m diffnum.lab.gallery
 
 gpu: $(STAMP)
+	@$(PY) -m diffnum.lab.bench --device cuda --out tests/benchmarks/cuda
 	@$(PY) -m diffnum.lab.fullsize --device cuda
 
 lab: $(STAMP)

@@ -14,7 +14,7 @@ from selection import samplers
 
 import diffnum as dn
 from diffnum.lab.bench import StepRow, Traffic, ideals, least, libraries, measure, of_step, read, step_table, write
-from diffnum.lab.bench.__main__ import main
+from diffnum.lab.bench.__main__ import PARTS, main
 from diffnum.lab.bench.cases import CASES, named
 from diffnum.lab.bench.clock import Clock, seconds
 from diffnum.lab.bench.libraries import Draws, levels, quiet, subjects
@@ -256,8 +256,9 @@ def test_nothing_is_written_without_rows_or_read_without_a_footer(tmp_path):
 
 
 def test_the_committed_results_name_machine_commit_and_command_and_have_every_case():
-    for part in ("steps", "networks", "oracle"):
-        rows, foot = read(RESULTS / f"{part}.csv")
+    parts = {path.stem: read(path) for path in RESULTS.glob("*.csv")}
+    assert {"steps", "networks", "oracle"} <= set(parts) <= set(PARTS)
+    for rows, foot in parts.values():
         assert rows and {line.partition(":")[0] for line in foot} >= {"machine", "commit", "command", "libraries"}
     steps, _ = read(RESULTS / "steps.csv")
     measured = {(r["case"], r["shape"], r["dtype"]) for r in steps if r["library"] == "diffnum"}
@@ -326,10 +327,11 @@ def test_a_compiled_region_reads_its_inputs_and_writes_what_it_changes_once():
 
 @pytest.mark.full
 @loads_a_compiler
-def test_the_smallest_suite_writes_three_tables_and_a_figure(tmp_path, capsys):
+def test_the_smallest_suite_writes_four_tables_and_a_figure(tmp_path, capsys):
     words = ["--shapes", "2x2x8x8", "--turns", "1", "--small", "--out", str(tmp_path)]
     assert main(words) == 0
     assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "forms.csv",
         "networks.csv",
         "oracle.csv",
         "steps.csv",

@@ -20,7 +20,7 @@ from .execute import Hooks, eager, linear
 from .lean import lean
 from .pieces import held
 
-__all__ = ["Group", "fused", "groups", "traffic"]
+__all__ = ["Group", "fused", "groups", "traffic", "written"]
 
 
 _TYPICAL = 4096
@@ -207,6 +207,16 @@ def _numbers(made: Sequence[Group], device: Any) -> list[Any]:
     width = max(map(len, rows))
     table = torch.tensor([row + [0.0] * (width - len(row)) for row in rows], dtype=torch.float64).pin_memory()
     return [row.clone() for row in table.to(device, non_blocking=True)]
+
+
+def written(group: Group, wide: bool) -> Callable[..., None]:
+    """The lines of ``group`` compiled: ``f(coefficients, *outputs, *inputs)`` of flat arrays, with every result in
+    a place of its own.
+
+    Args:
+        wide: whether sums are float32 and rounded once per line.
+    """
+    return _function(group.shape, (), wide)
 
 
 @cache

@@ -13,13 +13,14 @@ from typing import Any
 
 from .cases import named
 from .clock import one_thread
-from .networks import NETWORKS, end_to_end
+from .forms import compare
+from .networks import NETWORKS, check_networks, end_to_end
 from .oracle import answers, denoisers
 from .results import footer, write
 from .steps import DTYPES, SHAPES, check, measure
-from .tables import draw, network_table, oracle_table, step_table
+from .tables import draw, form_table, network_table, oracle_table, step_table
 
-PARTS = ("steps", "networks", "oracle")
+PARTS = ("steps", "forms", "networks", "oracle")
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -40,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m diffnum.lab.bench", description=__doc__)
     parser.add_argument("--out", default="tests/benchmarks/cpu", help="folder for the tables")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--parts", default=",".join(PARTS), help="some of steps,networks,oracle")
+    parser.add_argument("--parts", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
     parser.add_argument("--cases", help="names of samplers with commas; all by default")
     parser.add_argument("--shapes", help="such as 16x4x64x64,64x3x256x256, which is the default")
     parser.add_argument("--dtypes", default=",".join(DTYPES), help="some of float32,bfloat16")
@@ -54,6 +55,8 @@ def _measure(asked: argparse.Namespace, command: str) -> None:
     for part in parts:
         if part not in PARTS:
             raise ValueError(f"part {part!r} is unknown: use some of {', '.join(PARTS)}")
+    if "networks" in parts:
+        check_networks()
     dtypes: list[str] = asked.dtypes.split(",")
     for dtype in dtypes:
         check(dtype, asked.device, asked.turns)
@@ -61,16 +64,24 @@ def _measure(asked: argparse.Namespace, command: str) -> None:
     out, began = Path(asked.out), time.process_time()
     lines = footer(command, asked.device)
     print(*lines, sep="\n")
+    # every table is written as it grows: what is stopped keeps what it has
+    rows: list[Any]
     if "steps" in parts:
-        rows: list[Any] = []
-        for shape in shapes:
-            for dtype, case in product(dtypes, cases):
-                rows += map(_said, measure(case, shape, dtype, asked.device, asked.turns))
-                # what is stopped keeps what it has
-                write(out / "steps.csv", rows, lines)
+        rows = []
+        for shape, dtype, case in product(shapes, dtypes, cases):
+            rows += map(_said, measure(case, shape, dtype, asked.device, asked.turns))
+            write(out / "steps.csv", rows, lines)
         draw(out, command)
+    if "forms" in parts:
+        rows = []
+        for shape, dtype in product(shapes, dtypes):
+            rows += map(_said, compare(shape, dtype, asked.device, asked.turns))
+            write(out / "forms.csv", rows, lines)
     if "networks" in parts:
-        write(out / "networks.csv", _networks(asked), lines)
+        rows = []
+        for some in _networks(asked):
+            rows += map(_said, some)
+            write(out / "networks.csv", rows, lines)
     if "oracle" in parts:
         found = [*denoisers(asked.device, asked.small), *(answers(asked.small) if asked.device == "cpu" else ())]
         write(out / "oracle.csv", map(_said, found), lines)
@@ -78,10 +89,10 @@ def _measure(asked: argparse.Namespace, command: str) -> None:
     print(f"{time.process_time() - began:.0f} s of processor time; written to {out}")
 
 
-def _networks(asked: argparse.Namespace) -> Iterator[Any]:
+def _networks(asked: argparse.Namespace) -> Iterator[list[Any]]:
     for name, (_, batches) in list(NETWORKS.items())[: 1 if asked.small else None]:
         for batch in batches:
-            yield from map(_said, end_to_end(name, batch, asked.device, asked.turns or (2 if asked.small else 7)))
+            yield end_to_end(name, batch, asked.device, asked.turns or (2 if asked.small else 7))
 
 
 def _shapes(text: str | None) -> tuple[tuple[int, ...], ...]:
@@ -105,7 +116,7 @@ def _said(row: Any) -> Any:
 def _show(out: Path, parts: Iterable[str]) -> None:
     from .results import read
 
-    tables = {"steps": step_table, "networks": network_table, "oracle": oracle_table}
+    tables = {"steps": step_table, "forms": form_table, "networks": network_table, "oracle": oracle_table}
     for part in parts:
         rows, _ = read(out / f"{part}.csv")
         kinds = dict.fromkeys((r.get("shape", ""), r.get("dtype", "")) for r in rows)

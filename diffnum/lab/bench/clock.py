@@ -7,15 +7,16 @@ while the run goes on, and processor time is what the host spent on asking.
 
 from __future__ import annotations
 
+import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-__all__ = ["Clock", "Lap", "one_thread", "seconds"]
+__all__ = ["Clock", "Lap", "one_pass", "one_thread", "seconds", "spread", "typical"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,28 @@ def seconds(run: Callable[[], Any], repeats: int = 5, at_least: float = 0.02, de
     calls = max(1, round(at_least / max(first, 1e-9)))
     blocks = [clock.time(lambda: [run() for _ in range(calls)]) for _ in range(repeats)]
     return Lap(min(b.wall for b in blocks) / calls, min(b.cpu for b in blocks) / calls)
+
+
+def typical(laps: Sequence[Lap], device: str) -> float:
+    """The median of ``laps``: of processor time on a CPU, of events on a GPU."""
+    return statistics.median(_times(laps, device))
+
+
+def spread(laps: Sequence[Lap], device: str) -> float:
+    """Half the distance between the quartiles of ``laps``, relative to their median."""
+    times = sorted(_times(laps, device))
+    quarter = len(times) // 4
+    return (times[-1 - quarter] - times[quarter]) / 2 / statistics.median(times)
+
+
+def _times(laps: Sequence[Lap], device: str) -> list[float]:
+    return [lap.cpu if device == "cpu" else lap.wall for lap in laps]
+
+
+def one_pass(x: torch.Tensor) -> Callable[[], Any]:
+    """What moves three tensors like ``x`` as quickly as torch does: ``torch.add`` into a buffer."""
+    y, z = torch.randn_like(x), torch.empty_like(x)
+    return lambda: torch.add(x, y, alpha=0.5, out=z)
 
 
 @contextmanager

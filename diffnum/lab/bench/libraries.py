@@ -26,12 +26,13 @@ import torch
 from ... import grid
 from ...process import VP
 from ...read.sample import sample
+from ...read.triton_lines import triton_lines
 from ...solvers import ALL
 from ...trace import compile
 from .cases import PREDICTION, Case, Theirs
 from .network import outputs_like
 
-__all__ = ["COMPILED", "OURS", "WAYS", "Draws", "Subject", "available", "levels", "quiet", "subjects"]
+__all__ = ["COMPILED", "OURS", "WAYS", "Draws", "Subject", "available", "by_kernel", "levels", "quiet", "subjects"]
 
 
 def _ways() -> dict[str, Mapping[str, Any]]:
@@ -108,7 +109,7 @@ def subjects(
     for name in chosen:
         if name not in here:
             raise ValueError(f"library {name!r} is not here: use some of {', '.join(here) or 'none'} (make test-peers)")
-    found = [_ours(case.ours, way, n, prediction, draws) for prediction in ("noise", "data") for way in WAYS]
+    found = [_ours(case.ours, way, n, p, draws, WAYS[way]) for p in ("noise", "data") for way in WAYS]
     for name in (name for name in chosen if name in case.theirs):
         found.append(_THEIRS[name](case.theirs[name], n, draws, device))
         if name == "diffusers":
@@ -116,11 +117,19 @@ def subjects(
     return found
 
 
+def by_kernel(case: Case, n: int, draws: Draws, device: str = "cpu") -> list[Subject]:
+    """Ours with a kernel of triton for each line, which no count of operations sees; none without a GPU and triton."""
+    if device == "cpu" or importlib.util.find_spec("triton") is None:
+        return []
+    options = {"execution": triton_lines}
+    return [_ours(case.ours, "diffnum triton", n, p, draws, options) for p in ("noise", "data")]
+
+
 # --- ours ---
 
 
-def _ours(name: str, way: str, n: int, prediction: str, draws: Draws) -> Subject:
-    plan, options = compile(ALL[name], levels(n), prediction), WAYS[way]
+def _ours(name: str, way: str, n: int, prediction: str, draws: Draws, options: Mapping[str, Any]) -> Subject:
+    plan = compile(ALL[name], levels(n), prediction)
     noise = (lambda s, t, j, x: draws(x.dtype)) if plan.draws else None
 
     def run(network: Network, x: torch.Tensor) -> torch.Tensor:

@@ -1,26 +1,35 @@
 """The share of a run that is not the network's: DPM-Solver++ 2M with small U-Nets, in every library.
 
 All libraries call the same network, with the same times: what they take it to predict makes no difference to its time.
-A run is counted from its first call of the network to its end, so that what a scheduler does once is left out.
+A run is counted from its first call of the network to its end, so that what a scheduler does once is left out. On a GPU
+lines by a kernel of triton take part, and runs that take the network along, :mod:`~diffnum.lab.bench.wholes`, which are
+counted from end to end.
 """
 
 from __future__ import annotations
 
 import statistics
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import torch
 
 from ...images import UNet, build, preconditioned, pretrained
+from ...plan import Plan
 from ...process import VP
+from ...solvers import ALL
+from ...trace import compile
 from .cases import named
 from .clock import Clock, Lap
-from .libraries import Draws, levels, subjects
+from .libraries import Draws, by_kernel, levels, subjects
 from .steps import STEPS
+from .wholes import PREDICTION, Whole, bare, wholes
 
-__all__ = ["NETWORKS", "NetworkRow", "end_to_end"]
+__all__ = ["NETWORKS", "NetworkRow", "check_networks", "end_to_end"]
 
 
 def _digits(device: str) -> Any:
@@ -46,7 +55,8 @@ class NetworkRow:
         network, batch, library, prediction, device: what was run.
         outside: share of the time of a run that is spent outside ``network(x, level)``, the median over turns.
         to_ours: its time outside, relative to that of :func:`dn.sample` on the same prediction.
-        adapter: share of a run that ``network(x, level)`` spends outside the torch module.
+        adapter: share of a run that ``network(x, level)`` spends outside the torch module; nan where nobody can tell.
+        run: time of the run, relative to that of :func:`dn.sample` on the same prediction.
         turns: how often it was run.
     """
 
@@ -58,7 +68,26 @@ class NetworkRow:
     outside: float
     to_ours: float
     adapter: float
+    run: float
     turns: int
+
+
+@dataclass(frozen=True)
+class _Split:
+    """Seconds of a run, those of them outside the network, and those between it and its module."""
+
+    total: float
+    outside: float
+    adapter: float
+
+
+@dataclass(frozen=True)
+class _Runner:
+    """Something that is timed: ``split()`` is one run of it."""
+
+    library: str
+    prediction: str
+    split: Callable[[], _Split]
 
 
 class _Timed:
@@ -76,15 +105,11 @@ class _Timed:
         self.calls.append((start, self.clock.mark()))
         return output
 
-    def shares(self, end: Any) -> tuple[float, float, float]:
-        """Time outside, its share of the whole, and the share of the adapter."""
-        total = self._seconds([(self.calls[0][0], end)])
-        called, module = self._seconds(self.calls), self._seconds(self.inner)
-        return total - called, (total - called) / total, (called - module) / total
-
-    def _seconds(self, pairs: list[tuple[Any, Any]]) -> float:
-        lap = sum(self.clock.laps(pairs), Lap(0.0, 0.0))
-        return lap.cpu if self.clock.device == "cpu" else lap.wall
+    def split(self, end: Any) -> _Split:
+        """The run that is over at ``end``."""
+        pairs = ([(self.calls[0][0], end)], self.calls, self.inner)
+        total, called, module = (_seconds(sum(self.clock.laps(p), Lap(0.0, 0.0)), self.clock) for p in pairs)
+        return _Split(total, total - called, called - module)
 
 
 def end_to_end(
@@ -93,40 +118,95 @@ def end_to_end(
     """The rows of one network at one batch.
 
     Raises:
-        ValueError: an unknown network, a batch or turns below 1.
+        ValueError: no diffusers; an unknown network; a batch or turns below 1.
     """
+    check_networks()
     if name not in NETWORKS:
         raise ValueError(f"network {name!r} is unknown: use one of {', '.join(NETWORKS)}")
     if min(batch, turns) < 1:
         raise ValueError(f"batch = {batch!r}, turns = {turns!r} measure nothing: use at least 1 of each")
     network = NETWORKS[name][0](device)
     x = torch.randn((batch, *network.shape), generator=torch.Generator().manual_seed(0)).to(device)
-    those = subjects(named("DPM-Solver++ 2M")[0], STEPS, Draws(x), device, libraries)
     clock = Clock(device)
-    found: list[list[tuple[float, float, float]]] = [[] for _ in those]
+    those = [*_marked(network, x, clock, libraries), *_unmarked(network, x, clock)]
+    found: list[list[_Split]] = [[] for _ in those]
     for turn in range(turns + 1):
-        for subject, shares in zip(those, found, strict=True):
-            measured = _run(subject.run, network, x, clock)
-            shares += [measured] if turn else []  # the first warms up
-    outside = [statistics.median(s[0] for s in shares) for shares in found]
-    own = {s.prediction: t for s, t in zip(those, outside, strict=True) if s.library == "diffnum"}
+        for runner, splits in zip(those, found, strict=True):
+            split = runner.split()
+            splits += [split] if turn else []  # the first warms up
+    own = {r.prediction: splits for r, splits in zip(those, found, strict=True) if r.library == "diffnum"}
     return [
         NetworkRow(
             name,
             batch,
-            subject.library,
-            subject.prediction,
+            runner.library,
+            runner.prediction,
             device,
-            statistics.median(s[1] for s in shares),
-            took / own[subject.prediction],
-            statistics.median(s[2] for s in shares),
+            statistics.median(s.outside / s.total for s in splits),
+            _outside(splits) / _outside(own[runner.prediction]),
+            statistics.median(s.adapter / s.total for s in splits),
+            _total(splits) / _total(own[runner.prediction]),
             turns,
         )
-        for subject, shares, took in zip(those, found, outside, strict=True)
+        for runner, splits in zip(those, found, strict=True)
     ]
 
 
-def _run(run: Callable[..., Any], network: Any, x: torch.Tensor, clock: Clock) -> tuple[float, float, float]:
+def check_networks() -> None:
+    """Refuses to time networks that cannot be built here."""
+    if find_spec("diffusers") is None:
+        raise ValueError(
+            "the networks are built by diffusers, which is not installed: run pip install 'diffnum[interop]', or leave "
+            "them out by --parts"
+        )
+
+
+def _outside(splits: Sequence[_Split]) -> float:
+    return statistics.median(s.outside for s in splits)
+
+
+def _total(splits: Sequence[_Split]) -> float:
+    return statistics.median(s.total for s in splits)
+
+
+def _marked(network: Any, x: torch.Tensor, clock: Clock, libraries: Sequence[str] | None) -> list[_Runner]:
+    """All that ask the network from Python."""
+    case, draws = named("DPM-Solver++ 2M")[0], Draws(x)
+    those = [*subjects(case, STEPS, draws, clock.device, libraries), *by_kernel(case, STEPS, draws, clock.device)]
+    return [_Runner(s.library, s.prediction, partial(_run, s.run, network, x, clock)) for s in those]
+
+
+def _unmarked(network: Any, x: torch.Tensor, clock: Clock) -> list[_Runner]:
+    """All that take the network along; what cannot run says so and is left out."""
+    plan = compile(ALL[named("DPM-Solver++ 2M")[0].ours], levels(STEPS), PREDICTION)
+    found = []
+    for way in wholes(clock.device, len(x)):
+        try:
+            runner = _whole(way, plan, network, x, clock)
+            runner.split()
+        except RuntimeError as error:
+            reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            warnings.warn(f"{way.name} cannot run here ({reason}) and is left out", RuntimeWarning, stacklevel=2)
+        else:
+            found.append(runner)
+    return found
+
+
+def _whole(way: Whole, plan: Plan, network: Any, x: torch.Tensor, clock: Clock) -> _Runner:
+    def model(x: torch.Tensor, level: Any) -> torch.Tensor:
+        return network(x, level)
+
+    run, alone = way.run(plan, model, x), way.again(bare(plan), model, x)
+
+    def split() -> _Split:
+        with torch.no_grad():
+            total, inside = (_seconds(clock.time(f), clock) for f in (lambda: run(x), alone))
+        return _Split(total, total - inside, float("nan"))
+
+    return _Runner(way.name, PREDICTION, split)
+
+
+def _run(run: Callable[..., Any], network: Any, x: torch.Tensor, clock: Clock) -> _Split:
     timed = _Timed(network, clock)
     begun: list[Any] = []
     before = network.module.register_forward_pre_hook(lambda module, given: begun.append(clock.mark()))
@@ -136,7 +216,11 @@ def _run(run: Callable[..., Any], network: Any, x: torch.Tensor, clock: Clock) -
     try:
         with torch.no_grad():
             run(timed, x)
-        return timed.shares(clock.mark())
+        return timed.split(clock.mark())
     finally:
         before.remove()
         after.remove()
+
+
+def _seconds(lap: Lap, clock: Clock) -> float:
+    return lap.cpu if clock.device == "cpu" else lap.wall

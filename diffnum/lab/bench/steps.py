@@ -7,12 +7,10 @@ process; a time is the median over turns and steps, of processor time on a CPU a
 
 from __future__ import annotations
 
-import statistics
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
@@ -20,7 +18,7 @@ from ...read.cost import cost
 from ...solvers import ALL
 from ...trace import compile
 from .cases import Case
-from .clock import Clock, Lap
+from .clock import Clock, Lap, one_pass, spread, typical
 from .ideal import least, of_step, stages
 from .libraries import COMPILED, OURS, Draws, Subject, levels, subjects
 from .network import Enough, Stored, outputs_like
@@ -114,22 +112,22 @@ def measure(
         _walk(subject, Stored(x, last=end, outputs=outputs), x)
     laps: list[list[Lap]] = [[] for _ in those]
     passes: list[Lap] = []
-    clock, one_pass = Clock(device), _one_pass(x)
+    clock, once = Clock(device), one_pass(x)
     for _ in range(turns):
-        passes += [clock.time(one_pass) for _ in range(timed)]
+        passes += [clock.time(once) for _ in range(timed)]
         for subject, found in zip(those, laps, strict=True):
             network = Stored(x, clock, last, outputs=outputs)
             _walk(subject, network, x)
             found += network.steps(FIRST, timed, each)
     counts = [c or counted_compiled(s, x, outputs, each, end) for s, c in zip(those, counts, strict=True)]
     _unharmed(outputs, outputs_like(x))
-    third = _time(passes, device) / 3
+    third = typical(passes, device) / 3
     own = {s.prediction: found for s, found in zip(those, laps, strict=True) if s.library == OURS[0]}
     rows = []
     for subject, found, count in zip(those, laps, counts, strict=True):
         base = own[subject.prediction]
         ideal = least(ALL[case.ours], levels(STEPS), subject.prediction, FIRST + 1)
-        time = _time(found, device)
+        time = typical(found, device)
         rows.append(
             StepRow(
                 case.name,
@@ -139,10 +137,10 @@ def measure(
                 "x".join(map(str, shape)),
                 dtype,
                 device,
-                time / _time(base, device),
+                time / typical(base, device),
                 min(lap.wall for lap in found) / min(lap.wall for lap in base),
                 time / (third * ideal.moved),
-                _spread(found, device),
+                spread(found, device),
                 count.step.kernels,
                 count.step.moved / x.nbytes,
                 ideal.moved,
@@ -260,21 +258,6 @@ def _state(shape: tuple[int, ...], dtype: torch.dtype, device: str) -> torch.Ten
     return torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(device=device, dtype=dtype)
 
 
-def _one_pass(x: torch.Tensor) -> Callable[[], Any]:
-    y, z = torch.randn_like(x), torch.empty_like(x)
-    return lambda: torch.add(x, y, alpha=0.5, out=z)
-
-
 def _unharmed(used: list[torch.Tensor], fresh: list[torch.Tensor]) -> None:
     if not all(torch.equal(a, b) for a, b in zip(used, fresh, strict=True)):
         raise ValueError("a sampler changed what the network returned: no time of this case means anything")
-
-
-def _time(laps: Sequence[Lap], device: str) -> float:
-    return statistics.median(lap.cpu if device == "cpu" else lap.wall for lap in laps)
-
-
-def _spread(laps: Sequence[Lap], device: str) -> float:
-    times = sorted(lap.cpu if device == "cpu" else lap.wall for lap in laps)
-    quarter = len(times) // 4
-    return (times[-1 - quarter] - times[quarter]) / 2 / statistics.median(times)

@@ -11,11 +11,12 @@ import numpy as np
 from ...figures.sheet import SOFT, inks, panels, save, style
 from .results import read
 
-__all__ = ["draw", "markdown", "network_table", "oracle_table", "step_table"]
+__all__ = ["draw", "form_table", "markdown", "network_table", "oracle_table", "step_table"]
 
 Row = Mapping[str, str]
 # the library that a table names first is ours, run plainly
 PLAIN = "diffnum"
+FORMS = "One line of k terms: time relative to the ideal / to the executor's own form / largest error"
 
 
 def markdown(folder: Path) -> str:
@@ -24,7 +25,7 @@ def markdown(folder: Path) -> str:
     Raises:
         ValueError: no table of steps there.
     """
-    tables = {name: folder / f"{name}.csv" for name in ("steps", "networks", "oracle")}
+    tables = {name: folder / f"{name}.csv" for name in ("steps", "forms", "networks", "oracle")}
     if not tables["steps"].exists():
         raise ValueError(f"{folder} holds no steps.csv: run make bench")
     rows, foot = read(tables["steps"])
@@ -37,6 +38,7 @@ def markdown(folder: Path) -> str:
         parts += [f"<details{opened}><summary>({kind[0].replace('x', ', ')}), {kind[1]}</summary>", ""]
         parts += [step_table(chosen), "", "</details>"]
     others = (
+        ("forms", FORMS, form_table),
         ("networks", "Share of a run outside the network", network_table),
         ("oracle", "The oracle's answers, on one thread", oracle_table),
     )
@@ -73,15 +75,42 @@ def step_table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+def form_table(rows: Sequence[Row]) -> str:
+    """Lines of plans: a line for each shape, dtype and number of terms, a column for each form.
+
+    A cell has the time relative to that of the ideal traffic, relative to that of the executor's own form, and the
+    largest error.
+    """
+    names = list(dict.fromkeys(r["form"] for r in rows))
+    lines = [_line(["shape", "dtype", "k", *names]), _line(["---"] * (len(names) + 3))]
+    for kind in dict.fromkeys((r["shape"], r["dtype"], r["terms"]) for r in rows):
+        here = {r["form"]: r for r in rows if (r["shape"], r["dtype"], r["terms"]) == kind}
+        cells = [_form_cell(here[name]) if name in here else "" for name in names]
+        lines.append(_line([f"({kind[0].replace('x', ', ')})", *kind[1:], *cells]))
+    return "\n".join(lines)
+
+
+def _form_cell(r: Row) -> str:
+    return f"{_two(r['to_ideal'])} / {_two(r['to_in_place'])} / {float(r['error']):.0e}"
+
+
 def network_table(rows: Sequence[Row]) -> str:
-    """The share of the time outside the network in percent: a line for each network and batch."""
+    """The share of the time outside the network in percent: a line for each network and batch.
+
+    On a GPU a cell also has the time of the run relative to ours on the same prediction.
+    """
     libraries = [f"{library}, {p}" for library, p in dict.fromkeys((r["library"], r["prediction"]) for r in rows)]
     lines = [_line(["network", "batch", *libraries]), _line(["---"] * (len(libraries) + 2))]
     for network, batch in dict.fromkeys((r["network"], r["batch"]) for r in rows):
         here = {f"{r['library']}, {r['prediction']}": r for r in rows if (r["network"], r["batch"]) == (network, batch)}
-        cells = [f"{100 * float(here[name]['outside']):.2g} %" if name in here else "" for name in libraries]
+        cells = [_share_cell(here[name]) if name in here else "" for name in libraries]
         lines.append(_line([network, batch, *cells]))
     return "\n".join(lines)
+
+
+def _share_cell(r: Row) -> str:
+    share = f"{100 * float(r['outside']):.2g} %"
+    return share if r["device"] == "cpu" else f"{share} / {_two(r['run'])}"
 
 
 def oracle_table(rows: Sequence[Row]) -> str:
