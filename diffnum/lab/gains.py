@@ -321,8 +321,8 @@ def _footer(command: str) -> list[str]:
         f"rivals: the best of all {quiet} samplers that draw no noise on all {len(GRIDS)} grids of a study with all "
         "ends, chosen on each law by the very trajectories that judge; a network's best: of the samplers that are "
         "ranked, two methods in the angle, and whatever was the best on one of the laws, by the trajectories that "
-        "judge; the laws' best: of the three plans that are the best on one of the laws, the best on the network; refined: "
-        "the plan after dn.design.refine on others of the network's trajectories, against the network's best",
+        "judge; the laws' best: of the three plans that are the best on one of the laws, the best on the network; "
+        "refined: the plan after dn.design.refine on others of the network's trajectories, against the network's best",
     ]
 
 
