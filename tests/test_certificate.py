@@ -7,7 +7,7 @@ import diffnum as dn
 from diffnum import precise
 from diffnum.certificate import Slope, certify
 from diffnum.extended_numbers import digits, number
-from diffnum.measure import ROUGH
+from diffnum.measure import ROUGH, USUAL, warm_slope
 from diffnum.mutants import applied, bundle, exact_survivors, mutations
 from diffnum.num import expm1
 from diffnum.plan import Lin
@@ -257,3 +257,16 @@ def test_a_method_whose_steps_differ_has_a_certificate():
             T.x = transfer(T.x, s, t, T.denoise(x, t)) if i % 2 else x
 
     assert certify(by_turns).proof.order == 1
+
+
+@pytest.mark.parametrize("slope, doublings", [(2.0, 4), (2.05, 4), (2.25, 7), (2.5, 7)])
+def test_slopes_that_agree_at_no_whole_number_are_followed_further(slope, doublings):
+    """Few steps may show one slope for long and another in the end: it is no order until it is a whole number."""
+
+    class Pretender:
+        def error(self, witness, grid, n, warm):
+            return np.array([n**-slope])
+
+    found = warm_slope(ALL["dpmpp_2m"], None, dn.VP(), "non-linear", "uniform", "equal", Pretender())
+    assert len(found.counts) == doublings and found.counts[: len(USUAL)] == USUAL
+    assert found.value == pytest.approx(slope) and found.holds(2) == (doublings == len(USUAL))
