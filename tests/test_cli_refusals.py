@@ -156,3 +156,10 @@ def test_the_help_of_a_study_claims_no_more_samplers_than_it_ranks(capsys):
     assert run(["study", "--help"]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "every sampler" not in said and "samplers, one of each kind" in said and len(RANKED) < len(ALL)
+
+
+@pytest.mark.parametrize("words", ["solvers", "certify ddim"])
+def test_two_forms_of_one_output_are_refused(words, capsys):
+    assert "--json and --markdown are two forms of one output" in refused(
+        capsys, *words.split(), "--json", "--markdown"
+    )

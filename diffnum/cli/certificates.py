@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .printing import AsJson, AsMarkdown, check_file, counting, notes, plain, print_json, show, write
+from .printing import AsJson, AsMarkdown, check_file, counting, notes, one_form, plain, print_json, show, write
 
 if TYPE_CHECKING:
     from ..certificate import Certificate
@@ -34,6 +34,7 @@ def certify(
     """Prove and measure the order of samplers. Exit code 1 if a claim fails."""
     from ..certificate import certify_all
 
+    one_form(as_json, as_markdown)
     solvers = _named(names or [], every)
     if every and not (as_json or as_markdown):
         out = out or Path("certificates.json")

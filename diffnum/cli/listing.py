@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .printing import AsJson, AsMarkdown, check_file, console, print_json, write
+from .printing import AsJson, AsMarkdown, check_file, console, one_form, print_json, write
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,6 +38,7 @@ def listing(
     out: Annotated[Path | None, typer.Option(help="Write it as well: .json as JSON, .md as Markdown.")] = None,
 ) -> None:
     """List samplers by family: what each claims and costs, how far it is stable, where it is published."""
+    one_form(as_json, as_markdown)
     if out is not None:
         check_file(out, (".json", ".md"))
     facts = _measured(family)

@@ -12,10 +12,32 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["AsJson", "AsMarkdown", "check_file", "console", "counting", "notes", "plain", "print_json", "show", "write"]
+__all__ = [
+    "AsJson",
+    "AsMarkdown",
+    "check_file",
+    "console",
+    "counting",
+    "notes",
+    "one_form",
+    "plain",
+    "print_json",
+    "show",
+    "write",
+]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")]
+
+
+def one_form(as_json: bool, as_markdown: bool) -> None:
+    """Refuse two forms for one output.
+
+    Raises:
+        ValueError: both are asked for.
+    """
+    if as_json and as_markdown:
+        raise ValueError("--json and --markdown are two forms of one output: leave one out")
 
 
 def console() -> Console:
