@@ -61,9 +61,12 @@ def test_sensitivities_are_what_differences_say(name, order, law):
 def test_sums_of_derivatives_do_not_depend_on_how_arrays_lie():
     rng = np.random.default_rng(2)
     more, total = rng.standard_normal((2, 3, 4, 5))
-    for order, kind in product("CF", (np.float32, np.float64)):
-        first, second = np.array(total, kind, order=order), np.array(more, np.float32, order=order)
-        assert np.allclose(_scaled(first, second, 0.3), total + 0.3 * more, atol=1e-6)
+    for order, kind, p, q in product("CF", (np.float32, np.float64), (2, 4), (2, 4)):
+        first, second = np.array(total, kind, order=order)[:, :p], np.array(more, np.float32, order=order)[:, :q]
+        whole = np.zeros((3, max(p, q), 5))
+        whole[:, :p] += total[:, :p]
+        whole[:, :q] += 0.3 * more[:, :q]
+        assert np.allclose(_scaled(first, second, 0.3), whole, atol=1e-6)
 
 
 def test_sensitivities_agree_with_automatic_differentiation():

@@ -71,13 +71,15 @@ def test_from_pure_noise_too():
 def test_slopes_of_a_function_are_those_of_the_law_behind_it(name):
     process = PROCESSES[name]
     level = process.at(0.4)
-    x, moves = points(5, 2, level), np.random.default_rng(3).standard_normal((5, 3, 4))
-    moves[..., 2] = 0.0
+    x, moves = points(5, 2, level), np.random.default_rng(3).standard_normal((5, 4, 3))
+    moves[:, 2] = 0.0
     law = Followed(MIXTURE.denoise, "data", process, process.level(process.t_stop), x)
     found, exact = (posterior(one, x, Level(math.nan, level.alpha, level.sigma)) for one in (law, MIXTURE))
     assert np.allclose(found.mean, exact.mean, atol=1e-12)
     assert np.allclose(found.turn, exact.turn, rtol=1e-4, atol=1e-4)
-    assert np.allclose(found.cov @ moves, exact.cov @ moves, atol=5e-3 * np.abs(exact.cov @ moves).max())
+    whole = np.einsum("nij,npj->npi", exact.cov, moves)
+    assert np.allclose(exact.along(moves), whole, rtol=1e-12, atol=1e-14)
+    assert np.allclose(found.along(moves), whole, atol=5e-3 * np.abs(whole).max())
 
 
 @pytest.mark.parametrize("apart", [1e-5, 3e-4, 1e-2])

@@ -44,7 +44,7 @@ def test_components_in_any_pieces_are_all_of_them(form, entries, sigma, alpha, k
     away=st.sampled_from([0.0, 1e3]),
     kind=st.sampled_from([np.asarray, torch.tensor]),
 )
-@pytest.mark.parametrize("form", ["diagonal", "low rank"])
+@pytest.mark.parametrize("form", ["diagonal", "low rank", "full", "full, without variance in one direction"])
 def test_products_are_what_differences_say(form, seed, sigma, alpha, away, kind):
     rng, at = np.random.default_rng(seed), level(alpha, sigma)
     weights, means, variances = (
@@ -53,11 +53,14 @@ def test_products_are_what_differences_say(form, seed, sigma, alpha, away, kind)
         10.0 ** rng.uniform(-4, 0.5, (7, 5)),
     )
     factors = rng.normal(size=(7, 5, 2))
-    law = (
-        Mixture(weights, means, variances)
-        if form == "diagonal"
-        else Mixture.low_rank(weights, means, factors, variances[:, 0])
-    )
+    if form == "diagonal":
+        law = Mixture(weights, means, variances)
+    elif form == "low rank":
+        law = Mixture.low_rank(weights, means, factors, variances[:, 0])
+    else:
+        basis = np.linalg.qr(rng.normal(size=(7, 5, 5)))[0]
+        variances[2, 0] *= form == "full"
+        law = Mixture(weights, means, Spectral(basis, variances, np.zeros(7)))
     x = kind(law.sample(6, 3, at))
     plain = [law.predict(x, at, quantity) for quantity in PREDICTIONS]
     with pytest.MonkeyPatch.context() as patch:

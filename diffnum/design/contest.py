@@ -13,7 +13,7 @@ from ..plan import Plan
 from ..process import VP
 from . import surrogates
 from .classes import Classes
-from .handmade import Candidate, best_among, best_on, candidates
+from .handmade import Candidate, best_among, candidates, finite
 from .interval import Interval
 from .jobs import together
 from .surrogates import Law
@@ -97,7 +97,8 @@ class Contest:
 
 def opened(law: Law | Known, by_hand: Sequence[Candidate]) -> Contest:
     """The contest of some hand-made plans on a law, which no designed plan has entered yet."""
-    return Contest(law, best_on(law.trial(_SMALL), by_hand))
+    few = law.trial(_SMALL)
+    return Contest(law, sorted(by_hand, key=lambda c: finite(few.error(c.plan))))
 
 
 def decided(

@@ -38,16 +38,16 @@ class Products:
     level: Level
     mean: np.ndarray
 
-    def __matmul__(self, moves: np.ndarray) -> np.ndarray:
-        """``(n, d, p)``, forward differences along every move that is not zero."""
+    def along(self, moves: np.ndarray) -> np.ndarray:
+        """``(n, p, d)``, forward differences along every move that is not zero."""
         out = np.zeros_like(moves)
         size = _STEP * float(np.linalg.norm(self.x))
-        for p in range(moves.shape[-1]):
-            length = float(np.linalg.norm(moves[..., p]))
+        for p in range(moves.shape[1]):
+            length = float(np.linalg.norm(moves[:, p]))
             if length:
                 step = size / length
-                there = self.law.denoise(self.x + step * moves[..., p], self.level)
-                out[..., p] = (self.level.sigma**2 / self.level.alpha / step) * (there - self.mean)
+                there = self.law.denoise(self.x + step * moves[:, p], self.level)
+                out[:, p] = (self.level.sigma**2 / self.level.alpha / step) * (there - self.mean)
         return out
 
 

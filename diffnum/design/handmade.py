@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -17,14 +17,14 @@ from ..plan import Plan
 from ..trace import Solver
 from .trial import Trial
 
-__all__ = ["RIVALS", "Candidate", "best_among", "best_on", "candidates"]
+__all__ = ["RIVALS", "Candidate", "best_among", "best_on", "candidates", "finite"]
 
 RIVALS = (*RANKED, library.trig_ab4, library.trig_midpoint)
 """What is ranked, and two methods in the angle: the best by hand on many laws, whose denoisers are exact, and far from
 it on networks, which is why studies do not recommend them."""
 _FIRST = 16
 _PILOTS = 8
-_STAGES = (32, 128, 512)
+_STAGES = (0, 32, 64, 128, 256, 512)
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def best_on(trial: Trial, those: Sequence[Candidate]) -> list[Candidate]:
         ValueError: no candidates.
     """
     few = trial.first(_FIRST)
-    return best_among(trial, sorted(those, key=lambda c: _finite(few.error(c.plan))))
+    return best_among(trial, sorted(those, key=lambda c: finite(few.error(c.plan))))
 
 
 def best_among(trial: Trial, likely: Sequence[Candidate]) -> list[Candidate]:
@@ -105,16 +105,17 @@ def best_among(trial: Trial, likely: Sequence[Candidate]) -> list[Candidate]:
     """
     if not likely:
         raise ValueError("no sampler has a plan at this budget: raise the number of evaluations")
-    known, rest = likely[:_PILOTS], likely[_PILOTS:]
-    least = min(_finite(trial.error(c.plan)) for c in known) ** 2
+    known, rest = likely[:_PILOTS], [(c, 0.0) for c in likely[_PILOTS:]]
+    most = len(trial) * min(finite(trial.error(c.plan)) for c in known) ** 2
     hardest = np.argsort(-np.mean([trial.squares(c.plan) for c in known], axis=0), kind="stable")
-    for size in _STAGES:
-        if size < len(trial):
-            part = trial.take(hardest[:size])
-            # not a number is no bound: such a candidate is out as well
-            rest = [c for c in rest if part.squares(c.plan).sum() <= least * len(trial)]
-    return sorted([*known, *rest], key=lambda c: _finite(trial.error(c.plan)))
+    for begun, ended in pairwise(size for size in _STAGES if size < len(trial)):
+        part = trial.take(hardest[begun:ended])
+        sums = [(c, so_far + float(part.squares(c.plan).sum())) for c, so_far in rest]
+        # not a number is no bound: such a candidate is out as well
+        rest = [(c, so_far) for c, so_far in sums if so_far <= most]
+    return sorted([*known, *(c for c, _ in rest)], key=lambda c: finite(trial.error(c.plan)))
 
 
-def _finite(error: float) -> float:
+def finite(error: float) -> float:
+    """An error to sort by: what is not a number is the worst."""
     return error if np.isfinite(error) else np.inf

@@ -36,6 +36,8 @@ from .followed import Followed
 __all__ = ["Posterior", "posterior"]
 
 _DIFFERENCE = 1e-5
+# how many times as many points there are as have a share, where a product over all of them is the slower one
+_DENSE = 4
 # asked for again at every evaluation of a fit
 _PRODUCTS: WeakKeyDictionary[Empirical, dict[Any, tuple[np.ndarray, np.ndarray]]] = WeakKeyDictionary()
 
@@ -54,6 +56,10 @@ class Posterior:
     mean: np.ndarray
     cov: Any
     turn: np.ndarray
+
+    def along(self, moves: np.ndarray) -> np.ndarray:
+        """Products of the covariance, which is symmetric, with moves of every point, ``(n, p, d)``."""
+        return self.cov.along(moves) if isinstance(self.cov, Products) else moves @ self.cov
 
     def towards(self, other: Posterior, scale: float) -> Posterior:
         """``self + scale (other - self)``, of all three."""
@@ -93,12 +99,55 @@ def _full(law: Mixture) -> bool:
     return isinstance(form, Spectral) and form.basis.shape[-1] == form.basis.shape[-2] and not form.singular
 
 
+@dataclass(frozen=True)
+class _Few:
+    """Pairs of a point and a component with a share of it: at little noise one of thirty has all of a point. (The
+    components of a law of points are these.)
+
+    Attributes:
+        component, row: of each pair, component after component.
+        first: where the pairs of each component begin, and their number.
+        place: of each pair among ``points * most``.
+        points, most: how many, and how many components one of them has at most.
+    """
+
+    component: np.ndarray
+    row: np.ndarray
+    first: np.ndarray
+    place: np.ndarray
+    points: int
+    most: int
+
+    @classmethod
+    def of(cls, share: np.ndarray, dtype: Any) -> _Few:
+        """Of shares ``(n, K)``, without those that cannot be seen in covariances of some precision."""
+        chosen = _seen(share, dtype) > 0
+        slot = chosen.cumsum(axis=1) - 1
+        component, row = np.nonzero(chosen.T)
+        first = np.concatenate([[0], chosen.sum(axis=0).cumsum()])
+        most = int(slot[:, -1].max()) + 1
+        return cls(component, row, first, row * most + slot[row, component], len(share), most)
+
+    def products(self, z: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+        """``(pairs, r)``, each component's pairs by its matrix, for ``(pairs, d)`` and ``(K, d, r)``."""
+        out = np.empty((len(z), matrices.shape[-1]), z.dtype)
+        for matrix, i, j in zip(matrices, self.first, self.first[1:], strict=False):
+            np.matmul(z[i:j], matrix, out=out[i:j])
+        return out
+
+    def spread(self, values: np.ndarray) -> np.ndarray:
+        """``(n, most, ...)`` from ``(pairs, ...)``; zeros where a point has fewer components."""
+        out = np.zeros((self.points * self.most, *values.shape[1:]), values.dtype)
+        out[self.place] = values
+        return out.reshape(self.points, self.most, *values.shape[1:])
+
+
 def _of_components(law: Mixture, x: np.ndarray, level: Level, dtype: Any) -> Posterior:
-    """Components first, ``(K, n, d)``; what is diagonal is folded into the products."""
+    """Shares of all components, in float64; what is diagonal is folded into the products of those that have some."""
     form: Any = law.covariances
     u, c, s = _turned(x, level)
     basis, lam = form.basis, form.spectrum
-    back = basis.swapaxes(1, 2)
+    back, d = basis.swapaxes(1, 2), law.dim
     m = (law.means[:, None] @ basis)[:, 0]
     v, dv = lam * c**2 + s**2, 2 * c * s * (1 - lam)
     z = u @ basis
@@ -111,25 +160,26 @@ def _of_components(law: Mixture, x: np.ndarray, level: Level, dtype: Any) -> Pos
         dtype,
     )
     gain = c * lam / v
-    mu = z @ (gain[..., None] * back)
-    mu += law.means[:, None]
-    few = share.T[..., None]
-    mean = (few * mu).sum(0)
+    turn = share @ ((gain * s * m)[:, None] @ back)[:, 0]
+    few, rows = _Few.of(share, dtype), np.ascontiguousarray(back, dtype)
+    gains = [each.astype(dtype)[..., None] * rows for each in (gain, s * lam / v + gain * dv / v)]
+    moved = few.products(z[few.component, few.row].astype(dtype), np.concatenate(gains, axis=-1))
+    moved[:, :d] += law.means.astype(dtype)[few.component]
+    mu, turned = np.split(few.spread(moved), 2, axis=-1)
+    weight, bends = (few.spread(each[few.row, few.component].astype(dtype))[:, None] for each in (share, bend))
+    mean = weight @ mu
     mu -= mean
-    moved = ((gain * s * m)[:, None] @ back)[:, 0]
-    z *= few
-    turn = share @ moved - (z @ ((s * lam / v + gain * dv / v)[..., None] * back)).sum(0)
     # shares change by nothing in all, so that the centre of the means is free
-    turn += (few * bend.T[..., None] * mu).sum(0)
-    inner = (basis * (lam * s**2 / v)[:, None]) @ back
-    apart = np.ascontiguousarray(mu.swapaxes(0, 1), dtype)
-    cov = (share.astype(dtype) @ inner.reshape(len(inner), -1).astype(dtype)).reshape(-1, *inner.shape[1:])
-    cov += apart.swapaxes(1, 2) @ (share.astype(dtype)[..., None] * apart)
-    return Posterior(mean, cov, turn)
+    turn += (weight * bends @ mu - weight @ turned)[:, 0]
+    inner = (rows.swapaxes(1, 2) * (lam * s**2 / v).astype(dtype)[:, None]) @ rows
+    cov = (_seen(share, dtype) @ inner.reshape(len(inner), -1)).reshape(-1, d, d)
+    apart = np.sqrt(weight).swapaxes(1, 2) * mu
+    cov += apart.swapaxes(1, 2) @ apart
+    return Posterior(mean[:, 0].astype(np.float64), cov, turn)
 
 
 def _of_points(law: Empirical, x: np.ndarray, level: Level, dtype: Any) -> Posterior:
-    """By one product of the points' squares, good to rounding of the data's scale."""
+    """By one product of the points' squares, good to rounding of the data's scale, or of the few that have a share."""
     y = law.data
     u, c, s = _turned(x, level)
     inside, squares = u @ y.T, (y**2).sum(-1)
@@ -139,11 +189,16 @@ def _of_points(law: Empirical, x: np.ndarray, level: Level, dtype: Any) -> Poste
         (c / s**3) * squares - ((1 + c**2) / s**3) * inside,
         dtype,
     )
-    mean = share @ y
-    products, place = _products(law, np.dtype(dtype))
-    near = mean.astype(dtype)
-    cov = (share.astype(dtype) @ products)[:, place]
-    cov -= near[:, :, None] * near[:, None]
+    mean, few = share @ y, _Few.of(share, dtype)
+    if few.most * _DENSE <= len(y):
+        weight = few.spread(share[few.row, few.component])[..., None]
+        apart = (np.sqrt(weight) * (few.spread(y[few.component]) - mean[:, None])).astype(dtype)
+        cov = apart.swapaxes(1, 2) @ apart
+    else:
+        products, place = _products(law, np.dtype(dtype))
+        near = mean.astype(dtype)
+        cov = (_seen(share, dtype) @ products)[:, place]
+        cov -= near[:, :, None] * near[:, None]
     return Posterior(mean, cov, (share * bend) @ y)
 
 
@@ -157,6 +212,12 @@ def _products(law: Empirical, dtype: np.dtype[Any]) -> tuple[np.ndarray, np.ndar
         few = law.data.astype(dtype)
         kept[dtype] = few[:, rows] * few[:, columns], place
     return kept[dtype]
+
+
+def _seen(share: np.ndarray, dtype: Any) -> np.ndarray:
+    """Shares without those that cannot be seen in averages of some precision: products with them are subnormal, and
+    take ten times as long."""
+    return np.where(share > np.finfo(dtype).eps ** 1.5, share, 0.0).astype(dtype)
 
 
 def _turned(x: np.ndarray, level: Level) -> tuple[np.ndarray, float, float]:

@@ -67,14 +67,16 @@ def _entries(line: Any) -> Sequence[Any]:
 def sensitivities(made: Numbers, target: Any, x: np.ndarray, dtype: Any = np.float64) -> tuple[np.ndarray, np.ndarray]:
     """The plan's output on ``x``, ``(n, d)``, and its derivatives, ``(n, d, parameters)``.
 
+    Registers carry the derivatives by those parameters alone that a line before has used: on average half of them.
+
     Args:
         made: see :func:`numbers`; a plan of ``"data"`` predictions without draws.
         target: a law with ``denoise`` and ``posterior_cov``.
         x: at the plan's first level.
         dtype: of the derivatives; float32 is twice as quick and good enough for the steps of a least-squares solver.
     """
-    count = made.slope.shape[1]
-    at = iter(zip(made.value.tolist(), made.slope.astype(dtype), strict=True))
+    order = np.argsort((made.slope != 0).argmax(axis=0), kind="stable")
+    at = iter(zip(made.value.tolist(), made.slope[:, order].astype(dtype), strict=True))
 
     def lin(terms: Sequence[tuple[Any, Any]]) -> tuple[np.ndarray, np.ndarray | None]:
         value, slope = 0, None
@@ -92,29 +94,42 @@ def sensitivities(made: Numbers, target: Any, x: np.ndarray, dtype: Any = np.flo
         raise ValueError("a plan that draws noise follows no trajectory: free its numbers on a Gaussian by dn.w2")
 
     value, slope = interpret(made.plan, (x, None), lin, evaluate, noise)[0]
-    return value, np.zeros((*x.shape, count), dtype) if slope is None else slope
+    out = np.zeros((*x.shape, len(order)), dtype)
+    if slope is not None:
+        out[..., order[: slope.shape[1]]] = slope.swapaxes(1, 2)
+    return value, out
 
 
 def _scaled(total: np.ndarray | None, more: np.ndarray | None, c: float) -> np.ndarray | None:
-    """``total + c more``, written over ``total`` where its layout and dtype allow it."""
+    """``total + c more`` of shapes ``(n, p, d)``, each with its own ``p``, written over ``total`` if it is longer."""
     if more is None:
         return total
     if total is None:
         return c * more
-    (axpy,) = get_blas_funcs(("axpy",), (more, total))
-    return axpy(more.reshape(-1), total.reshape(-1), a=c).reshape(total.shape)
+    if total.shape == more.shape:
+        (axpy,) = get_blas_funcs(("axpy",), (more, total))
+        return axpy(more.reshape(-1), total.reshape(-1), a=c).reshape(total.shape)
+    if total.shape[1] < more.shape[1]:
+        total, more, c = c * more, total, 1.0
+    total[:, : more.shape[1]] += c * more
+    return total
 
 
 def _moved(total: np.ndarray | None, x: np.ndarray, by: np.ndarray) -> np.ndarray | None:
-    """``total + x by`` for ``x`` of shape ``(n, d)`` and ``by`` of one entry a parameter, most of them zero, written
-    over ``total``."""
+    """``total + by x`` for ``x`` of shape ``(n, d)`` and ``by`` of one entry a parameter, most of them zero, written
+    over ``total`` where that is long enough."""
     (some,) = np.nonzero(by)
     if not len(some):
         return total
-    if total is None:
-        total = np.zeros((*x.shape, len(by)), by.dtype)
+    n, d = x.shape
+    known, count = 0 if total is None else total.shape[1], some[-1] + 1
+    if total is None or known < count:
+        longer = np.zeros((n, count, d), by.dtype)
+        longer[:, :known] = 0 if total is None else total
+        total = longer
+    x = x.astype(by.dtype)
     for p in some:
-        total[..., p] += x * by[p]
+        total[:, p] += by[p] * x
     return total
 
 
@@ -131,6 +146,6 @@ def _denoised(
     at = posterior(target, x, level, dangle.dtype)
     slope = None
     if moves is not None and alpha > 0:
-        slope = at.cov @ moves
+        slope = at.along(moves)
         slope *= alpha / sigma**2
     return at.mean, _moved(slope, at.turn, dangle)

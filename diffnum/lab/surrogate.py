@@ -15,7 +15,8 @@ from ..images import Dataset
 from ..noise import Counter
 from ..plan import Plan
 from ..read.sample import sample
-from ..targets.covariances import Diagonal, Factored, Spectral
+from ..targets.covariances import Diagonal, Spectral
+from ..targets.factored import Factored
 from ..targets.gaussian import Gaussian
 from ..targets.mixture import Mixture
 from ..targets.subspace import Subspace

@@ -21,7 +21,7 @@ from .common import (
     score_by_predict,
     velocity_by_predict,
 )
-from .covariances import Factored
+from .factored import Factored
 from .mixture import Mixture, grouped, variance_floor
 from .reference import reference_flow
 from .working import above_clean, normalise, open_question, softmax, stack

@@ -1,4 +1,5 @@
-"""Covariances of the components of a mixture, in the three forms that stay safe at every noise level.
+"""Covariances of the components of a mixture, in forms that stay safe at every noise level; a third one is
+:mod:`.factored`.
 
 Each form answers :meth:`solve` for ``K`` components at once. With ``C`` the covariance of one,
 ``m`` its mean and ``S = alpha^2 C + sigma^2 I`` the covariance of ``x = alpha x0 + sigma eps``,
@@ -17,7 +18,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from .common import Array, elementwise, is_torch
 from .online import quiet
 from .working import has_objects, number
 
-__all__ = ["Diagonal", "Factored", "Solved", "Spectral"]
+__all__ = ["Diagonal", "Solved", "Spectral", "averaging", "identity", "log_sum", "transposed"]
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,13 @@ class Solved:
 _COPIED = 2**22
 # by how much the logarithm of a share may be wrong by them
 _EXACT = 4e-12
+# a share that no sum shows, even where its component has 1e10 times the score of the others
+_UNSEEN = 1e-30
 _EPS = float(np.finfo(float).eps)
 
 
-def _transposed(a: Array) -> Array:
+def transposed(a: Array) -> Array:
+    """Of matrices, along the last two axes."""
     return a.swapaxes(-1, -2)
 
 
@@ -61,7 +65,8 @@ def _rounding(here: Array, there: Array) -> float:
     return _EPS * (number(quiet(here.max())) + number(quiet(there.max())))
 
 
-def _log_sum(v: Array) -> Array:
+def log_sum(v: Array) -> Array:
+    """Logarithms summed along the last axis."""
     return elementwise("log", v).sum(-1)
 
 
@@ -100,11 +105,11 @@ class Diagonal:
         v, at = self.variances * alpha**2 + sigma**2, means * alpha
         centre, inverse = at.mean(0), 1 / v
         y, at = x - centre, at - centre
-        here, there = (y**2) @ _transposed(inverse), (at**2 * inverse).sum(-1)
+        here, there = (y**2) @ transposed(inverse), (at**2 * inverse).sum(-1)
         # not a number is no bound
         if not _rounding(here, there) <= _EXACT:
             return None
-        quad = _transposed(here - 2 * (y @ _transposed(at * inverse)) + there)
+        quad = transposed(here - 2 * (y @ transposed(at * inverse)) + there)
 
         def each(a: Any, b: Any) -> Array:
             return self.solve(x, means, alpha, sigma).each(a, b)
@@ -113,7 +118,7 @@ class Diagonal:
             gain = (self.variances * (a * alpha) + b) / v
             return share.T @ (means * a - gain * at) + y * (share.T @ gain)
 
-        return Solved(quad + _log_sum(v)[:, None], each, average)
+        return Solved(quad + log_sum(v)[:, None], each, average)
 
     def solve(self, x: Array, means: Array, alpha: Any, sigma: Any) -> Solved:
         """At ``x`` of shape ``(rows, d)``; see the head of this file."""
@@ -123,12 +128,12 @@ class Diagonal:
         def each(a: Any, b: Any) -> Array:
             return (means * a)[:, None] + ((self.variances * (a * alpha) + b) / v)[:, None] * r
 
-        return Solved((r**2 / v[:, None]).sum(-1) + _log_sum(v)[:, None], each, _averaging(each))
+        return Solved((r**2 / v[:, None]).sum(-1) + log_sum(v)[:, None], each, averaging(each))
 
     def posterior(self, alpha: Any, sigma: Any) -> Array:
         """``Cov[x0 | x, k]``, shape ``(K, d, d)``."""
         left = self.variances * sigma**2 / (self.variances * alpha**2 + sigma**2)
-        return left[..., None] * _identity(left, left.shape[-1])
+        return left[..., None] * identity(left, left.shape[-1])
 
     def draw(self, k: int, n: int, rng: np.random.Generator) -> np.ndarray:
         """``n`` draws of ``N(0, C_k)``."""
@@ -162,12 +167,12 @@ class Spectral:
             ValueError: a covariance that is not symmetric, or has a negative eigenvalue.
         """
         k, d, _ = covariances.shape
-        skew = np.abs(covariances - _transposed(covariances)).max(axis=(1, 2))
+        skew = np.abs(covariances - transposed(covariances)).max(axis=(1, 2))
         top = np.abs(covariances).max(axis=(1, 2))
         if np.any(skew > 1e-10 * top):
             i = int((skew - 1e-10 * top).argmax())
             raise ValueError(f"covariance {i} is {skew[i]:.1e} away from symmetric: give (C + C^T) / 2")
-        spectrum, basis = np.linalg.eigh((covariances + _transposed(covariances)) / 2)
+        spectrum, basis = np.linalg.eigh((covariances + transposed(covariances)) / 2)
         floor = d * np.finfo(float).eps * np.abs(spectrum).max(axis=1, keepdims=True)
         if np.any(spectrum < -10 * floor):
             i = int((spectrum + 10 * floor).min(axis=1).argmin())
@@ -181,14 +186,15 @@ class Spectral:
         return cls(basis, values**2 + floor[:, None], floor)
 
     @property
-    def _whole(self) -> bool:
+    def whole(self) -> bool:
+        """Whether every direction has an eigenvector."""
         return self.basis.shape[-1] == self.basis.shape[-2]
 
     @property
     def singular(self) -> bool:
         """Whether some component has a direction of variance zero."""
         inside = self.spectrum.shape[1] > 0 and self.spectrum.min() == 0
-        return bool(inside or (not self._whole and self.rest.min() == 0))
+        return bool(inside or (not self.whole and self.rest.min() == 0))
 
     @property
     def power(self) -> np.ndarray:
@@ -203,7 +209,7 @@ class Spectral:
     @cached_property
     def _back(self) -> Array:
         """The basis transposed; as a copy where that is quicker and small."""
-        back = _transposed(self.basis)
+        back = transposed(self.basis)
         return np.ascontiguousarray(back) if isinstance(back, np.ndarray) and back.size <= _COPIED else back
 
     @property
@@ -216,10 +222,12 @@ class Spectral:
         """As :meth:`solve`, by matrix products: with ``y`` and ``n`` of :meth:`Diagonal.products` and
         ``z = U^T (y - n)``, ``quad = |z|^2 / v + (|y|^2 - 2 y . n + |n|^2 - |z|^2) / v0``, and nothing of ``K d``
         numbers for a point. None where rounding would show in the shares; for whole matrices :meth:`solve` is products
-        already.
+        already, and this is the same one component after the other, averaged where that has a share: none for tensors.
         """
-        if has_objects(x) or self._whole:
+        if has_objects(x) or (self.whole and is_torch(x)):
             return None
+        if self.whole:
+            return self._one_after_another(x, means, alpha, sigma)
         v, v0, at = self.spectrum * alpha**2 + sigma**2, self.rest * alpha**2 + sigma**2, means * alpha
         centre = at.mean(0)
         y, at = x - centre, at - centre
@@ -228,9 +236,9 @@ class Spectral:
             return None
         z = y @ self.basis - at[:, None] @ self.basis
         squares = z * z
-        outside = here - 2 * (at @ _transposed(y)) + there[:, None] - squares.sum(-1)
+        outside = here - 2 * (at @ transposed(y)) + there[:, None] - squares.sum(-1)
         missing = self.basis.shape[1] - self.basis.shape[2]
-        logs = (_log_sum(v) + missing * elementwise("log", v0))[:, None]
+        logs = (log_sum(v) + missing * elementwise("log", v0))[:, None]
         quad = (squares @ (1 / v)[..., None])[..., 0] + outside / v0[:, None] + logs
 
         def average(share: Array, a: Any, b: Any) -> Array:
@@ -244,15 +252,37 @@ class Spectral:
 
         return Solved(quad, each, average)
 
+    def _one_after_another(self, x: np.ndarray, means: np.ndarray, alpha: Any, sigma: Any) -> Solved:
+        v = self.spectrum * alpha**2 + sigma**2
+        z, quad = np.empty((len(v), *x.shape)), np.empty((len(v), len(x)))
+        for k, (mean, basis, inverse) in enumerate(zip(means * alpha, self.basis, 1 / v, strict=True)):
+            np.matmul(x - mean, basis, out=z[k])
+            np.matmul(z[k] * z[k], inverse, out=quad[k])
+
+        def average(share: np.ndarray, a: Any, b: Any) -> np.ndarray:
+            y = share.T @ (means * a)
+            for k, gain in enumerate((self.spectrum * (a * alpha) + b) / v):
+                rows = np.flatnonzero(share[k] > _UNSEEN)
+                some = slice(None) if len(rows) == len(x) else rows
+                moved = z[k, some] * gain
+                moved *= share[k, some, None]
+                y[some] += moved @ self._back[k]
+            return y
+
+        def each(a: Any, b: Any) -> Array:
+            return self.solve(x, means, alpha, sigma).each(a, b)
+
+        return Solved(quad + log_sum(v)[:, None], each, average)
+
     def solve(self, x: Array, means: Array, alpha: Any, sigma: Any) -> Solved:
         """At ``x`` of shape ``(rows, d)``; see the head of this file."""
         r = x[None] - (means * alpha)[:, None]
         z = r @ self.basis
         v = self.spectrum * alpha**2 + sigma**2
         v0 = self.rest * alpha**2 + sigma**2
-        quad = ((z * z) @ (1 / v)[..., None])[..., 0] + _log_sum(v)[:, None]
+        quad = ((z * z) @ (1 / v)[..., None])[..., 0] + log_sum(v)[:, None]
         outside = None
-        if not self._whole:
+        if not self.whole:
             outside = r - z @ self._back
             # once more: what rounding left inside would be amplified by 1 / v0
             outside = outside - (outside @ self.basis) @ self._back
@@ -276,124 +306,30 @@ class Spectral:
     def posterior(self, alpha: Any, sigma: Any) -> Array:
         """``Cov[x0 | x, k]``, shape ``(K, d, d)``."""
         left = self.spectrum * sigma**2 / (self.spectrum * alpha**2 + sigma**2)
-        if self._whole:
-            return (self.basis * left[:, None]) @ _transposed(self.basis)
+        if self.whole:
+            return (self.basis * left[:, None]) @ transposed(self.basis)
         left0 = self.rest * sigma**2 / (self.rest * alpha**2 + sigma**2)
-        inside = (self.basis * (left - left0[:, None])[:, None]) @ _transposed(self.basis)
-        return inside + left0[:, None, None] * _identity(left, self.basis.shape[1])
+        inside = (self.basis * (left - left0[:, None])[:, None]) @ transposed(self.basis)
+        return inside + left0[:, None, None] * identity(left, self.basis.shape[1])
 
     def draw(self, k: int, n: int, rng: np.random.Generator) -> np.ndarray:
         """``n`` draws of ``N(0, C_k)``: of whole matrices by the symmetric root, since which basis a degenerate
         spectrum has is up to the processor."""
         basis = self.basis[k]
-        if self._whole:
+        if self.whole:
             return ((rng.standard_normal((n, len(basis))) @ basis) * np.sqrt(self.spectrum[k])) @ basis.T
         x = (np.sqrt(self.spectrum[k]) * rng.standard_normal((n, basis.shape[1]))) @ basis.T
         other = rng.standard_normal((n, basis.shape[0]))
         return x + np.sqrt(self.rest[k]) * (other - (other @ basis) @ basis.T)
 
 
-@dataclass(frozen=True, eq=False)
-class Factored:
-    """``C_k = F_k F_k^T + diag(diagonal_k)`` with a diagonal that is not a multiple of the identity.
-
-    No decomposition serves all levels, so each level orthogonalises ``r`` columns, ``O(K d r^2)``,
-    and each point costs ``O(K d r)``. With ``E = alpha^2 diagonal + sigma^2`` and
-    ``G = alpha E^-1/2 F``, the mean of the ``r`` latent factors given ``x`` solves
-
-        min_y |E^-1/2 (x - alpha m) - G y|^2 + |y|^2,
-
-    whose minimum is the Mahalanobis distance, ``E[x0|x] = m + F y + alpha diagonal / E (x - alpha m - alpha F y)``,
-    and ``Cov = H H^T + diagonal sigma^2 / E`` with ``H = sigma^2 / E F R^-1`` for the QR factors of ``[G; 1]``.
-
-    Args:
-        factors: ``(K, d, r)``.
-        diagonal: ``(K, d)``, at least :attr:`LEAST` times the sum of squares of its row of factors.
-            Below, ``x - alpha F y`` cancels at small noise: :class:`Spectral` is the form to use.
-    """
-
-    LEAST: ClassVar[float] = 1e-6
-
-    factors: np.ndarray
-    diagonal: np.ndarray
-
-    @property
-    def singular(self) -> bool:
-        """Whether some coordinate of some component has variance zero."""
-        return bool(self.diagonal.min() == 0)
-
-    @property
-    def power(self) -> np.ndarray:
-        """Traces ``(K,)``."""
-        return self.diagonal.sum(-1) + (self.factors**2).sum((-1, -2))
-
-    @property
-    def width(self) -> int:
-        """Entries of temporary memory for one point."""
-        return self.diagonal.size
-
-    def _scaled(self, alpha: Any, sigma: Any) -> tuple[Array, Array, Array, Array]:
-        e = self.diagonal * alpha**2 + sigma**2
-        q = 1 / e**0.5
-        g = (q * alpha)[..., None] * self.factors
-        unit = _identity(g, g.shape[-1])
-        if is_torch(g):
-            torch = sys.modules["torch"]
-            tall = torch.cat([g, unit.expand(g.shape[0], -1, -1)], dim=1)
-            orthogonal, upper = torch.linalg.qr(tall)
-            return e, g, orthogonal, upper
-        tall = np.concatenate([g, np.broadcast_to(unit, (g.shape[0], *unit.shape))], axis=1)
-        orthogonal, upper = np.linalg.qr(tall)
-        return e, g, orthogonal, upper
-
-    def solve(self, x: Array, means: Array, alpha: Any, sigma: Any) -> Solved:
-        """At ``x`` of shape ``(rows, d)``; see the head of this file.
-
-        Raises:
-            ValueError: object arrays; the factorisation is not available in extended precision.
-        """
-        if has_objects(x):
-            raise ValueError("low rank plus a varying diagonal has no extended precision: give full covariances")
-        d = self.diagonal.shape[1]
-        e, g, orthogonal, upper = self._scaled(alpha, sigma)
-        w = (x[None] - (means * alpha)[:, None]) / (e**0.5)[:, None]
-        y = _solve(upper, w @ orthogonal[:, :d])
-        left = w - y @ _transposed(g)
-        diagonal = upper.diagonal(0, -2, -1) if is_torch(upper) else np.diagonal(upper, 0, -2, -1)
-        log_det = _log_sum(e) + 2 * _log_sum(abs(diagonal))
-
-        def each(a: Any, b: Any) -> Array:
-            gain = (self.diagonal * (a * alpha) + b) / e**0.5
-            return (means * a)[:, None] + (y * a) @ _transposed(self.factors) + gain[:, None] * left
-
-        return Solved((left**2).sum(-1) + (y**2).sum(-1) + log_det[:, None], each, _averaging(each))
-
-    def posterior(self, alpha: Any, sigma: Any) -> Array:
-        """``Cov[x0 | x, k]``, shape ``(K, d, d)``."""
-        e, _, _, upper = self._scaled(alpha, sigma)
-        half = _solve(_transposed(upper), self.factors * (sigma**2 / e)[..., None], upper=False)
-        left = self.diagonal * sigma**2 / e
-        return half @ _transposed(half) + left[..., None] * _identity(left, left.shape[-1])
-
-    def draw(self, k: int, n: int, rng: np.random.Generator) -> np.ndarray:
-        """``n`` draws of ``N(0, C_k)``."""
-        x = rng.standard_normal((n, self.factors.shape[2])) @ self.factors[k].T
-        return x + np.sqrt(self.diagonal[k]) * rng.standard_normal((n, self.diagonal.shape[1]))
-
-
-def _averaging(each: Callable[[Any, Any], Array]) -> Callable[[Array, Any, Any], Array]:
+def averaging(each: Callable[[Any, Any], Array]) -> Callable[[Array, Any, Any], Array]:
+    """``average`` of :class:`Solved` by its ``each``."""
     return lambda share, a, b: (share[..., None] * each(a, b)).sum(0)
 
 
-def _identity(like: Array, size: int) -> Array:
+def identity(like: Array, size: int) -> Array:
+    """The unit matrix where ``like`` lives."""
     if is_torch(like):
         return sys.modules["torch"].eye(size, dtype=like.dtype, device=like.device)
     return np.eye(size)
-
-
-def _solve(triangle: Array, rows: Array, upper: bool = True) -> Array:
-    """``triangle^-1 row`` for each row, by substitution: backward stable, unlike a product with the inverse."""
-    columns = _transposed(rows)
-    if is_torch(columns):
-        return _transposed(sys.modules["torch"].linalg.solve_triangular(triangle, columns, upper=upper))
-    return _transposed(np.linalg.solve(triangle, columns))

@@ -23,7 +23,8 @@ from .common import (
     score_by_predict,
     velocity_by_predict,
 )
-from .covariances import Diagonal, Factored, Solved, Spectral
+from .covariances import Diagonal, Solved, Spectral
+from .factored import Factored
 from .online import log, softmax_mean
 from .reference import reference_flow
 from .working import above_clean, by_rows, has_objects, normalise, number, open_question, pair, resident, softmax
@@ -33,6 +34,8 @@ __all__ = ["ENTRIES", "Mixture", "grouped", "variance_floor"]
 ENTRIES = {"cpu": 2**20, "other": 2**24}
 """Entries of the largest temporary array: beyond them components are taken a few at a time."""
 _LARGE = 2**16
+# entries that are kept from the first product to the second, of components one after the other
+_KEPT = 2**19
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,8 +220,7 @@ class Mixture:
             solved = _by_products(law.covariances, part, law.means, near)
             return averaged(part, solved) if solved else by_rows(one_by_one, part, self.covariances.width)
 
-        width = self.covariances.width if isinstance(self.covariances, Factored) else self.covariances.slim
-        return leave(by_rows(ask, rows, width).reshape(x.shape), x)
+        return leave(by_rows(ask, rows, *_pieces(self.covariances, rows)).reshape(x.shape), x)
 
     denoise = denoise_by_predict
     score = score_by_predict
@@ -317,6 +319,13 @@ class Mixture:
             return np.log(self.weights)
         # logarithms of float64 would cap the digits
         return elementwise("log", np.asarray(np.frompyfunc(extended(rows)[1], 1, 1)(self.weights.astype(object))))
+
+
+def _pieces(form: Any, rows: Array) -> tuple[int, int | None]:
+    """Entries of temporary memory for one point, and how many there may be."""
+    if isinstance(form, Spectral) and form.whole and not is_torch(rows):
+        return form.width, _KEPT
+    return (form.width if isinstance(form, Factored) else form.slim), None
 
 
 def _by_products(form: Any, x: Array, means: Array, level: Level) -> Solved | None:
