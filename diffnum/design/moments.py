@@ -197,7 +197,8 @@ def _of_points(law: Empirical, x: np.ndarray, level: Level, dtype: Any) -> Poste
     else:
         products, place = _products(law, np.dtype(dtype))
         near = mean.astype(dtype)
-        cov = (_seen(share, dtype) @ products)[:, place]
+        # an index in brackets would lay the points last
+        cov = (_seen(share, dtype) @ products).take(place, axis=1)
         cov -= near[:, :, None] * near[:, None]
     return Posterior(mean, cov, (share * bend) @ y)
 
