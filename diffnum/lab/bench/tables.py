@@ -117,7 +117,7 @@ def oracle_table(rows: Sequence[Row]) -> str:
     """Questions, times, and what share of the matrix-product rate a denoiser reaches."""
     lines = [_line(["question", "size", "time", "matrix products", "of their rate"]), _line(["---"] * 5)]
     for r in rows:
-        share = f"{100 * float(r['share']):.2g} %" if r["share"] else ""
+        share = f"{_two(100 * float(r['share']))} %" if r["share"] else ""
         lines.append(_line([r["question"], r["size"], _time(float(r["seconds"])), _two(r["products"]), share]))
     return "\n".join(lines)
 
