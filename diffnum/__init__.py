@@ -31,6 +31,7 @@ _HOMES = {
     "read.sample": ("sample",),
     "read.execute": ("eager",),
     "read.fused": ("fused",),
+    "read.quickest": ("quickest",),
     "read.captured": ("captured", "unrolled"),
     "read.triton_lines": ("triton_lines",),
     "read.tableau": ("tableau", "distance"),
@@ -112,6 +113,7 @@ if TYPE_CHECKING:
     from .read.invert import invert
     from .read.law import joint, law, split
     from .read.moments import moments
+    from .read.quickest import quickest
     from .read.sample import sample
     from .read.symbolic import leading_error, symbolic
     from .read.tableau import distance, tableau

@@ -12,9 +12,14 @@ from hypothesis import given, settings
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import diffnum as dn
+from diffnum.lab.bench import read
+from diffnum.lab.bench.steps import DTYPES
 from diffnum.read import captured as whole
 from diffnum.read import fused as fusing
 from diffnum.read.fused import Group, groups, traffic
+from diffnum.read.quickest import chosen
+
+STEPS = Path(__file__).parent / "benchmarks" / "cpu" / "steps.csv"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -327,3 +332,38 @@ def test_on_a_gpu_every_execution_is_that_of_the_host(name):
         torch.testing.assert_close(run(plan, x.cuda(), model, execution=execution)[0].cpu(), expected)
     source = dn.noise.Counter(3) if plan.draws else None
     torch.testing.assert_close(dn.captured(plan, model, x.cuda())(x.cuda(), source).cpu(), expected)
+
+
+# --- the quickest ---
+
+
+def measured():
+    """Of every line of the table that times compiled lines: plan, state, their time relative to lines one by one."""
+    for row in read(STEPS)[0]:
+        if row["library"] == "diffnum fused":
+            plan = dn.compile(row["sampler"], dn.grid.log_snr(dn.VP(), 10), row["prediction"])
+            shape = tuple(map(int, row["shape"].split("x")))
+            yield plan, torch.empty(shape, dtype=DTYPES[row["dtype"]]), float(row["time"])
+
+
+def test_what_is_chosen_is_what_was_measured_to_be_quicker():
+    told = [(chosen(plan, x), time) for plan, x, time in measured()]
+    assert {way for way, _ in told} == {dn.eager, dn.fused}
+    assert all(way is dn.fused for way, time in told if time < 0.9)
+    assert all(way is dn.eager for way, time in told if time > 1.1)
+
+
+def test_nothing_is_compiled_for_what_a_run_leaves_to_others():
+    plan = plan_of("unipc_3", 10)
+    large = torch.zeros(16, 2**18)
+    assert chosen(plan, large) is dn.fused
+    assert chosen(plan, large.to("meta")) is dn.eager
+    assert chosen(plan, large.numpy()) is dn.eager
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_quickest_way_gives_the_same_samples(dtype):
+    plan, x = plan_of("dpmpp_2m", 6), torch.randn(2, 2**17, generator=torch.Generator().manual_seed(0)).to(dtype)
+    assert chosen(plan, x) is (dn.fused if dtype is torch.bfloat16 else dn.eager)
+    plain, quick = (dn.sample(plan, lambda x, level: 0.5 * x, x, execution=way) for way in (dn.eager, dn.quickest))
+    torch.testing.assert_close(quick, plain, rtol=4 * torch.finfo(dtype).eps, atol=4 * torch.finfo(dtype).eps)

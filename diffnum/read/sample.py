@@ -52,7 +52,8 @@ def sample(
         pinned: replacement values for states by level index, such as exact starting values.
         execution: how linear lines are computed. :func:`dn.eager <diffnum.read.execute.eager>` writes them into buffers
             that are used again, and never into what anybody else holds; ``dn.fused`` compiles them for a CPU or a GPU,
-            ``dn.triton_lines`` has a kernel for a GPU. ``dn.captured`` and ``dn.unrolled`` take the network along.
+            ``dn.triton_lines`` has a kernel for a GPU; ``dn.quickest`` compiles them where that was measured to be
+            quicker. ``dn.captured`` and ``dn.unrolled`` take the network along.
 
     Raises:
         ValueError: ``x`` of integers; a plan that draws noise run without a source; a model of another shape, or a
