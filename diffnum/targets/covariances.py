@@ -51,6 +51,8 @@ _COPIED = 2**22
 _EXACT = 4e-12
 # a share that no sum shows, even where its component has 1e10 times the score of the others
 _UNSEEN = 1e-30
+# rows are picked out at the price of a product with so many columns
+_APART = 16
 _EPS = float(np.finfo(float).eps)
 
 
@@ -263,7 +265,9 @@ class Spectral:
             y = share.T @ (means * a)
             for k, gain in enumerate((self.spectrum * (a * alpha) + b) / v):
                 rows = np.flatnonzero(share[k] > _UNSEEN)
-                some = slice(None) if len(rows) == len(x) else rows
+                if not len(rows):
+                    continue
+                some = rows if len(rows) * (x.shape[1] + _APART) < x.size else slice(None)
                 moved = z[k, some] * gain
                 moved *= share[k, some, None]
                 y[some] += moved @ self._back[k]
