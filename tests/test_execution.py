@@ -293,3 +293,14 @@ def test_without_the_private_count_runs_are_fresh_and_alike(monkeypatch):
         assert not buffers.countable() and torch.equal(run(plan, x)[0], expected)
     finally:
         buffers.countable.cache_clear()
+
+
+def test_a_state_on_disk_runs_like_one_in_memory(tmp_path):
+    law = dn.Mixture([0.5, 0.5], np.eye(2), [np.eye(2), 0.1 * np.eye(2)])
+    plan, x = dn.compile("dpmpp_2m", dn.grid.log_snr(dn.VP(), 4)), np.random.default_rng(0).standard_normal((2**15, 2))
+    np.save(tmp_path / "x.npy", x)
+    on_disk = np.load(tmp_path / "x.npy", mmap_mode="r")
+    assert np.array_equal(dn.sample(plan, law, on_disk), dn.sample(plan, law, x))
+    inverse = dn.invert(dn.compile("bdia", dn.grid.log_snr(dn.VP(), 4)))
+    both = [dn.sample(inverse, law, (one, one), outputs="all") for one in (x, on_disk)]
+    assert all(np.array_equal(a, b) for a, b in zip(*both, strict=True))

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ..noise import as_source
 from ..plan import PREDICTIONS, Level, Plan
 from .buffers import narrow, plain
@@ -110,12 +112,17 @@ def started(plan: Plan, x: Any) -> tuple[Plan, Any, dict[int, Any]]:
     for state in x if isinstance(x, (tuple, list)) else (x,):
         _check_kind(state)
     if not isinstance(x, (tuple, list)):
-        return plan, x, {}
+        return plan, _in_memory(x), {}
     if len(x) != len(plan.inputs):
         names = ", ".join(name for name, _ in plan.inputs)
         raise ValueError(f"{len(x)} states were given and {plan.solver} starts from {len(plan.inputs)}: give {names}")
-    plan = from_inputs(plan)
+    plan, x = from_inputs(plan), [_in_memory(state) for state in x]
     return plan, x[0], {r: as_like(value, x[0]) for (_, r), value in zip(plan.inputs[1:], x[1:], strict=True)}
+
+
+def _in_memory(x: Any) -> Any:
+    """An array on disk as the plain array that a model makes of it."""
+    return np.asarray(x) if isinstance(x, np.memmap) else x
 
 
 def _check_kind(x: Any) -> None:
