@@ -96,7 +96,7 @@ def posterior(target: Any, x: np.ndarray, level: Level, dtype: Any = np.float64)
 
 def _full(law: Mixture) -> bool:
     form = law.covariances
-    return isinstance(form, Spectral) and form.basis.shape[-1] == form.basis.shape[-2] and not form.singular
+    return isinstance(form, Spectral) and form.whole and not form.singular
 
 
 @dataclass(frozen=True)
